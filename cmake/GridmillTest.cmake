@@ -1,0 +1,47 @@
+# gridmill_add_test(<name> LABEL <label> SOURCES ... LIBS <target> ... [TIMEOUT s])
+#   One GoogleTest binary, one ctest entry.
+# gridmill_add_mpi_test(<name> RANKS 1 2 4 [LABEL mpi] SOURCES ... LIBS ... [TIMEOUT s])
+#   The same binary under mpirun, one ctest entry a rank count; its sources bring their own main.
+# Tests find data through GRIDMILL_TEST_DATA (tests/data), GRIDMILL_SOURCE_DIR, GRIDMILL_MODELS_DIR
+# (models/) and GRIDMILL_GOLDEN_DIR (may be empty: skip loudly with GTEST_SKIP).
+set(GRIDMILL_TEST_DEFINITIONS
+  GRIDMILL_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data"
+  GRIDMILL_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+  GRIDMILL_MODELS_DIR="${PROJECT_SOURCE_DIR}/models"
+  GRIDMILL_GOLDEN_DIR="${GRIDMILL_GOLDEN_DIR}")
+
+function(_gridmill_test_binary name sources libs)
+  add_executable(${name} ${sources})
+  target_link_libraries(${name} PRIVATE gridmill_options ${libs})
+  target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/src" "${PROJECT_SOURCE_DIR}/tests")
+  target_compile_definitions(${name} PRIVATE ${GRIDMILL_TEST_DEFINITIONS})
+endfunction()
+
+function(gridmill_add_test name)
+  cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SOURCES;LIBS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  _gridmill_test_binary(${name} "${ARG_SOURCES}" "${ARG_LIBS};GTest::gtest;GTest::gtest_main")
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT})
+endfunction()
+
+function(gridmill_add_mpi_test name)
+  cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SOURCES;LIBS;RANKS" ${ARGN})
+  if(NOT ARG_LABEL)
+    set(ARG_LABEL mpi)
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  _gridmill_test_binary(${name} "${ARG_SOURCES}" "${ARG_LIBS};GTest::gtest")
+  foreach(ranks IN LISTS ARG_RANKS)
+    add_test(NAME ${name}_${ranks}
+      COMMAND ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} --oversubscribe --bind-to none
+              $<TARGET_FILE:${name}>)
+    set_tests_properties(${name}_${ranks} PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT}
+      PROCESSORS 2
+      ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_MCA_mpi_yield_when_idle=1;OMPI_MCA_rmaps_base_oversubscribe=1")
+  endforeach()
+endfunction()

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <span>
+
+namespace gridmill {
+
+// Elementary functions of the numerics contract (docs/numerics.md). One definition for every backend on the CPU:
+// fp32, fma and fixed polynomials, so the bits do not depend on the library, the compiler or the vector width.
+// SIMD code repeats them operation by operation with these constants.
+
+namespace numerics {
+
+/// exp: x = k ln2 + r with |r| <= ln2 / 2; e^r = 1 + (r + r^2 P(r)). Constants: Cephes expf (Moshier).
+inline constexpr float kLog2E = 1.44269504088896341F;
+inline constexpr float kLn2High = 0.693359375F;  // 9 significant bits: k * high is exact for every k that occurs
+inline constexpr float kLn2Low = -2.12194440E-4F;
+inline constexpr float kExpMax = 88.72283F;   // largest x with a finite e^x
+inline constexpr float kExpMin = -87.33654F;  // smaller x give 0: no subnormal results
+inline constexpr std::array<float, 6> kExpPoly = {5.0000001201E-1F, 1.6666665459E-1F,
+                                                  4.1665795894E-2F, 8.3334519073E-3F,
+                                                  1.3981999507E-3F, 1.9875691500E-4F};
+
+/// log(x): x = 2^e * m, m in [sqrt(1/2), sqrt(2)); log(m) = f + (f^3 Q(f) - f^2/2), f = m - 1.
+/// Constants: Cephes logf (Moshier).
+inline constexpr float kSqrtHalf = 0.707106781186547524F;
+inline constexpr std::array<float, 9> kLogPoly = {
+    3.3333331174E-1F, -2.4999993993E-1F, 2.0000714765E-1F, -1.6668057665E-1F, 1.4249322787E-1F,
+    -1.2420140846E-1F, 1.1676998740E-1F, -1.1514610310E-1F, 7.0376836292E-2F};
+
+}  // namespace numerics
+
+/// e^x within 2 ulp; 0 below kExpMin, +inf above kExpMax, NaN for NaN.
+[[nodiscard]] float exp_f32(float x);
+/// Natural logarithm within 2 ulp for normal x > 0; -inf for 0 and subnormals, NaN for x < 0, +inf for +inf.
+[[nodiscard]] float log_f32(float x);
+/// log(1 + y) for 0 <= y <= 1, as used by log_sigmoid.
+[[nodiscard]] float log1p_f32(float y);
+/// 1 / (1 + exp(-x)).
+[[nodiscard]] float sigmoid_f32(float x);
+/// min(x, 0) - log1p(exp(-|x|)).
+[[nodiscard]] float log_sigmoid_f32(float x);
+/// tanh(x) = 1 - 2 / (exp(2|x|) + 1) with the sign of x; odd polynomial for |x| < 0.625.
+[[nodiscard]] float tanh_f32(float x);
+/// cap * tanh(x / cap); identity for cap = 0.
+[[nodiscard]] float soft_cap_f32(float x, float cap);
+/// x * sigmoid(x).
+[[nodiscard]] float silu_f32(float x);
+/// gelu, tanh approximation (the default of jax.nn.gelu).
+[[nodiscard]] float gelu_tanh_f32(float x);
+
+/// Sum of 16 lanes by the fixed tree: lanes i and i+8, then +4, +2, +1.
+[[nodiscard]] float lane_tree_sum(const std::array<float, 16>& lanes);
+/// Sum of values: lane i holds the ascending chain of elements i, i+16, ...; then lane_tree_sum.
+[[nodiscard]] float lane_sum(std::span<const float> values);
+
+/// Activations of feed-forward layers.
+enum class Activation : std::uint8_t { identity, silu, gelu_tanh, relu, relu_squared, sigmoid, selu };
+[[nodiscard]] float activate_f32(Activation activation, float x);
+
+}  // namespace gridmill

@@ -1,0 +1,114 @@
+#include "gridmill/base/file.hpp"
+
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/format.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+namespace gridmill {
+
+namespace {
+std::string reason() { return std::strerror(errno); }  // NOLINT(concurrency-mt-unsafe)
+}  // namespace
+
+FileDescriptor::~FileDescriptor() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void FileDescriptor::close() {
+  const int fd = std::exchange(fd_, -1);
+  if (fd >= 0 && ::close(fd) != 0) throw IoError("closing a file failed: " + reason());
+}
+
+FileDescriptor open_for_reading(const std::string& path) {
+  FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) throw MissingInputError(fmt::format("cannot read {}: {}", path, reason()));
+  struct stat status {};
+  if (::fstat(file.get(), &status) == 0 && S_ISDIR(status.st_mode)) {
+    throw MissingInputError(fmt::format("cannot read {}: it is a folder", path));
+  }
+  return file;
+}
+
+std::string read_text_file(const std::string& path) {
+  const FileDescriptor file = open_for_reading(path);
+  std::string text(file_size(file, path), '\0');
+  read_exactly(file, 0, std::as_writable_bytes(std::span(text)), path);
+  return text;
+}
+
+std::uint64_t file_size(const FileDescriptor& file, const std::string& path) {
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) {
+    throw IoError(fmt::format("cannot find the size of {}: {}", path, reason()));
+  }
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+void read_exactly(const FileDescriptor& file, std::uint64_t offset, std::span<std::byte> bytes,
+                  const std::string& path) {
+  while (!bytes.empty()) {
+    const ssize_t got =
+        ::pread(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw IoError(fmt::format("reading {} failed: {}", path, reason()));
+    if (got == 0) {
+      throw FormatError(fmt::format("{} is cut short: {} more bytes expected at offset {}", path,
+                                    bytes.size(), offset));
+    }
+    bytes = bytes.subspan(static_cast<std::size_t>(got));
+    offset += static_cast<std::uint64_t>(got);
+  }
+}
+
+void write_exactly(const FileDescriptor& file, std::uint64_t offset,
+                   std::span<const std::byte> bytes, const std::string& path) {
+  while (!bytes.empty()) {
+    const ssize_t put =
+        ::pwrite(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) throw IoError(fmt::format("writing {} failed: {}", path, reason()));
+    bytes = bytes.subspan(static_cast<std::size_t>(put));
+    offset += static_cast<std::uint64_t>(put);
+  }
+}
+
+void write_file_atomically(const std::string& path, std::string_view content) {
+  const std::string temporary = path + ".tmp";
+  FileDescriptor file(
+      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+  if (!file.valid()) {
+    throw OutputError(fmt::format("cannot create {}: {}", temporary, reason()));
+  }
+  try {
+    write_exactly(file, 0, std::as_bytes(std::span(content)), temporary);
+    if (::fsync(file.get()) != 0) {
+      throw IoError(fmt::format("syncing {} failed: {}", temporary, reason()));
+    }
+    file.close();
+    if (std::rename(temporary.c_str(), path.c_str()) != 0) {
+      throw IoError(fmt::format("renaming {} to {} failed: {}", temporary, path, reason()));
+    }
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  sync_parent_folder(path);
+}
+
+void sync_parent_folder(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  const FileDescriptor handle(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!handle.valid() || ::fsync(handle.get()) != 0) {
+    throw IoError(fmt::format("syncing folder {} failed: {}", folder, reason()));
+  }
+}
+
+}  // namespace gridmill
