@@ -1,13 +1,13 @@
 #include "gridmill/base/clock.hpp"
 
-#include "gridmill/base/error.hpp"
-#include "gridmill/base/format.hpp"
-
 #include <array>
 #include <charconv>
 #include <cmath>
 #include <ctime>
 #include <utility>
+
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/format.hpp"
 
 namespace gridmill {
 

@@ -1,13 +1,13 @@
 #include "gridmill/base/content_hash.hpp"
 
-#include "gridmill/base/file.hpp"
-#include "gridmill/base/format.hpp"
-
 #include <xxhash.h>
 
 #include <algorithm>
 #include <new>
 #include <vector>
+
+#include "gridmill/base/file.hpp"
+#include "gridmill/base/format.hpp"
 
 namespace gridmill {
 
@@ -42,7 +42,8 @@ std::string content_hash_of_file(const std::string& path) {
   const FileDescriptor file = open_for_reading(path);
   const std::uint64_t size = file_size(file, path);
   constexpr std::size_t kChunkBytes = std::size_t{4} << 20;
-  std::vector<std::byte> chunk(static_cast<std::size_t>(std::min<std::uint64_t>(size, kChunkBytes)));
+  std::vector<std::byte> chunk(
+      static_cast<std::size_t>(std::min<std::uint64_t>(size, kChunkBytes)));
   ContentHash hash;
   for (std::uint64_t offset = 0; offset < size; offset += kChunkBytes) {
     const auto bytes = std::span(chunk).first(

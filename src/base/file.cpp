@@ -1,8 +1,5 @@
 #include "gridmill/base/file.hpp"
 
-#include "gridmill/base/error.hpp"
-#include "gridmill/base/format.hpp"
-
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,6 +7,9 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/format.hpp"
 
 namespace gridmill {
 
@@ -54,8 +54,7 @@ std::uint64_t file_size(const FileDescriptor& file, const std::string& path) {
 void read_exactly(const FileDescriptor& file, std::uint64_t offset, std::span<std::byte> bytes,
                   const std::string& path) {
   while (!bytes.empty()) {
-    const ssize_t got =
-        ::pread(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    const ssize_t got = ::pread(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw IoError(fmt::format("reading {} failed: {}", path, reason()));
     if (got == 0) {
@@ -81,8 +80,7 @@ void write_exactly(const FileDescriptor& file, std::uint64_t offset,
 
 void write_file_atomically(const std::string& path, std::string_view content) {
   const std::string temporary = path + ".tmp";
-  FileDescriptor file(
-      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+  FileDescriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
   if (!file.valid()) {
     throw OutputError(fmt::format("cannot create {}: {}", temporary, reason()));
   }

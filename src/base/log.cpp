@@ -1,17 +1,18 @@
 #include "gridmill/base/log.hpp"
 
-#include "gridmill/base/clock.hpp"
-#include "gridmill/base/error.hpp"
-
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
 
+#include "gridmill/base/clock.hpp"
+#include "gridmill/base/error.hpp"
+
 namespace gridmill::log {
 
 namespace {
-// Set once at start-up; the process has one stderr, so this is not state that a test could want twice.
+// Set once at start-up; the process has one stderr, so this is not state that a test could want
+// twice.
 std::atomic<int> g_level{static_cast<int>(Level::info)};
 std::atomic<int> g_rank{0};
 constexpr std::array<std::string_view, 5> kNames = {"error", "warn", "info", "debug", "trace"};
@@ -26,10 +27,13 @@ Level level_from_name(std::string_view name) {
   for (std::size_t i = 0; i < kNames.size(); ++i) {
     if (kNames[i] == name) return static_cast<Level>(i);
   }
-  throw UsageError(fmt::format("--log-level is '{}', expected error, warn, info, debug or trace", name));
+  throw UsageError(
+      fmt::format("--log-level is '{}', expected error, warn, info, debug or trace", name));
 }
 
-bool enabled(Level level) { return static_cast<int>(level) <= g_level.load(std::memory_order_relaxed); }
+bool enabled(Level level) {
+  return static_cast<int>(level) <= g_level.load(std::memory_order_relaxed);
+}
 
 bool on_root() { return g_rank.load(std::memory_order_relaxed) == 0; }
 

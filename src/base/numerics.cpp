@@ -109,12 +109,18 @@ float lane_sum(std::span<const float> values) {
 
 float activate_f32(Activation activation, float x) {
   switch (activation) {
-    case Activation::identity: return x;
-    case Activation::silu: return silu_f32(x);
-    case Activation::gelu_tanh: return gelu_tanh_f32(x);
-    case Activation::relu: return x > 0.0F ? x : 0.0F;
-    case Activation::relu_squared: return x > 0.0F ? x * x : 0.0F;
-    case Activation::sigmoid: return sigmoid_f32(x);
+    case Activation::identity:
+      return x;
+    case Activation::silu:
+      return silu_f32(x);
+    case Activation::gelu_tanh:
+      return gelu_tanh_f32(x);
+    case Activation::relu:
+      return x > 0.0F ? x : 0.0F;
+    case Activation::relu_squared:
+      return x > 0.0F ? x * x : 0.0F;
+    case Activation::sigmoid:
+      return sigmoid_f32(x);
     case Activation::selu: {
       constexpr float kAlpha = 1.6732632423543772F;
       constexpr float kScale = 1.0507009873554805F;

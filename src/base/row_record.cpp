@@ -1,9 +1,9 @@
 #include "gridmill/base/row_record.hpp"
 
-#include "gridmill/base/crc32c.hpp"
-
 #include <cstddef>
 #include <span>
+
+#include "gridmill/base/crc32c.hpp"
 
 namespace gridmill {
 

@@ -41,8 +41,8 @@ std::vector<std::uint32_t> random_bits(JaxKey key, std::uint64_t count, Threefry
   std::vector<std::uint32_t> words(count);
   if (layout == ThreefryLayout::partitionable) {
     for (std::uint64_t i = 0; i < count; ++i) {
-      const auto pair = threefry2x32(key, static_cast<std::uint32_t>(i >> 32),
-                                     static_cast<std::uint32_t>(i));
+      const auto pair =
+          threefry2x32(key, static_cast<std::uint32_t>(i >> 32), static_cast<std::uint32_t>(i));
       words[i] = pair[0] ^ pair[1];
     }
     return words;
@@ -51,9 +51,8 @@ std::vector<std::uint32_t> random_bits(JaxKey key, std::uint64_t count, Threefry
   const std::uint64_t half = (count + 1) / 2;
   for (std::uint64_t i = 0; i < half; ++i) {
     const std::uint64_t partner = half + i;
-    const auto pair =
-        threefry2x32(key, static_cast<std::uint32_t>(i),
-                     partner < count ? static_cast<std::uint32_t>(partner) : 0U);
+    const auto pair = threefry2x32(key, static_cast<std::uint32_t>(i),
+                                   partner < count ? static_cast<std::uint32_t>(partner) : 0U);
     words[i] = pair[0];
     if (partner < count) words[partner] = pair[1];
   }

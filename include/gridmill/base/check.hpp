@@ -1,18 +1,18 @@
 #pragma once
 
-#include "gridmill/base/error.hpp"
-
 #include <string>
+
+#include "gridmill/base/error.hpp"
 
 // Assertions are for our own mistakes only; what a user can cause is an Error of another kind.
 // GRIDMILL_ASSERT_LEVEL (CMake) chooses what is compiled in: none < light < heavy < collective.
 
-#define GRIDMILL_ASSERT_IMPL(condition, message)                                             \
-  do {                                                                                       \
-    if (!(condition)) {                                                                      \
+#define GRIDMILL_ASSERT_IMPL(condition, message)                                               \
+  do {                                                                                         \
+    if (!(condition)) {                                                                        \
       throw ::gridmill::InternalError(std::string(__FILE__) + ":" + std::to_string(__LINE__) + \
-                                      ": " #condition ": " + (message));                     \
-    }                                                                                        \
+                                      ": " #condition ": " + (message));                       \
+    }                                                                                          \
   } while (false)
 #define GRIDMILL_ASSERT_NOTHING() \
   do {                            \

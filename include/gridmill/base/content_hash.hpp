@@ -8,7 +8,8 @@
 
 namespace gridmill {
 
-/// Streaming 128-bit content hash (XXH3): identity of prompts, parameters and models. Not cryptographic.
+/// Streaming 128-bit content hash (XXH3): identity of prompts, parameters and models. Not
+/// cryptographic.
 class ContentHash {
  public:
   ContentHash();

@@ -20,8 +20,8 @@ enum class ExitCode : int {
   stopped_early = 75,
 };
 
-/// Base of every exception gridmill throws. The kind says who has to read the message; the message says
-/// what was expected, what was found, where, and what to do.
+/// Base of every exception gridmill throws. The kind says who has to read the message; the message
+/// says what was expected, what was found, where, and what to do.
 class Error : public std::runtime_error {
  public:
   Error(ExitCode code, const std::string& message)

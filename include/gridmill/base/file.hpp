@@ -41,7 +41,8 @@ void read_exactly(const FileDescriptor& file, std::uint64_t offset, std::span<st
 /// Writes all of `bytes` at `offset`. @throws IoError
 void write_exactly(const FileDescriptor& file, std::uint64_t offset,
                    std::span<const std::byte> bytes, const std::string& path);
-/// Writes `content` to PATH.tmp, syncs it and renames it to `path`: readers see the old file or the whole new one.
+/// Writes `content` to PATH.tmp, syncs it and renames it to `path`: readers see the old file or the
+/// whole new one.
 /// @throws OutputError if the file cannot be created, IoError if writing fails.
 void write_file_atomically(const std::string& path, std::string_view content);
 /// Makes a rename in `path`'s folder durable. @throws IoError

@@ -2,8 +2,8 @@
 
 namespace gridmill {
 
-/// Sizes of the axes of the process grid. rank = (dp * fsdp_size + fsdp) * tp_size + tp, so a tp group lies
-/// inside a node.
+/// Sizes of the axes of the process grid. rank = (dp * fsdp_size + fsdp) * tp_size + tp, so a tp
+/// group lies inside a node.
 struct GridShape {
   int dp = 1;
   int fsdp = 1;

@@ -2,7 +2,6 @@
 
 // The home of nlohmann-json.
 #include <nlohmann/json.hpp>
-
 #include <string>
 #include <string_view>
 

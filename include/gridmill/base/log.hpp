@@ -1,10 +1,10 @@
 #pragma once
 
-#include "gridmill/base/format.hpp"
-
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include "gridmill/base/format.hpp"
 
 namespace gridmill::log {
 

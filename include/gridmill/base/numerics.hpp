@@ -7,15 +7,18 @@
 
 namespace gridmill {
 
-// Elementary functions of the numerics contract (docs/numerics.md). One definition for every backend on the CPU:
-// fp32, fma and fixed polynomials, so the bits do not depend on the library, the compiler or the vector width.
-// SIMD code repeats them operation by operation with these constants.
+// Elementary functions of the numerics contract (docs/numerics.md). One definition for every
+// backend on the CPU: fp32, fma and fixed polynomials, so the bits do not depend on the library,
+// the compiler or the vector width. SIMD code repeats them operation by operation with these
+// constants.
 
 namespace numerics {
 
-/// exp: x = k ln2 + r with |r| <= ln2 / 2; e^r = 1 + (r + r^2 P(r)). Constants: Cephes expf (Moshier).
+/// exp: x = k ln2 + r with |r| <= ln2 / 2; e^r = 1 + (r + r^2 P(r)). Constants: Cephes expf
+/// (Moshier).
 inline constexpr float kLog2E = 1.44269504088896341F;
-inline constexpr float kLn2High = 0.693359375F;  // 9 significant bits: k * high is exact for every k that occurs
+inline constexpr float kLn2High =
+    0.693359375F;  // 9 significant bits: k * high is exact for every k that occurs
 inline constexpr float kLn2Low = -2.12194440E-4F;
 inline constexpr float kExpMax = 88.72283F;   // largest x with a finite e^x
 inline constexpr float kExpMin = -87.33654F;  // smaller x give 0: no subnormal results
@@ -27,14 +30,15 @@ inline constexpr std::array<float, 6> kExpPoly = {5.0000001201E-1F, 1.6666665459
 /// Constants: Cephes logf (Moshier).
 inline constexpr float kSqrtHalf = 0.707106781186547524F;
 inline constexpr std::array<float, 9> kLogPoly = {
-    3.3333331174E-1F, -2.4999993993E-1F, 2.0000714765E-1F, -1.6668057665E-1F, 1.4249322787E-1F,
-    -1.2420140846E-1F, 1.1676998740E-1F, -1.1514610310E-1F, 7.0376836292E-2F};
+    3.3333331174E-1F,  -2.4999993993E-1F, 2.0000714765E-1F,  -1.6668057665E-1F, 1.4249322787E-1F,
+    -1.2420140846E-1F, 1.1676998740E-1F,  -1.1514610310E-1F, 7.0376836292E-2F};
 
 }  // namespace numerics
 
 /// e^x within 2 ulp; 0 below kExpMin, +inf above kExpMax, NaN for NaN.
 [[nodiscard]] float exp_f32(float x);
-/// Natural logarithm within 2 ulp for normal x > 0; -inf for 0 and subnormals, NaN for x < 0, +inf for +inf.
+/// Natural logarithm within 2 ulp for normal x > 0; -inf for 0 and subnormals, NaN for x < 0, +inf
+/// for +inf.
 [[nodiscard]] float log_f32(float x);
 /// log(1 + y) for 0 <= y <= 1, as used by log_sigmoid.
 [[nodiscard]] float log1p_f32(float y);
@@ -57,7 +61,15 @@ inline constexpr std::array<float, 9> kLogPoly = {
 [[nodiscard]] float lane_sum(std::span<const float> values);
 
 /// Activations of feed-forward layers.
-enum class Activation : std::uint8_t { identity, silu, gelu_tanh, relu, relu_squared, sigmoid, selu };
+enum class Activation : std::uint8_t {
+  identity,
+  silu,
+  gelu_tanh,
+  relu,
+  relu_squared,
+  sigmoid,
+  selu
+};
 [[nodiscard]] float activate_f32(Activation activation, float x);
 
 }  // namespace gridmill

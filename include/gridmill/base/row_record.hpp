@@ -1,14 +1,15 @@
 #pragma once
 
-#include "gridmill/base/ids.hpp"
-
 #include <cstdint>
 #include <type_traits>
 
+#include "gridmill/base/ids.hpp"
+
 namespace gridmill {
 
-/// One row of dataset `rows` in the result file, exactly as stored (little-endian, docs/formats/results.md).
-/// 32 bytes and 32-byte aligned in the file, so a record never crosses a sector and is replaced by one write.
+/// One row of dataset `rows` in the result file, exactly as stored (little-endian,
+/// docs/formats/results.md). 32 bytes and 32-byte aligned in the file, so a record never crosses a
+/// sector and is replaced by one write.
 struct RowRecord {
   std::uint16_t status = 0;         ///< RowStatus
   std::uint16_t finish_reason = 0;  ///< FinishReason

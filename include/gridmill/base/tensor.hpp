@@ -1,10 +1,10 @@
 #pragma once
 
-#include "gridmill/base/tensor_view.hpp"
-
 #include <array>
 #include <cstdint>
 #include <vector>
+
+#include "gridmill/base/tensor_view.hpp"
 
 namespace gridmill {
 

@@ -30,8 +30,7 @@ class TensorView {
   [[nodiscard]] std::span<T> flat() const { return {data_, static_cast<std::size_t>(size())}; }
 
   template <typename... Index>
-    requires(sizeof...(Index) == Rank)
-  T& operator()(Index... index) const {
+  requires(sizeof...(Index) == Rank) T& operator()(Index... index) const {
     const std::array<std::int64_t, Rank> position{static_cast<std::int64_t>(index)...};
     std::int64_t offset = 0;
     for (std::size_t axis = 0; axis < Rank; ++axis) {
@@ -40,9 +39,7 @@ class TensorView {
     return data_[offset];
   }
   /// Row `index` of a matrix.
-  [[nodiscard]] std::span<T> row(std::int64_t index) const
-    requires(Rank == 2)
-  {
+  [[nodiscard]] std::span<T> row(std::int64_t index) const requires(Rank == 2) {
     return {data_ + index * extents_[1], static_cast<std::size_t>(extents_[1])};
   }
 

@@ -1,0 +1,221 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "gridmill/base/device.hpp"
+#include "gridmill/base/dtype.hpp"
+#include "gridmill/base/ids.hpp"
+#include "gridmill/base/numerics.hpp"
+#include "gridmill/kernels/state.hpp"
+#include "gridmill/params/weight.hpp"
+#include "gridmill/sampling/sampling_plan.hpp"
+
+namespace gridmill {
+
+/// Inputs of a matrix product, [rows, inputs], rounded to the compute dtype, in a layout of the
+/// backend's own.
+struct PackedRows {
+  std::byte* data = nullptr;
+  std::int64_t rows = 0;
+  std::int64_t inputs = 0;
+};
+
+/// Consecutive tokens of one sequence inside a batch.
+struct TokenSpan {
+  SlotId slot = 0;
+  std::int32_t position = 0;  ///< absolute position of the first token
+  std::int64_t row = 0;       ///< its row in the batch
+  std::int32_t tokens = 0;
+  bool given = true;  ///< prompt tokens; false for generated ones, also when they are replayed
+};
+
+enum class NormKind : std::uint8_t { rms, layer };
+
+/// y = (x - mean) * r * weight + bias, with mean = 0 for rms and r = 1 / sqrt(mean((x - mean)^2) +
+/// eps).
+struct Norm {
+  NormKind kind = NormKind::rms;
+  float eps = 1e-6F;
+  ConstDeviceVector weight;
+  ConstDeviceVector bias;  ///< may be empty
+};
+
+/// Layout and options of causal attention on one tp rank. qkv columns: heads * head_dim queries,
+/// then kv_heads * head_dim keys, then as many values.
+struct Attention {
+  int heads = 0;
+  int kv_heads = 0;  ///< query head h reads kv head h / (heads / kv_heads)
+  int head_dim = 0;
+  float scale = 1.0F;  ///< factor of q.k
+  std::int32_t window =
+      0;  ///< visible: the last `window` positions, the current one included; 0 = all
+  ConstDeviceVector q_norm;  ///< rms norm of each query head before the rotation; empty = none
+  ConstDeviceVector k_norm;
+  float norm_eps = 1e-6F;
+  /// cos, then sin, of every position: [positions][2][head_dim / 2]; component i is rotated with i
+  /// + head_dim / 2.
+  ConstDeviceMatrix rotary;
+};
+
+/// One mLSTM layer on one tp rank, the recurrence of Beck et al., "xLSTM", 2024 (docs/models.md).
+/// Columns of the input matrix: q [H dqk], k [H dqk], v [H dv], then if output_gate o [H dv], then
+/// input gates [H], forget gates [H]: pre-activations, before the soft cap.
+struct Mlstm {
+  int heads = 0;
+  int qk_dim = 0;
+  int v_dim = 0;
+  float gate_soft_cap = 0;  ///< 0 = none
+  float denominator_eps = 1e-6F;
+  ConstDeviceVector
+      q_norm;  ///< [dqk], of each head before the cell, kind `qk_norm_kind`; empty = none
+  ConstDeviceVector k_norm;
+  NormKind qk_norm_kind = NormKind::rms;
+  Norm head_norm;  ///< over each head's dv values; weight and bias [H dv]
+  float qk_norm_eps = 1e-6F;
+  bool output_gate = true;  ///< multiply by sigmoid(o) at the end
+};
+
+/// One row of a selection.
+struct SelectRow {
+  SamplingPlan plan;
+  TokenId target =
+      -1;  ///< a token whose log-probability is wanted too (teacher forcing); -1 = none
+};
+
+struct BackendOptions {
+  DType compute_dtype = DType::fp32;  ///< fp32 or bf16
+  int threads = 1;
+  std::string kernel_target = "auto";  ///< cpu: avx512bf16, avx512, avx2; others take "auto" only
+};
+
+/// Numeric operations on one device. The arithmetic of every operation is fixed by
+/// docs/numerics.md: an output row depends on its own input row (and its own slot's state) only,
+/// whatever else is in the batch. Calls may return before the work has run (see Stream); host spans
+/// are read during the call, or filled when the stream is synchronised. Matrices with 0 rows are
+/// allowed everywhere. Not thread-safe: one thread drives a backend.
+class Backend {
+ public:
+  Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+  virtual ~Backend() = default;
+
+  // --- identity
+  [[nodiscard]] virtual std::string_view name() const = 0;         ///< reference, cpu, cuda
+  [[nodiscard]] virtual std::string_view target() const = 0;       ///< e.g. avx512bf16, scalar
+  [[nodiscard]] virtual std::string_view numerics_id() const = 0;  ///< equal ids promise equal bits
+  [[nodiscard]] virtual DType compute_dtype() const = 0;
+  /// Buffers are ordinary host memory, and prepared weights may lie in any host memory (e.g. shared
+  /// by a node).
+  [[nodiscard]] virtual bool host_memory() const = 0;
+
+  // --- memory
+  [[nodiscard]] virtual std::unique_ptr<Stream> make_stream() = 0;
+  /// Zeroed, 4096-byte aligned. @throws ResourceError
+  [[nodiscard]] virtual Buffer allocate(std::size_t size_bytes) = 0;
+  virtual void upload(Stream& stream, std::span<const std::byte> host, std::byte* device) = 0;
+  /// `host` is filled once the stream is synchronised.
+  virtual void download(Stream& stream, const std::byte* device, std::span<std::byte> host) = 0;
+  [[nodiscard]] virtual std::unique_ptr<KvCache> make_kv_cache(const KvCacheShape& shape) = 0;
+  [[nodiscard]] virtual std::unique_ptr<MlstmState> make_mlstm_state(
+      const MlstmStateShape& shape) = 0;
+
+  // --- weights. Panels are position-independent bytes: they may be moved and gathered.
+  /// Outputs of a panel.
+  [[nodiscard]] virtual std::int64_t panel_outputs() const = 0;
+  /// Bytes of one panel (MatrixLayout::rows: of one row) of a matrix with `inputs` inputs here.
+  [[nodiscard]] virtual std::size_t panel_bytes(const MatrixShape& shape,
+                                                MatrixLayout layout) const = 0;
+  /// Packs one panel on the host: lane l from lanes[l], `inputs` elements of `dtype` each, nullptr
+  /// for zeros. MatrixLayout::rows: lanes has one entry. Values are rounded to the compute dtype.
+  /// May be called from several threads at once.
+  virtual void pack_panel(const MatrixShape& shape, MatrixLayout layout, DType dtype,
+                          std::span<const std::byte* const> lanes,
+                          std::span<std::byte> panel) const = 0;
+
+  // --- products
+  [[nodiscard]] virtual std::size_t packed_bytes(std::int64_t rows, std::int64_t inputs) const = 0;
+  /// Rounds `x` to the compute dtype and packs it. Several sources are concatenated along the
+  /// columns.
+  virtual void pack_rows(Stream& stream, std::span<const ConstDeviceMatrix> x, PackedRows out) = 0;
+  /// out = cap(x W^T + bias); `bias` [O] may be empty; `soft_cap` 0 = none.
+  virtual void linear(Stream& stream, const PackedRows& x, const Weight& w, ConstDeviceVector bias,
+                      float soft_cap, DeviceMatrix out) = 0;
+  /// out = act(x Wgate^T + bgate) * (x Wup^T + bup), W interleaved (gate | up); `bias` [2 F], gate
+  /// first, may be empty.
+  virtual void linear_gated(Stream& stream, const PackedRows& x, const Weight& w,
+                            ConstDeviceVector bias, Activation activation, PackedRows out) = 0;
+  /// out = act(x W^T + bias), for feed-forward layers without gate.
+  virtual void linear_activated(Stream& stream, const PackedRows& x, const Weight& w,
+                                ConstDeviceVector bias, Activation activation, PackedRows out) = 0;
+  /// Row-parallel product with every block here: out = tree(blocks) + bias (+ out, if
+  /// `accumulate`).
+  virtual void linear_row_parallel(Stream& stream, const PackedRows& x, const Weight& w,
+                                   ConstDeviceVector bias, bool accumulate, DeviceMatrix out) = 0;
+  /// Row-parallel product of this rank's blocks only: the sum of its sub-tree, `tp_size` ranks
+  /// share the 8 blocks.
+  virtual void linear_partial(Stream& stream, const PackedRows& x, const Weight& w, int tp_size,
+                              DeviceMatrix out) = 0;
+  /// Finishes the tree: `parts` holds tp_size matrices [rows, O] one after the other (row stride
+  /// O); out = tree(parts) + bias (+ out, if `accumulate`).
+  virtual void join_partials(Stream& stream, const float* parts, int tp_size,
+                             ConstDeviceVector bias, bool accumulate, DeviceMatrix out) = 0;
+
+  // --- rows
+  /// Rows of an embedding table (layout rows) or of a prepared head (tied): out[i] = row ids[i] -
+  /// first_id. Ids that `table` does not hold leave their row of `out` as it was.
+  virtual void embed(Stream& stream, const Weight& table, std::int64_t first_id,
+                     std::span<const TokenId> ids, DeviceMatrix out) = 0;
+  /// out[i] = norm(x[rows[i]]), packed; an empty `rows` takes every row of x.
+  virtual void norm_pack(Stream& stream, ConstDeviceMatrix x, const Norm& norm,
+                         std::span<const std::int64_t> rows, PackedRows out) = 0;
+  /// x += norm(y): a norm behind a block.
+  virtual void norm_add(Stream& stream, ConstDeviceMatrix y, const Norm& norm, DeviceMatrix x) = 0;
+
+  // --- sequences
+  /// Normalises (if asked) and rotates q and k at their absolute positions, appends k and v to the
+  /// slots' caches, and attends: out [rows, heads * head_dim], packed. `qkv` is scratch afterwards.
+  virtual void attend(Stream& stream, std::span<const TokenSpan> spans, const Attention& attention,
+                      int layer, DeviceMatrix qkv, KvCache& cache, PackedRows out) = 0;
+  /// Advances the slots' states over their tokens and reads them out: h [rows, H dv], normalised
+  /// and gated, packed.
+  virtual void mlstm(Stream& stream, std::span<const TokenSpan> spans, const Mlstm& mlstm,
+                     int layer, ConstDeviceMatrix inputs, MlstmState& state, PackedRows out) = 0;
+  /// The same without packing and output gate, for layers that go on with h in fp32.
+  virtual void mlstm_unpacked(Stream& stream, std::span<const TokenSpan> spans, const Mlstm& mlstm,
+                              int layer, ConstDeviceMatrix inputs, MlstmState& state,
+                              DeviceMatrix out) = 0;
+
+  // --- parts of the older mLSTM layer of xlstm-jax
+  /// out = act(x * weight + bias), by channel.
+  virtual void channel_affine(Stream& stream, ConstDeviceMatrix x, ConstDeviceVector weight,
+                              ConstDeviceVector bias, Activation activation, DeviceMatrix out) = 0;
+  /// Block-diagonal product in fp32: blocks [G, out/G, in/G] row-major; one ascending chain each.
+  virtual void block_diagonal(Stream& stream, ConstDeviceMatrix x, ConstDeviceVector blocks,
+                              std::int64_t groups, DeviceMatrix out) = 0;
+  /// out = (h + skip * a) * act(z), packed.
+  virtual void skip_gate_pack(Stream& stream, ConstDeviceMatrix h, ConstDeviceVector skip,
+                              ConstDeviceMatrix a, ConstDeviceMatrix z, Activation activation,
+                              PackedRows out) = 0;
+
+  // --- selection
+  /// Product with the head, soft cap, and selection, without keeping the logits. `w` holds ids
+  /// [first_id, first_id + w.shape.outputs), a whole number of vocabulary groups except at the end;
+  /// `partials` (device memory) receives [rows][8 / tp_size] entries.
+  virtual void select(Stream& stream, const PackedRows& x, const Weight& w, float soft_cap,
+                      std::int64_t vocab_size, std::int64_t first_id, int tp_size,
+                      std::span<const SelectRow> rows, SelectPartial* partials) = 0;
+};
+
+/// @param name  reference, cpu, cuda, or auto (cuda if built in and a device is there, else cpu;
+/// reference where the CPU has no AVX2 with fma).
+/// @throws UsageError for an unknown name or target, ResourceError if the machine cannot run it.
+[[nodiscard]] std::unique_ptr<Backend> make_backend(std::string_view name,
+                                                    const BackendOptions& options);
+
+}  // namespace gridmill

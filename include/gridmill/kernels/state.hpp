@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "gridmill/base/ids.hpp"
+
+namespace gridmill {
+
+/// Keys and values of one tp rank's heads, for every layer and slot.
+struct KvCacheShape {
+  int layers = 0;
+  int kv_heads = 0;
+  int head_dim = 0;
+  int slots = 0;
+  std::int64_t max_length = 0;
+};
+
+/// mLSTM state of one tp rank's heads, for every layer and slot: C [dqk, dv], n [dqk] and m, all
+/// fp32.
+struct MlstmStateShape {
+  int layers = 0;
+  int heads = 0;
+  int qk_dim = 0;  ///< of one head
+  int v_dim = 0;   ///< of one head
+  int slots = 0;
+};
+
+/// Per-slot memory of a recurrence or an attention, laid out as its backend likes. Slots are
+/// independent.
+class SequenceState {
+ public:
+  SequenceState() = default;
+  SequenceState(const SequenceState&) = delete;
+  SequenceState& operator=(const SequenceState&) = delete;
+  virtual ~SequenceState() = default;
+  /// Makes `slot` that of an empty sequence (recurrent state 0).
+  virtual void reset(SlotId slot) = 0;
+  /// Floats that save and load move for a sequence of `length` tokens.
+  [[nodiscard]] virtual std::size_t saved_floats(std::int64_t length) const = 0;
+  /// Canonical form, the same for every backend. Waits for the work that was submitted before.
+  /// KV cache: [layer][key, value][position < length][kv head][head_dim]. mLSTM: [layer][head] of C
+  /// row-major [dqk][dv], n, m.
+  virtual void save(SlotId slot, std::int64_t length, std::span<float> out) = 0;
+  virtual void load(SlotId slot, std::int64_t length, std::span<const float> in) = 0;
+};
+
+/// Distinct types, so that the wrong one cannot be passed.
+class KvCache : public SequenceState {};
+class MlstmState : public SequenceState {};
+
+}  // namespace gridmill

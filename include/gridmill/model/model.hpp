@@ -1,0 +1,113 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "gridmill/base/device.hpp"
+#include "gridmill/base/ids.hpp"
+#include "gridmill/base/json.hpp"
+#include "gridmill/base/tensor.hpp"
+#include "gridmill/kernels/backend.hpp"
+#include "gridmill/params/parameter_source.hpp"
+#include "gridmill/params/parameter_spec.hpp"
+
+namespace gridmill {
+
+/// Whether a token was given in the prefix or generated (also when a resumed row replays it).
+enum class Origin : std::uint8_t { given, generated };
+/// Which rows of a span go through the head.
+enum class LogitsWanted : std::uint8_t { none, last, all };
+
+/// Consecutive tokens of one slot, fed in one pass. `position` must be the number of tokens the
+/// slot has consumed.
+struct RowSpan {
+  SlotId slot = 0;
+  std::int32_t position = 0;
+  std::span<const TokenId> tokens;
+  Origin origin = Origin::given;
+  LogitsWanted want = LogitsWanted::last;
+};
+
+/// What happens to the wanted rows, in the order of spans and tokens. Exactly one of `choices` and
+/// `logits` is set, unless no row is wanted.
+struct HeadRequest {
+  std::span<const SelectRow> rows;         ///< one a wanted row, for `choices`
+  std::vector<Choice>* choices = nullptr;  ///< selected tokens, equal on every tp rank
+  Tensor<float, 2>* logits =
+      nullptr;  ///< [wanted rows, V] after the soft cap, whole on every tp rank
+};
+
+/// Per-slot memory of one model on one rank: KV cache or (C, n, m).
+class BatchState {
+ public:
+  BatchState() = default;
+  BatchState(const BatchState&) = delete;
+  BatchState& operator=(const BatchState&) = delete;
+  virtual ~BatchState() = default;
+  [[nodiscard]] virtual int slots() const = 0;
+  /// Tokens that `slot` has consumed.
+  [[nodiscard]] virtual std::int32_t position(SlotId slot) const = 0;
+  /// Makes `slot` an empty sequence.
+  virtual void reset(SlotId slot) = 0;
+  /// Canonical fp32 form of a slot (kernels/state.hpp), of this tp rank's heads.
+  [[nodiscard]] virtual std::vector<float> save(SlotId slot) = 0;
+  /// @param position  tokens that the saved state has consumed.
+  virtual void load(SlotId slot, std::int32_t position, std::span<const float> saved) = 0;
+};
+
+/// Where a model runs: one rank's backend, stream and tp group. References must outlive their
+/// users.
+struct ExecutionContext {
+  Backend& backend;
+  Stream& stream;
+  Exchange& tp;  ///< group of the tp ranks that share prompts
+};
+
+/// What callers need to know of a model, whatever its family.
+struct ModelInfo {
+  std::string family;  ///< llama, xlstm, ...
+  std::int64_t vocab_size = 0;
+  std::int64_t model_limit =
+      0;  ///< longest supported sequence; 0 = no limit of its own (recurrent)
+  std::vector<TokenId> eod_ids;  ///< of generation_config, else config
+  TokenId bos_id = -1;           ///< -1 = none
+  bool recurrent = false;        ///< state of fixed size
+};
+
+/// A compute graph; const, all that changes is in BatchState.
+class Model {
+ public:
+  Model() = default;
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+  virtual ~Model() = default;
+
+  [[nodiscard]] virtual const ModelInfo& info() const = 0;
+  /// What rank `tp_rank` of `tp_size` needs. Pure arithmetic.
+  /// @throws UsageError if this model cannot be split `tp_size` ways.
+  [[nodiscard]] virtual ModelParameters parameters(int tp_size, int tp_rank) const = 0;
+  /// Memory for `slots` sequences of at most `max_length` tokens on this rank. @throws
+  /// ResourceError
+  [[nodiscard]] virtual std::unique_ptr<BatchState> make_state(ExecutionContext& context, int slots,
+                                                               std::int64_t max_length) const = 0;
+  /// Bytes that one slot of `max_length` tokens takes on one of `tp_size` ranks.
+  [[nodiscard]] virtual std::size_t state_bytes_per_slot(int tp_size, std::int64_t max_length,
+                                                         DType compute_dtype) const = 0;
+  /// Feeds the spans (each slot at most once), in one pass over the layers. Collective over the tp
+  /// group, and over the fsdp group when units are gathered: then a rank without work calls it with
+  /// no spans. Finished on return when `head` wants something, else possibly still running on the
+  /// stream.
+  /// @throws UsageError for ids outside [0, V).
+  virtual void forward(ExecutionContext& context, std::span<const RowSpan> spans, BatchState& state,
+                       ParameterSource& parameters, const HeadRequest& head) const = 0;
+};
+
+/// @param config  gridmill's own model configuration (docs/models.md): {"family": "llama" | "xlstm"
+/// | ..., ...}, as convert stores it in the checkpoint.
+/// @throws FormatError naming an unknown family ("unsupported") or a missing or wrong field.
+[[nodiscard]] std::unique_ptr<Model> make_model(const Json& config);
+
+}  // namespace gridmill

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "gridmill/base/ids.hpp"
+
+namespace gridmill {
+
+/// All that the randomness of a drawn token may depend on.
+struct DrawKey {
+  std::uint64_t seed = 0;
+  PromptId prompt = 0;
+  std::uint32_t sample = 0;
+  std::uint32_t position = 0;  ///< absolute position of the token that is drawn
+};
+
+/// How the next token of one row is selected.
+struct SamplingPlan {
+  float temperature = 1.0F;  ///< 0 = greedy
+  DrawKey key;
+};
+
+/// Standard Gumbel noise of token `id`: -log(-log(u)), u from word id % 4 of
+/// philox4x32(counter = (id / 4, position, sample, prompt), key = (seed low, seed high)).
+[[nodiscard]] float gumbel_noise(const DrawKey& key, TokenId id);
+
+/// What a token scores: its logit for greedy, else logit / temperature + gumbel_noise. The largest
+/// score is selected; the lowest id wins a tie.
+[[nodiscard]] float selection_score(const SamplingPlan& plan, TokenId id, float logit);
+
+/// Selection over one group of the vocabulary (params/shape.hpp: 8 groups, the unit of tp).
+/// Trivially copyable: travels between ranks as bytes.
+struct SelectPartial {
+  float score = 0;         ///< largest score; meaningless if id < 0
+  TokenId id = -1;         ///< its lowest id; -1 for a group without ids
+  float logit = 0;         ///< the logit of `id`
+  float target_logit = 0;  ///< the logit of SelectRow::target, if the group holds it
+  std::int32_t has_target = 0;
+  std::int32_t has_nan = 0;  ///< some logit of the group is NaN
+  float max_logit = 0;       ///< log-sum-exp of the group = max_logit + log(sum_exp)
+  float sum_exp = 0;         ///< 0 for a group without ids
+};
+
+/// A selected token.
+struct Choice {
+  TokenId id = -1;
+  float logprob = 0;  ///< of `id` under softmax(logits): logit - log-sum-exp, before temperature
+  float target_logprob = 0;  ///< of SelectRow::target, if one was given
+  bool has_nan = false;      ///< some logit was NaN; the other fields mean nothing
+};
+
+/// Log-sum-exp of two disjoint sets of ids: the larger maximum m, and s1 exp(m1 - m) + s2 exp(m2 -
+/// m) as fma(s1, exp(m1 - m), s2 * exp(m2 - m)). An empty set (sum_exp 0) is neutral.
+void join_log_sum_exp(float& max_logit, float& sum_exp, float other_max, float other_sum);
+
+/// Joins the 8 groups in the fixed balanced tree ((0,1),(2,3)),((4,5),(6,7)).
+[[nodiscard]] Choice join_partials(std::span<const SelectPartial> groups);
+
+}  // namespace gridmill
