@@ -1,0 +1,66 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gridmill/base/dtype.hpp"
+#include "gridmill/base/grid_shape.hpp"
+#include "gridmill/base/ids.hpp"
+
+namespace gridmill {
+
+/// Where and how a model runs; shared by generate, verify and score. Names and defaults as in
+/// docs/cli.md.
+struct RunOptions {
+  std::string model;
+  GridShape grid{.dp = 0, .fsdp = 1, .tp = 1};  ///< 0 = whatever remains
+  bool gather_params_once = false;
+  std::int64_t fsdp_min_weight_size = 16384;
+  std::string param_dtype = "checkpoint";  ///< checkpoint, bf16, fp32
+  std::string compute_dtype = "auto";      ///< auto, bf16, fp32
+  std::string backend = "auto";
+  std::string kernel_target = "auto";
+  bool share_gpu = false;
+  int slots = 0;    ///< 0 = auto
+  int threads = 0;  ///< 0 = auto
+  std::string log_level = "info";
+};
+
+/// The fixed-batch mode: whole batches through generate_tokens.
+struct LockstepOptions {
+  bool enabled = false;
+  std::int64_t batch_size = 0;  ///< 0 = the whole prompt file
+  std::string rng = "jax";      ///< jax, philox
+  std::string jax_threefry = "classic";
+};
+
+/// One run of `gridmill generate`.
+struct JobConfig {
+  RunOptions run;
+  std::string prompts;
+  std::string prompt_field = "prompt";
+  std::string output;
+  std::int64_t max_length = 0;  ///< 0 = min(2048, the model's limit)
+  bool allow_long = false;
+  std::optional<std::int64_t> max_new_tokens;
+  std::vector<TokenId> eod_token_ids;  ///< empty = the model's; -1 = never stop
+  bool add_special_tokens = true;
+  float temperature = 1.0F;
+  std::uint64_t seed = 0;
+  std::uint32_t samples_per_prompt = 1;
+  bool logprobs = false;
+  std::string resume = "auto";  ///< auto, never, require
+  bool allow_failed_rows = false;
+  bool retry_failed = false;
+  std::chrono::milliseconds commit_interval{1000};
+  std::optional<std::chrono::milliseconds> time_limit;
+  std::string progress = "auto";  ///< auto, bar, plain, json, none
+  std::string metrics;
+  LockstepOptions lockstep;
+  std::vector<std::string> command_line;  ///< for the run log
+};
+
+}  // namespace gridmill

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "gridmill/base/ids.hpp"
+
+namespace gridmill {
+
+/// Consecutive rows [first, first + count).
+struct RowRange {
+  RowId first = 0;
+  std::uint64_t count = 0;
+  friend bool operator==(const RowRange&, const RowRange&) = default;
+};
+
+/// The rows of a job that nobody has been given yet. Leases live in memory only: after a crash the
+/// result file says what is missing. Knows no MPI and no clock, so that simulations drive the same
+/// code.
+class LeaseQueue {
+ public:
+  /// @param rows     what is missing, ascending and disjoint.
+  /// @param leaders  replicas that ask, >= 1.
+  /// @param cap      largest lease, >= 1.
+  LeaseQueue(std::vector<RowRange> rows, int leaders, std::uint64_t cap);
+
+  /// Guided self-scheduling: max(1, min(cap, remaining / (2 leaders))) rows, in at most
+  /// `max_ranges` ranges; empty when nothing is left. Source: Polychronopoulos and Kuck, "Guided
+  /// self-scheduling", IEEE ToC 1987.
+  [[nodiscard]] std::vector<RowRange> take(std::size_t max_ranges);
+  [[nodiscard]] std::uint64_t remaining() const { return remaining_; }
+  /// Nothing more is handed out.
+  void drain();
+
+ private:
+  std::deque<RowRange> rows_;
+  std::uint64_t remaining_ = 0;
+  std::uint64_t leaders_;
+  std::uint64_t cap_;
+};
+
+/// Ranges of rows whose entry in `missing` is set, ascending.
+[[nodiscard]] std::vector<RowRange> ranges_of(const std::vector<bool>& missing);
+
+}  // namespace gridmill

@@ -1,0 +1,20 @@
+#pragma once
+
+namespace gridmill {
+
+/// What signals have asked for so far. Functions are local and may be called from any thread.
+///
+/// SIGTERM, SIGUSR1 and SIGINT: stop cleanly (no new prompts, commit, exit 75); a second one:
+/// commit and leave at once. SIGCONT: commit now (mpirun sends it one second before it kills).
+namespace signals {
+
+/// Installs the handlers; called before anything else, MPI included.
+void install();
+/// Stop requests received; 2 or more mean "at once".
+[[nodiscard]] int stop_requests();
+/// True once after each SIGCONT.
+[[nodiscard]] bool take_commit_request();
+
+}  // namespace signals
+
+}  // namespace gridmill

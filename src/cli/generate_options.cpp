@@ -1,0 +1,155 @@
+#include "cli/generate_options.hpp"
+
+#include <charconv>
+#include <cmath>
+#include <limits>
+
+#include "gridmill/base/clock.hpp"
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/format.hpp"
+
+namespace gridmill::cli {
+
+namespace {
+
+/// An integer option that boost would wrap around when it is negative.
+template <typename Integer>
+Integer integer_in_range(const std::string& option, std::int64_t value, std::int64_t low) {
+  const auto high = static_cast<std::int64_t>(std::numeric_limits<Integer>::max());
+  if (value < low || value > high) {
+    throw UsageError(fmt::format("{} is {}, expected {} to {}", option, value, low, high));
+  }
+  return static_cast<Integer>(value);
+}
+
+std::uint64_t parse_seed(const std::string& text) {
+  std::uint64_t seed = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), seed);
+  if (problem != std::errc() || end != text.data() + text.size()) {
+    throw UsageError(fmt::format("--seed is '{}', expected 0 to 2^64 - 1", text));
+  }
+  return seed;
+}
+
+void add_input_options(po::options_description& options, JobConfig& config) {
+  auto add = options.add_options();
+  add("prompts", po::value(&config.prompts)->required()->value_name("FILE"),
+      ".jsonl (an object a line), .txt (a prompt a line) or .h5 (prefix_tokens)");
+  add("prompt-field",
+      po::value(&config.prompt_field)->default_value(config.prompt_field)->value_name("NAME"),
+      "field of a .jsonl object that holds the text");
+  add("output", po::value(&config.output)->required()->value_name("FILE.h5"), "shared result file");
+  add("add-special-tokens", switch_value(&config.add_special_tokens),
+      "as the tokenizer's post-processor says");
+}
+
+void add_row_options(po::options_description& options, JobConfig& config) {
+  auto add = options.add_options();
+  add("max-length",
+      po::value<std::int64_t>()->value_name("N")->notifier([&config](std::int64_t value) {
+        config.max_length = integer_in_range<std::int32_t>("--max-length", value, 1);
+      }),
+      "length of a row, prefix included; default min(2048, the model's limit)");
+  add("allow-long", switch_value(&config.allow_long), "let max-length exceed the model's limit");
+  add("max-new-tokens",
+      po::value<std::int64_t>()->value_name("N")->notifier([&config](std::int64_t value) {
+        config.max_new_tokens = integer_in_range<std::int32_t>("--max-new-tokens", value, 1);
+      }),
+      "limits the generated tokens further");
+  add("eod-token-id", po::value(&config.eod_token_ids)->value_name("ID"),
+      "end of document; -1 = never stop; may be given several times; default: the model's");
+  add("temperature",
+      po::value(&config.temperature)->default_value(config.temperature, "1.0")->value_name("T"),
+      "0 = greedy");
+  add("seed",
+      po::value<std::string>()->default_value("0")->value_name("N")->notifier(
+          [&config](const std::string& text) { config.seed = parse_seed(text); }),
+      "64 bit");
+  add("samples-per-prompt",
+      po::value<std::int64_t>()->default_value(1)->value_name("N")->notifier(
+          [&config](std::int64_t value) {
+            config.samples_per_prompt = static_cast<std::uint32_t>(
+                integer_in_range<std::int32_t>("--samples-per-prompt", value, 1));
+          }),
+      "rows = prompts x samples");
+  add("logprobs", switch_value(&config.logprobs), "add token_logprobs");
+}
+
+void add_lifecycle_options(po::options_description& options, JobConfig& config) {
+  auto add = options.add_options();
+  add("resume", po::value(&config.resume)->default_value(config.resume)->value_name("HOW"),
+      "auto, never, require");
+  add("allow-failed-rows", switch_value(&config.allow_failed_rows),
+      "failed rows do not make the exit code 1");
+  add("retry-failed", switch_value(&config.retry_failed),
+      "generate the failed rows of an earlier run again");
+  add("commit-interval",
+      po::value<std::string>()->default_value("1s")->value_name("TIME")->notifier(
+          [&config](const std::string& text) {
+            config.commit_interval = parse_duration(text, "--commit-interval");
+          }),
+      "a finished row is durable within this time");
+  add("time-limit",
+      po::value<std::string>()->value_name("TIME")->notifier([&config](const std::string& text) {
+        config.time_limit = parse_duration(text, "--time-limit");
+      }),
+      "stop cleanly (exit 75) when this much time has passed");
+  add("progress", po::value(&config.progress)->default_value(config.progress)->value_name("HOW"),
+      "auto, bar, plain, json, none");
+  add("metrics", po::value(&config.metrics)->value_name("FILE.jsonl"),
+      "a record every 10 s and a final summary");
+}
+
+void add_lockstep_options(po::options_description& options, JobConfig& config) {
+  auto add = options.add_options();
+  LockstepOptions& lockstep = config.lockstep;
+  add("lockstep", switch_value(&lockstep.enabled),
+      "whole fixed batches through generate_tokens (prompts from .h5)");
+  add("batch-size",
+      po::value<std::int64_t>()->value_name("N")->notifier([&lockstep](std::int64_t value) {
+        lockstep.batch_size = integer_in_range<std::int32_t>("--batch-size", value, 1);
+      }),
+      "rows of a lockstep batch; default: the whole prompt file");
+  add("rng", po::value(&lockstep.rng)->default_value(lockstep.rng)->value_name("NAME"),
+      "jax, philox: random numbers of --lockstep");
+  add("jax-threefry",
+      po::value(&lockstep.jax_threefry)->default_value(lockstep.jax_threefry)->value_name("LAYOUT"),
+      "classic, partitionable");
+}
+
+}  // namespace
+
+po::options_description generate_options(JobConfig& config) {
+  po::options_description options("What is generated");
+  add_input_options(options, config);
+  add_row_options(options, config);
+  add_lifecycle_options(options, config);
+  add_lockstep_options(options, config);
+  return options;
+}
+
+void check_generate_options(const JobConfig& config) {
+  require_one_of("--resume", config.resume, {"auto", "never", "require"});
+  require_one_of("--progress", config.progress, {"auto", "bar", "plain", "json", "none"});
+  require_one_of("--rng", config.lockstep.rng, {"jax", "philox"});
+  require_one_of("--jax-threefry", config.lockstep.jax_threefry, {"classic", "partitionable"});
+  if (!std::isfinite(config.temperature) ||
+      (config.temperature < 0.0F && !config.lockstep.enabled)) {
+    throw UsageError(
+        fmt::format("--temperature is {}, expected 0 or a positive number", config.temperature));
+  }
+  for (const TokenId id : config.eod_token_ids) {
+    if (id < -1 || (id == -1 && config.eod_token_ids.size() > 1)) {
+      throw UsageError("--eod-token-id takes ids of the vocabulary, or -1 alone for never");
+    }
+  }
+  if (config.commit_interval.count() < 2) {
+    throw UsageError("--commit-interval must be at least 2ms: a row takes two commits");
+  }
+  if (!config.lockstep.enabled && config.lockstep.batch_size != 0) {
+    throw UsageError(
+        "--batch-size is an option of --lockstep; --slots sets the sequences in flight");
+  }
+}
+
+}  // namespace gridmill::cli

@@ -1,0 +1,13 @@
+#pragma once
+
+#include "cli/options.hpp"
+#include "gridmill/job/job_config.hpp"
+
+namespace gridmill::cli {
+
+/// Every option of `gridmill generate` that is not a run option.
+[[nodiscard]] po::options_description generate_options(JobConfig& config);
+/// @throws UsageError for values outside their range or that contradict each other.
+void check_generate_options(const JobConfig& config);
+
+}  // namespace gridmill::cli

@@ -1,0 +1,100 @@
+#include "cli/options.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <cstdio>
+#include <sstream>
+
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/file.hpp"
+#include "gridmill/base/format.hpp"
+
+namespace gridmill::cli {
+
+namespace {
+
+/// "GRIDMILL_MAX_LENGTH" to "max-length" if `options` has it, else "".
+std::string option_of_variable(const std::string& variable,
+                               const po::options_description& options) {
+  const std::string prefix = "GRIDMILL_";
+  if (variable.rfind(prefix, 0) != 0) return "";
+  std::string name = variable.substr(prefix.size());
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
+    return c == '_' ? '-' : static_cast<char>(std::tolower(c));
+  });
+  return options.find_nothrow(name, false) != nullptr ? name : "";
+}
+
+void print_help(const CommandSyntax& syntax, const po::options_description& options) {
+  std::ostringstream text;
+  text << syntax.example << "\n\n" << syntax.summary << "\n\n" << options;
+  std::fputs(text.str().c_str(), stdout);
+}
+
+}  // namespace
+
+std::optional<po::variables_map> parse(const CommandSyntax& syntax, const Arguments& arguments) {
+  po::options_description all(fmt::format("Options of gridmill {}", syntax.name));
+  all.add(syntax.options);
+  all.add_options()("help", "print this");
+  if (syntax.config_file) {
+    all.add_options()("config", po::value<std::string>()->value_name("FILE"),
+                      "options as `name = value` lines; flags and environment beat it");
+  }
+  po::variables_map values;
+  try {
+    // No guessing: an abbreviation that works today may be ambiguous tomorrow.
+    const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+    po::store(po::command_line_parser(arguments)
+                  .options(all)
+                  .positional(syntax.positional)
+                  .style(style)
+                  .run(),
+              values);
+    if (values.count("help") != 0) {
+      print_help(syntax, all);
+      return std::nullopt;
+    }
+    po::store(
+        po::parse_environment(
+            all, [&all](const std::string& variable) { return option_of_variable(variable, all); }),
+        values);
+    if (syntax.config_file && values.count("config") != 0) {
+      const auto path = values["config"].as<std::string>();
+      std::istringstream text(read_text_file(path));
+      try {
+        po::store(po::parse_config_file(text, all), values);
+      } catch (const po::error& error) {
+        throw UsageError(fmt::format("{}: {}", path, error.what()));
+      }
+    }
+    po::notify(values);
+  } catch (const po::error& error) {
+    throw UsageError(fmt::format("{}; see gridmill {} --help", error.what(), syntax.name));
+  }
+  return values;
+}
+
+po::typed_value<bool>* switch_value(bool* target) {
+  return po::value<bool>(target)
+      ->default_value(*target, *target ? "true" : "false")
+      ->implicit_value(true, "true");
+}
+
+int positive_integer(const std::string& option, const std::string& text) {
+  int value = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (problem != std::errc() || end != text.data() + text.size() || value < 1) {
+    throw UsageError(fmt::format("{} is '{}', expected a positive integer", option, text));
+  }
+  return value;
+}
+
+void require_one_of(const std::string& option, const std::string& value,
+                    const std::vector<std::string>& allowed) {
+  if (std::find(allowed.begin(), allowed.end(), value) != allowed.end()) return;
+  throw UsageError(fmt::format("{} is '{}', expected {}", option, value, fmt::join(allowed, ", ")));
+}
+
+}  // namespace gridmill::cli
