@@ -18,7 +18,7 @@ Json parse_json(std::string_view text, const std::string& where) {
     Json value = Json::parse(text, guard);
     if (too_deep) throw FormatError(where + ": JSON is nested deeper than 256 levels");
     return value;
-  } catch (const Json::parse_error& error) {
+  } catch (const Json::exception& error) {  // out_of_range too: a number beyond double
     throw FormatError(where + ": not valid JSON: " + error.what());
   }
 }

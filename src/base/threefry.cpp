@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "gridmill/base/numerics.hpp"
+
 namespace gridmill {
 
 std::array<std::uint32_t, 2> threefry2x32(JaxKey key, std::uint32_t a, std::uint32_t b) {
@@ -66,7 +68,7 @@ float jax_uniform(std::uint32_t word) {
 float jax_gumbel(std::uint32_t word) {
   constexpr float kTiny = std::numeric_limits<float>::min();
   const float u = std::fmax(kTiny, jax_uniform(word) * (1.0F - kTiny) + kTiny);
-  return -std::log(-std::log(u));
+  return -log_f32(-log_f32(u));
 }
 
 }  // namespace gridmill

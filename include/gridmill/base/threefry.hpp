@@ -33,7 +33,7 @@ struct JaxKey {
                                                      ThreefryLayout layout);
 /// jax.random.uniform in [0, 1) of one word.
 [[nodiscard]] float jax_uniform(std::uint32_t word);
-/// jax.random.gumbel of one word (float32).
+/// jax.random.gumbel of one word (float32), with log_f32 for the logarithm: about 1e-6 from JAX.
 [[nodiscard]] float jax_gumbel(std::uint32_t word);
 
 }  // namespace gridmill
