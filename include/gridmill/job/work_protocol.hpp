@@ -1,0 +1,110 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "gridmill/job/lease_queue.hpp"
+#include "gridmill/job/progress.hpp"
+
+namespace gridmill {
+
+/// What rank 0 and the leaders of the replicas tell each other. Trivially copyable: travels as
+/// bytes.
+struct WorkMessage {
+  enum class Kind : std::uint32_t {
+    request,   ///< leader to server: more rows, please
+    grant,     ///< server to leader: rows; none = nothing left
+    report,    ///< leader to server: counters since the last report
+    stop,      ///< any rank to server: a signal or the time limit asks for a clean stop
+    drain,     ///< server to leader: no new rows, commit, leave
+    finished,  ///< leader to server: idle for good
+  };
+  static constexpr std::size_t kMaxRanges = 8;
+
+  Kind kind = Kind::request;
+  std::uint32_t ranges = 0;
+  std::int32_t from = 0;      ///< rank of the sender
+  std::uint32_t at_once = 0;  ///< stop, drain: leave without finishing the pass
+  std::array<RowRange, kMaxRanges> rows{};
+  ProgressCounts counts;
+};
+
+/// Carries messages between ranks; grid's mailbox in a job, a queue with virtual time in
+/// simulations.
+class WorkPort {
+ public:
+  WorkPort() = default;
+  WorkPort(const WorkPort&) = delete;
+  WorkPort& operator=(const WorkPort&) = delete;
+  virtual ~WorkPort() = default;
+  /// Never blocks.
+  virtual void send(int rank, const WorkMessage& message) = 0;
+  [[nodiscard]] virtual std::optional<WorkMessage> poll() = 0;
+};
+
+/// Hands out rows and collects counters; on rank 0, beside its own work: serve() once a pass.
+/// Two-sided on purpose: passive-target RMA needs the target inside MPI, and fails between hosts in
+/// Open MPI 4.1.4.
+class LeaseServer {
+ public:
+  LeaseServer(LeaseQueue queue, std::vector<int> leaders, WorkPort& port);
+  /// Handles one message.
+  void handle(const WorkMessage& message);
+  /// Tells every leader to stop; later requests get nothing.
+  void drain(bool at_once);
+  [[nodiscard]] bool all_finished() const { return finished_ == leaders_.size(); }
+  [[nodiscard]] bool draining() const { return draining_; }
+  [[nodiscard]] const ProgressCounts& counts() const { return counts_; }
+  [[nodiscard]] std::uint64_t remaining() const { return queue_.remaining(); }
+  [[nodiscard]] std::uint64_t grants() const { return grants_; }
+
+ private:
+  LeaseQueue queue_;
+  std::vector<int> leaders_;
+  WorkPort* port_;
+  ProgressCounts counts_;
+  std::size_t finished_ = 0;
+  std::uint64_t grants_ = 0;
+  bool draining_ = false;
+  bool at_once_ = false;
+};
+
+/// A leader's side: keeps `low_water` rows in hand, asked for ahead of need.
+class LeaseClient {
+ public:
+  LeaseClient(int rank, int server, std::uint64_t low_water, WorkPort& port);
+  /// Asks for more if the stock is low and nothing is under way.
+  void ask();
+  /// Handles one message from the server.
+  void handle(const WorkMessage& message);
+  /// Next row to generate, if one is in hand.
+  [[nodiscard]] std::optional<RowId> next();
+  /// Whether a row is in hand.
+  [[nodiscard]] bool has_rows() const { return !rows_.empty(); }
+  /// No row is in hand and none will come.
+  [[nodiscard]] bool exhausted() const { return rows_.empty() && (no_more_ || draining_); }
+  [[nodiscard]] bool draining() const { return draining_; }
+  [[nodiscard]] bool at_once() const { return at_once_; }
+  /// Sends `counts` since the last report.
+  void report(const ProgressCounts& counts);
+  void finish();
+
+ private:
+  WorkMessage message(WorkMessage::Kind kind) const;
+  int rank_;
+  int server_;
+  std::uint64_t low_water_;
+  WorkPort* port_;
+  std::deque<RowRange> rows_;
+  std::uint64_t stock_ = 0;
+  bool asked_ = false;
+  bool no_more_ = false;
+  bool draining_ = false;
+  bool at_once_ = false;
+};
+
+}  // namespace gridmill

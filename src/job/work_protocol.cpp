@@ -1,0 +1,105 @@
+#include "gridmill/job/work_protocol.hpp"
+
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+
+#include "gridmill/base/check.hpp"
+
+namespace gridmill {
+
+static_assert(std::is_trivially_copyable_v<WorkMessage>);
+
+LeaseServer::LeaseServer(LeaseQueue queue, std::vector<int> leaders, WorkPort& port)
+    : queue_(std::move(queue)), leaders_(std::move(leaders)), port_(&port) {}
+
+void LeaseServer::handle(const WorkMessage& message) {
+  using enum WorkMessage::Kind;
+  switch (message.kind) {
+    case request: {
+      WorkMessage answer{.kind = grant};
+      const std::vector<RowRange> rows = queue_.take(WorkMessage::kMaxRanges);
+      answer.ranges = static_cast<std::uint32_t>(rows.size());
+      std::copy(rows.begin(), rows.end(), answer.rows.begin());
+      if (!rows.empty()) ++grants_;
+      port_->send(message.from, answer);
+      return;
+    }
+    case report:
+      counts_ += message.counts;
+      return;
+    case stop:
+      drain(message.at_once != 0);
+      return;
+    case finished:
+      ++finished_;
+      return;
+    case grant:
+    case drain:
+      break;
+  }
+  throw InternalError("the lease server got a message meant for a leader");
+}
+
+void LeaseServer::drain(bool at_once) {
+  if (draining_ && (at_once_ || !at_once)) return;
+  draining_ = true;
+  at_once_ = at_once;
+  queue_.drain();
+  for (const int leader : leaders_) {
+    port_->send(leader,
+                {.kind = WorkMessage::Kind::drain, .at_once = static_cast<std::uint32_t>(at_once)});
+  }
+}
+
+LeaseClient::LeaseClient(int rank, int server, std::uint64_t low_water, WorkPort& port)
+    : rank_(rank), server_(server), low_water_(low_water), port_(&port) {}
+
+WorkMessage LeaseClient::message(WorkMessage::Kind kind) const {
+  return {.kind = kind, .from = rank_};
+}
+
+void LeaseClient::ask() {
+  if (asked_ || no_more_ || draining_ || stock_ > low_water_) return;
+  asked_ = true;
+  port_->send(server_, message(WorkMessage::Kind::request));
+}
+
+void LeaseClient::handle(const WorkMessage& message) {
+  if (message.kind == WorkMessage::Kind::drain) {
+    draining_ = true;
+    at_once_ = at_once_ || message.at_once != 0;
+    rows_.clear();
+    stock_ = 0;
+    return;
+  }
+  GRIDMILL_ASSERT(message.kind == WorkMessage::Kind::grant, "a leader gets grants and drains");
+  asked_ = false;
+  if (message.ranges == 0) no_more_ = true;
+  if (draining_) return;
+  for (std::uint32_t i = 0; i < message.ranges; ++i) {
+    rows_.push_back(message.rows[i]);
+    stock_ += message.rows[i].count;
+  }
+}
+
+std::optional<RowId> LeaseClient::next() {
+  if (rows_.empty()) return std::nullopt;
+  RowRange& front = rows_.front();
+  const RowId row = front.first;
+  ++front.first;
+  --front.count;
+  --stock_;
+  if (front.count == 0) rows_.pop_front();
+  return row;
+}
+
+void LeaseClient::report(const ProgressCounts& counts) {
+  WorkMessage report = message(WorkMessage::Kind::report);
+  report.counts = counts;
+  port_->send(server_, report);
+}
+
+void LeaseClient::finish() { port_->send(server_, message(WorkMessage::Kind::finished)); }
+
+}  // namespace gridmill

@@ -1,0 +1,192 @@
+// Promise 1 as users can check it: the result file has the same bytes on every grid.
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <ostream>
+#include <sstream>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "gridmill/base/grid_shape.hpp"
+#include "gridmill/base/json.hpp"
+#include "support/run_program/run_program.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace gridmill {
+
+void PrintTo(const GridShape& grid, std::ostream* out) {
+  *out << grid.dp << "x" << grid.fsdp << "x" << grid.tp;
+}
+
+namespace {
+
+using test::ProgramResult;
+using test::run_program;
+using test::slurp;
+using test::TemporaryFolder;
+using test::under_mpirun;
+
+constexpr int kSlots = 2;  // a replica
+constexpr int kRows = 44;  // more than 5 times the slots of 4 replicas
+
+struct Sampling {
+  std::string name;
+  std::vector<std::string> options;
+};
+
+const std::vector<std::string> kModels = {"stories", "shakespeare"};
+const std::vector<Sampling> kSamplings = {
+    {"greedy", {"--temperature", "0"}},
+    {"sampled", {"--temperature", "0.8", "--seed", "5", "--logprobs"}}};
+
+/// Prompts of 0 to about 200 tokens.
+std::string prompt_lines() {
+  const std::vector<std::string> words = {"Once", "upon", "a",   "time", "the", "king", "and",
+                                          "his",  "good", "dog", "went", "to",  "sea"};
+  std::ostringstream lines;
+  for (int row = 0; row < kRows; ++row) {
+    Json record;
+    std::string text;
+    const int count = row % 4 == 3 ? row * 2 : row % 7;
+    for (int i = 0; i < count; ++i) {
+      text += (i == 0 ? "" : " ") + words[static_cast<std::size_t>(row + 3 * i) % words.size()];
+    }
+    record["prompt"] = text;
+    lines << record.dump() << "\n";
+  }
+  return lines.str();
+}
+
+/// The converted models and the prompts, made once.
+class Workshop {
+ public:
+  Workshop() {
+    folder_.write("prompts.jsonl", prompt_lines());
+    const std::string models = GRIDMILL_MODELS_DIR;
+    convert({models + "/stories260K/stories260K.bin", folder_.file("stories.h5"), "--tokenizer",
+             models + "/stories260K/tok512.bin"});
+    convert({models + "/tiny-xlstm-shakespeare", folder_.file("shakespeare.h5")});
+  }
+  [[nodiscard]] const TemporaryFolder& folder() const { return folder_; }
+
+  /// Generates and returns the bytes of the result file.
+  std::string generate(const GridShape& grid, const std::string& model, const Sampling& sampling,
+                       const std::vector<std::string>& extra, const std::string& name) {
+    const std::string output = folder_.file(name + ".h5");
+    std::vector<std::string> command = {GRIDMILL_PROGRAM, "generate",
+                                        "--model",        folder_.file(model + ".h5"),
+                                        "--prompts",      folder_.file("prompts.jsonl"),
+                                        "--output",       output,
+                                        "--dp",           std::to_string(grid.dp),
+                                        "--fsdp",         std::to_string(grid.fsdp),
+                                        "--tp",           std::to_string(grid.tp),
+                                        "--slots",        std::to_string(kSlots),
+                                        "--threads",      "1",
+                                        "--max-length",   "210",
+                                        "--progress",     "none",
+                                        "--log-level",    "warn",
+                                        "--metrics",      output + ".metrics"};
+    command.insert(command.end(), sampling.options.begin(), sampling.options.end());
+    command.insert(command.end(), extra.begin(), extra.end());
+    const ProgramResult result = run_program(under_mpirun(grid.ranks(), command), folder_.path());
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return slurp(output);
+  }
+  /// The last record of the metrics file.
+  [[nodiscard]] Json summary(const std::string& name) const {
+    std::istringstream lines(slurp(folder_.file(name + ".h5.metrics")));
+    std::string line;
+    std::string last;
+    while (std::getline(lines, line)) last = line;
+    return Json::parse(last);
+  }
+  /// What one rank writes: what every grid must write.
+  const std::string& expected(const std::string& model, const Sampling& sampling) {
+    std::string& bytes = expected_[{model, sampling.name}];
+    if (bytes.empty()) {
+      bytes = generate({.dp = 1}, model, sampling, {}, "expected-" + model + "-" + sampling.name);
+    }
+    return bytes;
+  }
+
+ private:
+  void convert(std::vector<std::string> arguments) {
+    std::vector<std::string> command = {GRIDMILL_PROGRAM, "convert"};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    const ProgramResult result = run_program(command, folder_.path());
+    if (result.exit_code != 0) throw std::runtime_error("convert failed: " + result.err);
+  }
+  TemporaryFolder folder_;
+  std::map<std::pair<std::string, std::string>, std::string> expected_;
+};
+
+Workshop& workshop() {
+  static Workshop shared;
+  return shared;
+}
+
+class GridMatrix : public testing::TestWithParam<std::tuple<GridShape, bool>> {};
+
+TEST_P(GridMatrix, EveryGridWritesTheSameBytes) {
+  const auto [grid, gather_once] = GetParam();
+  for (const std::string& model : kModels) {
+    for (const Sampling& sampling : kSamplings) {
+      const std::vector<std::string> extra = {
+          gather_once ? "--gather-params-once=true" : "--gather-params-once=false",
+          "--fsdp-min-weight-size", "0"};
+      const std::string bytes = workshop().generate(grid, model, sampling, extra, "result");
+      EXPECT_TRUE(bytes == workshop().expected(model, sampling))
+          << model << " " << sampling.name << ": the result file differs from one rank's";
+      const Json summary = workshop().summary("result");
+      EXPECT_GT(summary.at("slot_refills").get<int>(), 0) << summary.dump();
+      EXPECT_GT(summary.at("mixed_passes").get<int>(), 0) << summary.dump();
+      EXPECT_EQ(summary.at("rows_done").get<int>(), kRows);
+      if (grid.fsdp == 4) {
+        EXPECT_LT(summary.at("parameter_bytes_read").at("mean").get<double>(),
+                  0.30 * summary.at("parameter_bytes").get<double>())
+            << summary.dump();
+      }
+      if (grid.tp > 1) {
+        EXPECT_EQ(summary.at("distinct_parameter_shards").get<int>() % grid.tp, 0);
+        EXPECT_GE(summary.at("distinct_parameter_shards").get<int>(), grid.tp);
+      }
+      ::unlink((workshop().folder().file("result.h5")).c_str());
+      ::unlink((workshop().folder().file("result.h5.lock")).c_str());
+      ::unlink((workshop().folder().file("result.h5.metrics")).c_str());
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Grids, GridMatrix,
+                         testing::Combine(testing::Values(GridShape{2, 1, 1}, GridShape{1, 2, 1},
+                                                          GridShape{1, 1, 2}, GridShape{2, 2, 1},
+                                                          GridShape{1, 4, 1}, GridShape{4, 1, 1},
+                                                          GridShape{1, 1, 4}, GridShape{2, 2, 2}),
+                                          testing::Bool()),
+                         [](const auto& info) {
+                           const GridShape grid = std::get<0>(info.param);
+                           return "dp" + std::to_string(grid.dp) + "_fsdp" +
+                                  std::to_string(grid.fsdp) + "_tp" + std::to_string(grid.tp) +
+                                  (std::get<1>(info.param) ? "_once" : "_per_layer");
+                         });
+
+TEST(SameBits, SlotsAndBackendDoNotMatter) {
+  const std::vector<std::vector<std::string>> variants = {
+      {"--slots", "1"}, {"--slots", "64"}, {"--threads", "2"}, {"--backend", "reference"}};
+  for (const std::string& model : kModels) {
+    for (const auto& variant : variants) {
+      const std::string bytes =
+          workshop().generate({.dp = 1}, model, kSamplings[1], variant, "variant");
+      EXPECT_TRUE(bytes == workshop().expected(model, kSamplings[1]))
+          << variant[0] << " " << variant[1];
+      ::unlink((workshop().folder().file("variant.h5")).c_str());
+    }
+  }
+}
+
+}  // namespace
+
+}  // namespace gridmill
