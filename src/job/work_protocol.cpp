@@ -29,7 +29,7 @@ void LeaseServer::handle(const WorkMessage& message) {
       counts_ += message.counts;
       return;
     case stop:
-      drain(message.at_once != 0);
+      start_drain(message.at_once != 0);
       return;
     case finished:
       ++finished_;
@@ -41,7 +41,7 @@ void LeaseServer::handle(const WorkMessage& message) {
   throw InternalError("the lease server got a message meant for a leader");
 }
 
-void LeaseServer::drain(bool at_once) {
+void LeaseServer::start_drain(bool at_once) {
   if (draining_ && (at_once_ || !at_once)) return;
   draining_ = true;
   at_once_ = at_once;

@@ -30,7 +30,7 @@ struct WorkMessage {
   std::int32_t from = 0;      ///< rank of the sender
   std::uint32_t at_once = 0;  ///< stop, drain: leave without finishing the pass
   std::array<RowRange, kMaxRanges> rows{};
-  ProgressCounts counts;
+  ProgressCounts counts{};
 };
 
 /// Carries messages between ranks; grid's mailbox in a job, a queue with virtual time in
@@ -55,7 +55,7 @@ class LeaseServer {
   /// Handles one message.
   void handle(const WorkMessage& message);
   /// Tells every leader to stop; later requests get nothing.
-  void drain(bool at_once);
+  void start_drain(bool at_once);
   [[nodiscard]] bool all_finished() const { return finished_ == leaders_.size(); }
   [[nodiscard]] bool draining() const { return draining_; }
   [[nodiscard]] const ProgressCounts& counts() const { return counts_; }
