@@ -1,0 +1,169 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "gridmill/base/check.hpp"
+#include "gridmill/base/numerics.hpp"
+#include "kernels/reference/compute.hpp"
+#include "kernels/reference/float_mode.hpp"
+#include "kernels/reference/kv_cache.hpp"
+#include "kernels/reference/reference_backend.hpp"
+#include "kernels/reference/spans.hpp"
+
+namespace gridmill::reference {
+
+namespace {
+
+/// Keys are visited in blocks at absolute positions 64 b.
+constexpr std::int64_t kKeyBlock = 64;
+using KeyBlock = std::array<float, kKeyBlock>;
+using Part = ReferenceKvCache::Part;
+
+/// Norm (if there is one) and rotation of one head in place; section 4.
+void norm_and_rotate(float* head, const Attention& attention, ConstDeviceVector norm,
+                     std::int64_t position) {
+  if (!norm.empty()) {
+    normalize({.kind = NormKind::rms, .eps = attention.norm_eps, .weight = norm, .bias = {}}, head,
+              attention.head_dim, head);
+  }
+  const int half = attention.head_dim / 2;
+  const float* cosines = attention.rotary.data + position * attention.rotary.stride;
+  const float* sines = cosines + half;
+  for (int i = 0; i < half; ++i) {
+    const float a = head[i];
+    const float b = head[i + half];
+    head[i] = std::fma(a, cosines[i], -(b * sines[i]));
+    head[i + half] = std::fma(b, cosines[i], a * sines[i]);
+  }
+}
+
+/// One query head against one kv head of a slot; section 5.
+class HeadAttention {
+ public:
+  HeadAttention(const Attention& attention, const ReferenceKvCache& cache, int layer, SlotId slot,
+                int kv_head, DType dtype)
+      : attention_(attention),
+        cache_(cache),
+        layer_(layer),
+        slot_(slot),
+        kv_head_(kv_head),
+        dtype_(dtype),
+        row_(static_cast<std::size_t>(attention.head_dim)) {}
+
+  /// out [head_dim] = softmax-weighted values that `position` sees. `query` is rounded.
+  void attend(const float* query, std::int64_t position, float* out) {
+    const std::int64_t first =
+        attention_.window > 0 ? std::max<std::int64_t>(0, position - attention_.window + 1) : 0;
+    float m = -std::numeric_limits<float>::infinity();
+    float l = 0.0F;
+    std::fill_n(out, attention_.head_dim, 0.0F);
+    for (std::int64_t block = first / kKeyBlock; block * kKeyBlock <= position; ++block) {
+      const std::int64_t begin = std::max(first, block * kKeyBlock);
+      const std::int64_t end = std::min(position + 1, (block + 1) * kKeyBlock);
+      KeyBlock p{};  // scores, then probabilities; invisible keys keep 0
+      float largest = m;
+      for (std::int64_t j = begin; j < end; ++j) {
+        const float s = score(query, j);
+        p[static_cast<std::size_t>(j % kKeyBlock)] = s;
+        largest = larger(largest, s);
+      }
+      const float c = exp_f32(m - largest);
+      for (std::int64_t j = begin; j < end; ++j) {
+        float& value = p[static_cast<std::size_t>(j % kKeyBlock)];
+        value = exp_f32(value - largest);
+      }
+      l = std::fma(l, c, lane_sum(p));
+      for (int d = 0; d < attention_.head_dim; ++d) out[d] = out[d] * c;
+      for (std::int64_t j = begin; j < end; ++j) {
+        cache_.read(layer_, slot_, Part::value, j, kv_head_, row_.data());
+        fma_loops().multiply_add(p[static_cast<std::size_t>(j % kKeyBlock)], row_.data(), out,
+                                 attention_.head_dim);
+      }
+      m = largest;
+    }
+    for (int d = 0; d < attention_.head_dim; ++d) out[d] = out[d] / l;
+  }
+
+ private:
+  float score(const float* query, std::int64_t key_position) {
+    cache_.read(layer_, slot_, Part::key, key_position, kv_head_, row_.data());
+    const FmaLoops& loops = fma_loops();
+    const float dot = (dtype_ == DType::bf16 ? loops.dot_bf16 : loops.dot_fp32)(
+        query, row_.data(), attention_.head_dim);
+    return dot * attention_.scale;
+  }
+
+  const Attention& attention_;
+  const ReferenceKvCache& cache_;
+  int layer_;
+  SlotId slot_;
+  int kv_head_;
+  DType dtype_;
+  std::vector<float> row_;  ///< one key or value
+};
+
+void check_attention(const Attention& attention, const DeviceMatrix& qkv, const KvCacheShape& cache,
+                     const PackedRows& out) {
+  const int query_width = attention.heads * attention.head_dim;
+  GRIDMILL_ASSERT(attention.kv_heads > 0 && attention.heads % attention.kv_heads == 0,
+                  "kv heads have to divide the heads");
+  GRIDMILL_ASSERT(attention.head_dim > 0 && attention.head_dim % 2 == 0,
+                  "a rotation needs pairs: head_dim is even");
+  GRIDMILL_ASSERT(cache.kv_heads == attention.kv_heads && cache.head_dim == attention.head_dim,
+                  "the cache has another shape");
+  GRIDMILL_ASSERT(qkv.columns == query_width + 2 * attention.kv_heads * attention.head_dim,
+                  "wrong number of qkv columns");
+  GRIDMILL_ASSERT(out.rows == qkv.rows && out.inputs == query_width, "wrong shape of the result");
+  GRIDMILL_ASSERT(attention.q_norm.empty() || attention.q_norm.size == attention.head_dim,
+                  "wrong size of the query norm");
+  GRIDMILL_ASSERT(attention.k_norm.empty() || attention.k_norm.size == attention.head_dim,
+                  "wrong size of the key norm");
+  GRIDMILL_ASSERT(attention.rotary.columns == attention.head_dim,
+                  "wrong width of the rotary table");
+}
+
+}  // namespace
+
+void ReferenceBackend::attend(Stream& /*stream*/, std::span<const TokenSpan> spans,
+                              const Attention& attention, int layer, DeviceMatrix qkv,
+                              KvCache& cache, PackedRows out) {
+  auto* slots = dynamic_cast<ReferenceKvCache*>(&cache);
+  GRIDMILL_ASSERT(slots != nullptr, "the cache belongs to another backend");
+  check_attention(attention, qkv, slots->shape(), out);
+  check_spans(spans, qkv.rows);
+  const FloatModeScope mode(dtype_);
+  const int head_dim = attention.head_dim;
+  const int keys_at = attention.heads * head_dim;
+  const int values_at = keys_at + attention.kv_heads * head_dim;
+  std::vector<float> result(static_cast<std::size_t>(head_dim));
+  for (const TokenSpan& span : spans) {
+    GRIDMILL_ASSERT(span.position + span.tokens <= attention.rotary.rows,
+                    "the rotary table is too short");
+    for (std::int64_t t = 0; t < span.tokens; ++t) {
+      float* row = qkv.data + (span.row + t) * qkv.stride;
+      const std::int64_t position = span.position + t;
+      for (int h = 0; h < attention.heads; ++h) {
+        float* query = row + h * head_dim;
+        norm_and_rotate(query, attention, attention.q_norm, position);
+        for (int d = 0; d < head_dim; ++d) query[d] = rounded(query[d], dtype_);
+      }
+      for (int h = 0; h < attention.kv_heads; ++h) {
+        norm_and_rotate(row + keys_at + h * head_dim, attention, attention.k_norm, position);
+      }
+      slots->write(layer, span.slot, Part::key, position, row + keys_at);
+      slots->write(layer, span.slot, Part::value, position, row + values_at);
+    }
+    for (int h = 0; h < attention.heads; ++h) {
+      const int kv_head = h / (attention.heads / attention.kv_heads);
+      HeadAttention head(attention, *slots, layer, span.slot, kv_head, dtype_);
+      for (std::int64_t t = 0; t < span.tokens; ++t) {
+        const float* query = qkv.data + (span.row + t) * qkv.stride + h * head_dim;
+        head.attend(query, span.position + t, result.data());
+        write_packed(out, span.row + t, h * head_dim, result.data(), head_dim, dtype_);
+      }
+    }
+  }
+}
+
+}  // namespace gridmill::reference
