@@ -16,8 +16,8 @@ struct CommandSyntax {
   std::string name;     ///< e.g. "generate"
   std::string example;  ///< first lines of the help
   std::string summary;
-  po::options_description options;
-  po::positional_options_description positional;
+  po::options_description options{};
+  po::positional_options_description positional{};
   bool config_file = false;  ///< takes --config FILE
 };
 

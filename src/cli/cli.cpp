@@ -1,0 +1,127 @@
+#include "gridmill/cli/cli.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <string>
+
+#include "cli/command.hpp"
+#include "gridmill/base/format.hpp"
+#include "gridmill/base/log.hpp"
+#include "gridmill/grid/collectives.hpp"
+#include "gridmill/job/signals.hpp"
+
+namespace gridmill::cli {
+
+namespace {
+
+constexpr std::array<Command, 10> kCommands = {{
+    {"generate", "prompts in, one shared result file out", true, run_generate},
+    {"convert", "a foreign checkpoint into a gridmill checkpoint", false, run_convert},
+    {"export", "a result file as jsonl or text", false, run_export},
+    {"inspect", "what is in a checkpoint or result file", false, run_inspect},
+    {"status", "how far a result file is", false, run_status},
+    {"verify", "generate rows again and compare every bit", true, run_verify},
+    {"score", "log-probabilities of given texts", true, run_score},
+    {"bench", "prefill and decode speed of a shape on this machine", true, run_bench},
+    {"tokenize", "lines of text to token ids", false, run_tokenize},
+    {"detokenize", "token ids to text", false, run_detokenize},
+}};
+
+void print_usage() {
+  std::string text =
+      "Example: mpirun -n 4 gridmill generate --config jobs/stories.cfg --dp 2 --fsdp 2\n\n"
+      "gridmill COMMAND [options]; gridmill COMMAND --help lists a command's options\n\n";
+  for (const Command& command : kCommands) {
+    text += fmt::format("  {:<11} {}\n", command.name, command.summary);
+  }
+  text +=
+      "\n  --help      print this\n  --version   versions of gridmill and what it is built on\n";
+  std::fputs(text.c_str(), stdout);
+}
+
+/// One line for the whole job.
+int report(const Error& error, int rank) {
+  if (rank == 0) {
+    std::string line = error.what();
+    std::replace(line.begin(), line.end(), '\n', ' ');
+    std::fputs(fmt::format("gridmill: error: {}\n", line).c_str(), stderr);
+  }
+  return static_cast<int>(error.code());
+}
+
+const Command& find_command(const std::string& name) {
+  const auto* found = std::find_if(kCommands.begin(), kCommands.end(),
+                                   [&name](const Command& c) { return c.name == name; });
+  if (found != kCommands.end()) return *found;
+  throw UsageError(fmt::format("unknown command '{}'; gridmill --help lists the commands", name));
+}
+
+ExitCode dispatch(const Arguments& arguments, const MpiSession* session) {
+  if (arguments.empty()) {
+    throw UsageError("no command given; gridmill --help lists the commands");
+  }
+  const Command& command = find_command(arguments.front());
+  const Arguments rest(arguments.begin() + 1, arguments.end());
+  if (command.parallel || session == nullptr) return command.run(rest, session);
+  // A serial command under a launcher: rank 0 does it, and everybody leaves as it did.
+  const Communicator world = Communicator::duplicate(MPI_COMM_WORLD);
+  ExitCode code = ExitCode::ok;
+  agree_on(world, [&] {
+    if (world.rank() == 0) code = command.run(rest, session);
+  });
+  broadcast(world, 0, code);
+  return code;
+}
+
+}  // namespace
+
+std::span<const Command> commands() { return kCommands; }
+
+int run(int argc, char** argv) {
+  signals::install();
+  const Arguments arguments(argv + 1, argv + argc);
+  int rank = 0;
+  try {
+    const std::optional<LauncherTasks> launcher = launcher_tasks();
+    const bool launched = launcher && launcher->tasks > 1;
+    const bool answer_only =
+        !arguments.empty() && (arguments[0] == "--help" || arguments[0] == "--version");
+    const bool parallel = !answer_only && !arguments.empty() && find_command(arguments[0]).parallel;
+    std::unique_ptr<MpiSession> session;
+    if (launched || parallel) {
+      session = std::make_unique<MpiSession>();
+      rank = session->rank();
+      log::configure(log::Level::info, rank);
+    }
+    int code = 0;
+    try {
+      if (answer_only) {
+        if (rank == 0) {
+          if (arguments[0] == "--help")
+            print_usage();
+          else
+            std::fputs(version_text().c_str(), stdout);
+        }
+      } else {
+        code = static_cast<int>(dispatch(arguments, session.get()));
+      }
+    } catch (const Error& error) {
+      code = report(error, rank);
+    } catch (...) {
+      code = report(error_in_flight(), rank);
+    }
+    if (std::fflush(stdout) != 0 && code == 0) {
+      code = report(IoError("writing to stdout failed"), rank);
+    }
+    // mpirun kills the others as soon as one rank leaves with a non-zero code.
+    if (session != nullptr) Communicator::duplicate(MPI_COMM_WORLD).barrier();
+    return code;
+  } catch (...) {
+    return report(error_in_flight(), rank);
+  }
+}
+
+}  // namespace gridmill::cli

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "cli/options.hpp"
+#include "gridmill/base/error.hpp"
+#include "gridmill/grid/mpi_handles.hpp"
+
+namespace gridmill::cli {
+
+/// A sub-command. `run` returns an exit code or throws an Error that is the same on every rank.
+struct Command {
+  std::string_view name;
+  std::string_view summary;
+  /// Runs on every rank; else on rank 0, whose exit code the others take over.
+  bool parallel = false;
+  ExitCode (*run)(const Arguments& arguments, const MpiSession* session) = nullptr;
+};
+
+// One file each: src/cli/<name>_command.cpp. `session` is null for a serial command without
+// launcher.
+ExitCode run_generate(const Arguments& arguments, const MpiSession* session);
+ExitCode run_convert(const Arguments& arguments, const MpiSession* session);
+ExitCode run_export(const Arguments& arguments, const MpiSession* session);
+ExitCode run_inspect(const Arguments& arguments, const MpiSession* session);
+ExitCode run_status(const Arguments& arguments, const MpiSession* session);
+ExitCode run_verify(const Arguments& arguments, const MpiSession* session);
+ExitCode run_score(const Arguments& arguments, const MpiSession* session);
+ExitCode run_bench(const Arguments& arguments, const MpiSession* session);
+ExitCode run_tokenize(const Arguments& arguments, const MpiSession* session);
+ExitCode run_detokenize(const Arguments& arguments, const MpiSession* session);
+
+[[nodiscard]] std::span<const Command> commands();
+
+/// Text of `gridmill --version`.
+[[nodiscard]] std::string version_text();
+
+}  // namespace gridmill::cli

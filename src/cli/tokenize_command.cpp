@@ -1,0 +1,142 @@
+#include <cstdio>
+#include <iostream>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/command.hpp"
+#include "gridmill/base/file.hpp"
+#include "gridmill/base/format.hpp"
+#include "gridmill/base/json.hpp"
+#include "gridmill/checkpoint/checkpoint_file.hpp"
+#include "gridmill/tokenizer/tokenizer.hpp"
+
+namespace gridmill::cli {
+
+namespace {
+
+struct TokenizeOptions {
+  std::string model;
+  std::string tokenizer;
+  bool jsonl = false;
+  bool no_special = false;
+  bool skip_special = false;
+};
+
+void add_common(po::options_description& options, TokenizeOptions& values) {
+  auto add = options.add_options();
+  add("model", po::value(&values.model)->value_name("M.h5"), "checkpoint that holds the tokenizer");
+  add("tokenizer", po::value(&values.tokenizer)->value_name("FILE"),
+      "tokenizer.json, tokenizer.model or a llama2.c tokenizer .bin");
+  add("jsonl", switch_value(&values.jsonl), "a JSON object a line instead of bare values");
+}
+
+std::unique_ptr<Tokenizer> load(const TokenizeOptions& options) {
+  if (options.model.empty() == options.tokenizer.empty()) {
+    throw UsageError("give either --model or --tokenizer");
+  }
+  if (!options.tokenizer.empty()) {
+    return make_tokenizer(tokenizer_kind_of(options.tokenizer), read_text_file(options.tokenizer),
+                          0, options.tokenizer);
+  }
+  const CheckpointFile checkpoint = CheckpointFile::open(options.model);
+  if (checkpoint.tokenizer_kind().empty()) {
+    throw FormatError(options.model + " holds no tokenizer; convert it with one");
+  }
+  return make_tokenizer(checkpoint.tokenizer_kind(), checkpoint.tokenizer(),
+                        checkpoint.model().at("vocab_size").get<int>(), options.model);
+}
+
+/// Calls `line_to_line` for every line of stdin and prints what it returns.
+template <typename LineToLine>
+void for_each_line(const LineToLine& line_to_line) {
+  std::string line;
+  for (std::uint64_t number = 1; std::getline(std::cin, line); ++number) {
+    try {
+      std::fputs((line_to_line(line) + "\n").c_str(), stdout);
+    } catch (Error& error) {
+      error.add_context(fmt::format("reading line {} of stdin", number));
+      throw;
+    }
+  }
+}
+
+std::vector<TokenId> ids_of(const Json& list) {
+  if (!list.is_array()) throw FormatError("expected a list of token ids, found " + list.dump());
+  std::vector<TokenId> ids;
+  for (const Json& id : list) {
+    if (!id.is_number_integer()) throw FormatError("a token id is " + id.dump());
+    const auto value = id.get<std::int64_t>();
+    if (value < 0 || value > std::numeric_limits<TokenId>::max()) {
+      throw FormatError("a token id is " + id.dump());
+    }
+    ids.push_back(static_cast<TokenId>(value));
+  }
+  return ids;
+}
+
+const Json& field(const Json& object, const char* name) {
+  if (!object.is_object() || !object.contains(name)) {
+    throw FormatError(fmt::format("expected an object with a field \"{}\"", name));
+  }
+  return object.at(name);
+}
+
+std::string hex_of(const std::string& bytes) {
+  std::string hex;
+  for (const char byte : bytes) hex += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+  return hex;
+}
+
+}  // namespace
+
+ExitCode run_tokenize(const Arguments& arguments, const MpiSession* /*session*/) {
+  TokenizeOptions options;
+  CommandSyntax syntax{
+      .name = "tokenize",
+      .example = "Example: echo 'Once upon a time' | gridmill tokenize --model out/stories.h5",
+      .summary =
+          "A line of text in, a JSON list of ids out. With --jsonl: {\"text\"} in, {\"ids\"} out.",
+      .options = po::options_description("Options")};
+  add_common(syntax.options, options);
+  syntax.options.add_options()("no-special", switch_value(&options.no_special),
+                               "without the special tokens of the post-processor");
+  if (!parse(syntax, arguments)) return ExitCode::ok;
+  const std::unique_ptr<Tokenizer> tokenizer = load(options);
+  for_each_line([&](const std::string& line) {
+    if (!options.jsonl) return Json(tokenizer->encode(line, !options.no_special)).dump();
+    const Json text = field(parse_json(line, "stdin"), "text");
+    if (!text.is_string()) throw FormatError("field \"text\" is no string");
+    return Json{{"ids", tokenizer->encode(text.get<std::string>(), !options.no_special)}}.dump();
+  });
+  return ExitCode::ok;
+}
+
+ExitCode run_detokenize(const Arguments& arguments, const MpiSession* /*session*/) {
+  TokenizeOptions options;
+  CommandSyntax syntax{
+      .name = "detokenize",
+      .example = "Example: echo '[1, 403, 407]' | gridmill detokenize --model out/stories.h5",
+      .summary =
+          "A JSON list of ids in, a line of text out. With --jsonl: {\"ids\"} in, "
+          "{\"text\", \"bytes_hex\"} out.",
+      .options = po::options_description("Options")};
+  add_common(syntax.options, options);
+  syntax.options.add_options()("skip-special", switch_value(&options.skip_special),
+                               "leave special tokens out");
+  if (!parse(syntax, arguments)) return ExitCode::ok;
+  const std::unique_ptr<Tokenizer> tokenizer = load(options);
+  for_each_line([&](const std::string& line) {
+    const Json value = parse_json(line, "stdin");
+    const std::vector<TokenId> ids = ids_of(options.jsonl ? field(value, "ids") : value);
+    const std::string text = tokenizer->decode(ids, options.skip_special);
+    if (!options.jsonl) return text;
+    return Json{{"text", text},
+                {"bytes_hex", hex_of(tokenizer->decode_bytes(ids, options.skip_special))}}
+        .dump();
+  });
+  return ExitCode::ok;
+}
+
+}  // namespace gridmill::cli
