@@ -1,0 +1,251 @@
+#include "support/null_device/null_device.hpp"
+
+#include <cstring>
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "support/null_device/device_address.hpp"
+#include "support/null_device/work_queue.hpp"
+
+namespace gridmill::testing {
+
+namespace {
+
+class NullStream final : public Stream {
+ public:
+  explicit NullStream(std::shared_ptr<WorkQueue> queue) : queue_(std::move(queue)) {}
+  void synchronize() override {
+    queue_->wait();
+    queue_->rethrow_failure();
+  }
+  void submit(std::function<void()> work) { queue_->submit(std::move(work)); }
+
+ private:
+  std::shared_ptr<WorkQueue> queue_;
+};
+
+/// A state of the reference; everything that the host does with it waits for the device.
+template <typename State>
+class NullState final : public State {
+ public:
+  NullState(std::unique_ptr<State> state, std::shared_ptr<WorkQueues> queues)
+      : state_(std::move(state)), queues_(std::move(queues)) {}
+  ~NullState() override { queues_->wait_all(); }
+
+  void reset(SlotId slot) override {
+    queues_->wait_all();
+    state_->reset(slot);
+  }
+  [[nodiscard]] std::size_t saved_floats(std::int64_t length) const override {
+    return state_->saved_floats(length);
+  }
+  void save(SlotId slot, std::int64_t length, std::span<float> out) override {
+    queues_->wait_all();
+    state_->save(slot, length, out);
+  }
+  void load(SlotId slot, std::int64_t length, std::span<const float> in) override {
+    queues_->wait_all();
+    state_->load(slot, length, in);
+  }
+  [[nodiscard]] State& on_device() { return *state_; }
+
+ private:
+  std::unique_ptr<State> state_;
+  std::shared_ptr<WorkQueues> queues_;
+};
+
+class NullDevice final : public Backend {
+ public:
+  explicit NullDevice(DType compute_dtype)
+      : reference_(make_backend("reference", {.compute_dtype = compute_dtype})),
+        queues_(std::make_shared<WorkQueues>()),
+        inner_(reference_->make_stream()) {}
+  ~NullDevice() override { queues_->wait_all(); }
+
+  [[nodiscard]] std::string_view name() const override { return "null"; }
+  [[nodiscard]] std::string_view target() const override { return reference_->target(); }
+  [[nodiscard]] std::string_view numerics_id() const override { return reference_->numerics_id(); }
+  [[nodiscard]] DType compute_dtype() const override { return reference_->compute_dtype(); }
+  [[nodiscard]] bool host_memory() const override { return false; }
+
+  [[nodiscard]] std::unique_ptr<Stream> make_stream() override {
+    return std::make_unique<NullStream>(queues_->add());
+  }
+  [[nodiscard]] Buffer allocate(std::size_t size_bytes) override {
+    auto memory = std::make_shared<Buffer>(reference_->allocate(size_bytes));
+    std::byte* address = device_address(memory->data());
+    // Like a device's allocator, the release waits for all work.
+    return {address, size_bytes, [memory, queues = queues_](std::byte*) { queues->wait_all(); }};
+  }
+  void upload(Stream& stream, std::span<const std::byte> host, std::byte* device) override {
+    submit(stream, [this, host = copied(host), device] {
+      reference_->upload(*inner_, host, host.empty() ? nullptr : host_address(device));
+    });
+  }
+  void download(Stream& stream, const std::byte* device, std::span<std::byte> host) override {
+    submit(stream, [this, device, host] {
+      reference_->download(*inner_, host.empty() ? nullptr : host_address(device), host);
+    });
+  }
+  [[nodiscard]] std::unique_ptr<KvCache> make_kv_cache(const KvCacheShape& shape) override {
+    return std::make_unique<NullState<KvCache>>(reference_->make_kv_cache(shape), queues_);
+  }
+  [[nodiscard]] std::unique_ptr<MlstmState> make_mlstm_state(
+      const MlstmStateShape& shape) override {
+    return std::make_unique<NullState<MlstmState>>(reference_->make_mlstm_state(shape), queues_);
+  }
+
+  [[nodiscard]] std::int64_t panel_outputs() const override { return reference_->panel_outputs(); }
+  [[nodiscard]] std::size_t panel_bytes(const MatrixShape& shape,
+                                        MatrixLayout layout) const override {
+    return reference_->panel_bytes(shape, layout);
+  }
+  void pack_panel(const MatrixShape& shape, MatrixLayout layout, DType dtype,
+                  std::span<const std::byte* const> lanes,
+                  std::span<std::byte> panel) const override {
+    reference_->pack_panel(shape, layout, dtype, lanes, panel);
+  }
+
+  [[nodiscard]] std::size_t packed_bytes(std::int64_t rows, std::int64_t inputs) const override {
+    return reference_->packed_bytes(rows, inputs);
+  }
+  void pack_rows(Stream& stream, std::span<const ConstDeviceMatrix> x, PackedRows out) override {
+    submit(stream, [this, x = copied(x), out]() mutable {
+      for (ConstDeviceMatrix& part : x) part = on_host(part);
+      reference_->pack_rows(*inner_, x, on_host(out));
+    });
+  }
+  void linear(Stream& stream, const PackedRows& x, const Weight& w, ConstDeviceVector bias,
+              float soft_cap, DeviceMatrix out) override {
+    submit(stream, [=, this] {
+      reference_->linear(*inner_, on_host(x), on_host(w), on_host(bias), soft_cap, on_host(out));
+    });
+  }
+  void linear_gated(Stream& stream, const PackedRows& x, const Weight& w, ConstDeviceVector bias,
+                    Activation activation, PackedRows out) override {
+    submit(stream, [=, this] {
+      reference_->linear_gated(*inner_, on_host(x), on_host(w), on_host(bias), activation,
+                               on_host(out));
+    });
+  }
+  void linear_activated(Stream& stream, const PackedRows& x, const Weight& w,
+                        ConstDeviceVector bias, Activation activation, PackedRows out) override {
+    submit(stream, [=, this] {
+      reference_->linear_activated(*inner_, on_host(x), on_host(w), on_host(bias), activation,
+                                   on_host(out));
+    });
+  }
+  void linear_row_parallel(Stream& stream, const PackedRows& x, const Weight& w,
+                           ConstDeviceVector bias, bool accumulate, DeviceMatrix out) override {
+    submit(stream, [=, this] {
+      reference_->linear_row_parallel(*inner_, on_host(x), on_host(w), on_host(bias), accumulate,
+                                      on_host(out));
+    });
+  }
+  void linear_partial(Stream& stream, const PackedRows& x, const Weight& w, int tp_size,
+                      DeviceMatrix out) override {
+    submit(stream, [=, this] {
+      reference_->linear_partial(*inner_, on_host(x), on_host(w), tp_size, on_host(out));
+    });
+  }
+  void join_partials(Stream& stream, const float* parts, int tp_size, ConstDeviceVector bias,
+                     bool accumulate, DeviceMatrix out) override {
+    submit(stream, [=, this] {
+      const bool empty = out.rows == 0 || out.columns == 0;
+      reference_->join_partials(*inner_, empty ? nullptr : host_address(parts), tp_size,
+                                on_host(bias), accumulate, on_host(out));
+    });
+  }
+
+  void embed(Stream& stream, const Weight& table, std::int64_t first_id,
+             std::span<const TokenId> ids, DeviceMatrix out) override {
+    submit(stream, [this, table, first_id, ids = copied(ids), out] {
+      reference_->embed(*inner_, on_host(table), first_id, ids, on_host(out));
+    });
+  }
+  void norm_pack(Stream& stream, ConstDeviceMatrix x, const Norm& norm,
+                 std::span<const std::int64_t> rows, PackedRows out) override {
+    submit(stream, [this, x, norm, rows = copied(rows), out] {
+      reference_->norm_pack(*inner_, on_host(x), on_host(norm), rows, on_host(out));
+    });
+  }
+  void norm_add(Stream& stream, ConstDeviceMatrix y, const Norm& norm, DeviceMatrix x) override {
+    submit(stream,
+           [=, this] { reference_->norm_add(*inner_, on_host(y), on_host(norm), on_host(x)); });
+  }
+
+  void attend(Stream& stream, std::span<const TokenSpan> spans, const Attention& attention,
+              int layer, DeviceMatrix qkv, KvCache& cache, PackedRows out) override {
+    KvCache& device_cache = dynamic_cast<NullState<KvCache>&>(cache).on_device();
+    submit(stream, [this, spans = copied(spans), attention, layer, qkv, &device_cache, out] {
+      reference_->attend(*inner_, spans, on_host(attention), layer, on_host(qkv), device_cache,
+                         on_host(out));
+    });
+  }
+  void mlstm(Stream& stream, std::span<const TokenSpan> spans, const Mlstm& mlstm, int layer,
+             ConstDeviceMatrix inputs, MlstmState& state, PackedRows out) override {
+    MlstmState& device_state = dynamic_cast<NullState<MlstmState>&>(state).on_device();
+    submit(stream, [this, spans = copied(spans), mlstm, layer, inputs, &device_state, out] {
+      reference_->mlstm(*inner_, spans, on_host(mlstm), layer, on_host(inputs), device_state,
+                        on_host(out));
+    });
+  }
+  void mlstm_unpacked(Stream& stream, std::span<const TokenSpan> spans, const Mlstm& mlstm,
+                      int layer, ConstDeviceMatrix inputs, MlstmState& state,
+                      DeviceMatrix out) override {
+    MlstmState& device_state = dynamic_cast<NullState<MlstmState>&>(state).on_device();
+    submit(stream, [this, spans = copied(spans), mlstm, layer, inputs, &device_state, out] {
+      reference_->mlstm_unpacked(*inner_, spans, on_host(mlstm), layer, on_host(inputs),
+                                 device_state, on_host(out));
+    });
+  }
+
+  void channel_affine(Stream& stream, ConstDeviceMatrix x, ConstDeviceVector weight,
+                      ConstDeviceVector bias, Activation activation, DeviceMatrix out) override {
+    submit(stream, [=, this] {
+      reference_->channel_affine(*inner_, on_host(x), on_host(weight), on_host(bias), activation,
+                                 on_host(out));
+    });
+  }
+  void block_diagonal(Stream& stream, ConstDeviceMatrix x, ConstDeviceVector blocks,
+                      std::int64_t groups, DeviceMatrix out) override {
+    submit(stream, [=, this] {
+      reference_->block_diagonal(*inner_, on_host(x), on_host(blocks), groups, on_host(out));
+    });
+  }
+  void skip_gate_pack(Stream& stream, ConstDeviceMatrix h, ConstDeviceVector skip,
+                      ConstDeviceMatrix a, ConstDeviceMatrix z, Activation activation,
+                      PackedRows out) override {
+    submit(stream, [=, this] {
+      reference_->skip_gate_pack(*inner_, on_host(h), on_host(skip), on_host(a), on_host(z),
+                                 activation, on_host(out));
+    });
+  }
+
+  void select(Stream& stream, const PackedRows& x, const Weight& w, float soft_cap,
+              std::int64_t vocab_size, std::int64_t first_id, int tp_size,
+              std::span<const SelectRow> rows, SelectPartial* partials) override {
+    submit(stream, [=, this, rows = copied(rows)] {
+      reference_->select(*inner_, on_host(x), on_host(w), soft_cap, vocab_size, first_id, tp_size,
+                         rows, x.rows == 0 ? nullptr : host_address(partials));
+    });
+  }
+
+ private:
+  static void submit(Stream& stream, std::function<void()> work) {
+    dynamic_cast<NullStream&>(stream).submit(std::move(work));
+  }
+
+  std::unique_ptr<Backend> reference_;
+  std::shared_ptr<WorkQueues> queues_;
+  std::unique_ptr<Stream> inner_;  ///< the reference finishes every call before it returns
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_null_device(DType compute_dtype) {
+  return std::make_unique<NullDevice>(compute_dtype);
+}
+
+}  // namespace gridmill::testing
