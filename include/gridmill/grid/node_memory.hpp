@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "gridmill/grid/mpi_handles.hpp"
+
+namespace gridmill {
+
+/// How the ranks of a node find each other's memory.
+enum class MemoryHandOver {
+  automatic,    ///< proc_folder, else unix_socket
+  proc_folder,  ///< /proc/PID/fd: needs one pid namespace
+  unix_socket,  ///< SCM_RIGHTS over an abstract socket: needs one network namespace
+};
+
+/// Memory that ranks of one node share: an anonymous memfd, so no size of /dev/shm limits it and
+/// nothing is left behind after a kill. Every page is there from the start.
+class NodeMemory {
+ public:
+  NodeMemory() = default;
+  /// Collective over `comm`, whose ranks must be on one node.
+  /// @param bytes  the same on every rank; 0 gives an empty span.
+  /// @param what   names the content in messages.
+  /// @throws ResourceError on every rank if there is not enough memory or no way to share it.
+  [[nodiscard]] static NodeMemory create(const Communicator& comm, std::size_t bytes,
+                                         const std::string& what,
+                                         MemoryHandOver hand_over = MemoryHandOver::automatic);
+  NodeMemory(NodeMemory&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+  NodeMemory& operator=(NodeMemory&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~NodeMemory();
+
+  [[nodiscard]] std::span<std::byte> bytes() const { return {data_, bytes_}; }
+  /// Collective over the communicator of create(): waits until everybody has written and takes the
+  /// right to write away.
+  void seal(const Communicator& comm);
+
+ private:
+  std::byte* data_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+/// Collective over `node`: checks that the bytes that its ranks are about to take together are
+/// there (free memory and this process's memory cgroup), since the kernel would kill somebody
+/// instead of failing the call.
+/// @throws ResourceError on every rank of this node.
+void check_node_memory(const Communicator& node, std::size_t bytes, const std::string& what);
+
+/// Bytes that this node can still give to this process.
+[[nodiscard]] std::size_t available_node_memory();
+
+}  // namespace gridmill

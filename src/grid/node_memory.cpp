@@ -1,0 +1,198 @@
+#include "gridmill/grid/node_memory.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <fstream>
+#include <limits>
+#include <optional>
+#include <sstream>
+
+#include "grid/descriptor_passing_detail.hpp"
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/file.hpp"
+#include "gridmill/base/format.hpp"
+#include "gridmill/grid/collectives.hpp"
+
+namespace gridmill {
+
+namespace {
+
+constexpr double kMiB = 1024.0 * 1024.0;
+
+[[noreturn]] void no_memory(std::size_t bytes, const std::string& what, const std::string& reason) {
+  throw ResourceError(fmt::format(
+      "cannot get {:.0f} MiB of shared memory for {}: {}; use a larger node, more tp, or leave "
+      "out --gather-params-once",
+      static_cast<double>(bytes) / kMiB, what, reason));
+}
+
+std::string reason() { return std::strerror(errno); }  // NOLINT(concurrency-mt-unsafe)
+
+/// A whole number from a one-line file; empty if there is none ("max").
+std::optional<std::size_t> read_number(const std::string& path) {
+  std::ifstream file(path);
+  std::size_t number = 0;
+  if (file >> number) return number;
+  return std::nullopt;
+}
+
+/// What the memory cgroup (version 2) of this process, or one above it, still allows.
+std::size_t cgroup_headroom() {
+  std::size_t headroom = std::numeric_limits<std::size_t>::max();
+  std::ifstream groups("/proc/self/cgroup");
+  std::string path;
+  for (std::string line; std::getline(groups, line);) {
+    if (line.rfind("0::", 0) == 0) path = line.substr(3);
+  }
+  while (!path.empty()) {
+    const std::string folder = "/sys/fs/cgroup" + (path == "/" ? "" : path);
+    const auto limit = read_number(folder + "/memory.max");
+    const auto used = read_number(folder + "/memory.current");
+    if (limit && used) {
+      std::size_t reclaimable = 0;  // page cache counts as used, but goes when it is in the way
+      std::ifstream statistics(folder + "/memory.stat");
+      std::size_t value = 0;
+      for (std::string name; statistics >> name >> value;) {
+        if (name == "inactive_file" || name == "active_file") reclaimable += value;
+      }
+      headroom =
+          std::min(headroom, *limit - std::min(*limit, *used - std::min(*used, reclaimable)));
+    }
+    const std::size_t slash = path.rfind('/');
+    if (slash == std::string::npos || path == "/") break;
+    path = slash == 0 ? "/" : path.substr(0, slash);
+  }
+  return headroom;
+}
+
+/// Where rank 0 keeps the memory.
+struct Origin {
+  std::int64_t pid = 0;
+  std::int64_t fd = -1;
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+};
+
+bool is_same_file(const FileDescriptor& file, const Origin& origin) {
+  struct stat status {};
+  return ::fstat(file.get(), &status) == 0 && status.st_dev == origin.device &&
+         status.st_ino == origin.inode;
+}
+
+/// Collective: a descriptor of rank 0's memory on every rank.
+FileDescriptor share(const Communicator& comm, FileDescriptor own, MemoryHandOver hand_over) {
+  Origin origin;
+  if (comm.rank() == 0) {
+    struct stat status {};
+    if (::fstat(own.get(), &status) != 0) throw SystemError("fstat of a memfd failed: " + reason());
+    origin = {::getpid(), own.get(), status.st_dev, status.st_ino};
+  }
+  broadcast(comm, 0, origin);
+  FileDescriptor file;
+  if (hand_over != MemoryHandOver::unix_socket && comm.rank() != 0) {
+    const std::string path = fmt::format("/proc/{}/fd/{}", origin.pid, origin.fd);
+    file = FileDescriptor(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+    // The same pid may be another process in another namespace.
+    if (file.valid() && !is_same_file(file, origin)) file = FileDescriptor();
+  }
+  if (any_rank(comm, comm.rank() != 0 && !file.valid())) {
+    if (hand_over == MemoryHandOver::proc_folder) {
+      throw ResourceError("ranks of one node cannot open each other's /proc/PID/fd");
+    }
+    file = detail::pass_descriptor(comm, own);
+  }
+  return comm.rank() == 0 ? std::move(own) : std::move(file);
+}
+
+/// Takes the pages now, so that running out of memory is an error message and no kill later.
+void allocate_pages(const FileDescriptor& file, std::size_t first, std::size_t bytes,
+                    const std::string& what) {
+  constexpr std::size_t kPiece = std::size_t{256} << 20;
+  while (bytes > 0) {
+    const std::size_t piece = std::min(bytes, kPiece);
+    const int code =
+        ::posix_fallocate(file.get(), static_cast<off_t>(first), static_cast<off_t>(piece));
+    if (code == EINTR) continue;
+    if (code != 0) {
+      errno = code;
+      no_memory(piece, what, reason());
+    }
+    first += piece;
+    bytes -= piece;
+  }
+}
+
+}  // namespace
+
+NodeMemory NodeMemory::create(const Communicator& comm, std::size_t bytes, const std::string& what,
+                              MemoryHandOver hand_over) {
+  NodeMemory memory;
+  if (bytes == 0) return memory;
+  FileDescriptor own = agree_on(comm, [&] {
+    if (comm.rank() != 0) return FileDescriptor();
+    FileDescriptor made(::memfd_create("gridmill", MFD_CLOEXEC));
+    if (!made.valid()) no_memory(bytes, what, "memfd_create: " + reason());
+    if (::ftruncate(made.get(), static_cast<off_t>(bytes)) != 0) {
+      no_memory(bytes, what, "ftruncate: " + reason());
+    }
+    return made;
+  });
+  const FileDescriptor file = share(comm, std::move(own), hand_over);
+  agree_on(comm, [&] {
+    // Every rank takes its part: faster, and spread over the memory of all their sockets.
+    constexpr std::size_t kPage = 4096;
+    const auto ranks = static_cast<std::size_t>(comm.size());
+    const std::size_t share_bytes = (bytes / ranks / kPage + 1) * kPage;
+    const std::size_t first = std::min(bytes, share_bytes * static_cast<std::size_t>(comm.rank()));
+    allocate_pages(file, first, std::min(bytes - first, share_bytes), what);
+    void* mapped = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+    if (mapped == MAP_FAILED) no_memory(bytes, what, "mmap: " + reason());
+    memory.data_ = static_cast<std::byte*>(mapped);
+    memory.bytes_ = bytes;
+    ::madvise(mapped, bytes, MADV_HUGEPAGE);  // refused on most systems, harmless
+  });
+  return memory;
+}
+
+NodeMemory::~NodeMemory() {
+  if (data_ != nullptr) ::munmap(data_, bytes_);
+}
+
+void NodeMemory::seal(const Communicator& comm) {
+  comm.barrier();
+  if (data_ != nullptr && ::mprotect(data_, bytes_, PROT_READ) != 0) {
+    throw SystemError("mprotect of shared memory failed: " + reason());
+  }
+}
+
+std::size_t available_node_memory() {
+  std::size_t available = std::numeric_limits<std::size_t>::max();
+  std::ifstream memory("/proc/meminfo");
+  for (std::string line; std::getline(memory, line);) {
+    if (line.rfind("MemAvailable:", 0) == 0) {
+      available = std::strtoull(line.c_str() + std::strlen("MemAvailable:"), nullptr, 10) * 1024;
+    }
+  }
+  return std::min(available, cgroup_headroom());
+}
+
+void check_node_memory(const Communicator& node, std::size_t bytes, const std::string& what) {
+  const auto wanted = static_cast<std::size_t>(sum_over_ranks(node, bytes));
+  agree_on(node, [&] {
+    const std::size_t available = available_node_memory();
+    if (wanted > available) {
+      no_memory(
+          wanted, what,
+          fmt::format("this node has {:.0f} MiB left", static_cast<double>(available) / kMiB));
+    }
+  });
+}
+
+}  // namespace gridmill
