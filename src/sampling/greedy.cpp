@@ -1,0 +1,20 @@
+#include "gridmill/sampling/greedy.hpp"
+
+#include <cmath>
+#include <cstddef>
+
+#include "gridmill/base/error.hpp"
+
+namespace gridmill {
+
+TokenId greedy_sampling(std::span<const float> logits) {
+  if (logits.empty()) throw UsageError("greedy sampling needs at least one logit, found none");
+  std::size_t best = 0;
+  for (std::size_t id = 0; id < logits.size(); ++id) {
+    if (std::isnan(logits[id])) return static_cast<TokenId>(id);
+    if (logits[id] > logits[best]) best = id;
+  }
+  return static_cast<TokenId>(best);
+}
+
+}  // namespace gridmill
