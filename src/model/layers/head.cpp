@@ -1,0 +1,133 @@
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "model/layers/head_detail.hpp"
+
+namespace gridmill::model_detail {
+
+namespace {
+
+/// Wanted rows of x, one after the other; goes through the host, for models without final norm
+/// only.
+ConstDeviceMatrix gather_rows(ExecutionContext& context, Workspace& workspace, ConstDeviceMatrix x,
+                              std::span<const std::int64_t> wanted) {
+  const std::size_t row_bytes = static_cast<std::size_t>(x.columns) * sizeof(float);
+  std::vector<std::byte> host(wanted.size() * row_bytes);
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    context.backend.download(context.stream,
+                             reinterpret_cast<const std::byte*>(x.rows_at(wanted[i], 1).data),
+                             std::span(host).subspan(i * row_bytes, row_bytes));
+  }
+  context.stream.synchronize();
+  const DeviceMatrix rows = workspace.matrix(context.stream, Scratch::head_rows,
+                                             static_cast<std::int64_t>(wanted.size()), x.columns);
+  context.backend.upload(context.stream, host, reinterpret_cast<std::byte*>(rows.data));
+  return rows;
+}
+
+PackedRows pack_head_input(const Head& head, ExecutionContext& context, Workspace& workspace,
+                           const UnitWeights& weights, ConstDeviceMatrix x,
+                           std::span<const std::int64_t> wanted) {
+  const PackedRows packed = workspace.packed(context.stream, Scratch::head_input,
+                                             static_cast<std::int64_t>(wanted.size()), x.columns);
+  if (head.norm_weight < 0) {
+    const ConstDeviceMatrix rows = gather_rows(context, workspace, x, wanted);
+    context.backend.pack_rows(context.stream, std::span(&rows, 1), packed);
+    return packed;
+  }
+  const Norm norm{.kind = head.norm_kind,
+                  .eps = head.norm_eps,
+                  .weight = vector_or_none(weights, head.norm_weight),
+                  .bias = vector_or_none(weights, head.norm_bias)};
+  context.backend.norm_pack(context.stream, x, norm, wanted, packed);
+  return packed;
+}
+
+void select_rows(const Head& head, ExecutionContext& context, Workspace& workspace,
+                 const Weight& weight, const PackedRows& packed, IndexRange ids,
+                 const HeadRequest& request) {
+  const int tp_size = context.tp.size();
+  const auto rows = static_cast<std::size_t>(packed.rows);
+  const auto groups = static_cast<std::size_t>(kVocabularyGroups / tp_size);  // of this rank
+  const std::size_t part_bytes = rows * groups * sizeof(SelectPartial);
+  std::byte* part = workspace.bytes(context.stream, Scratch::head_output, part_bytes);
+  context.backend.select(context.stream, packed, weight, head.soft_cap, head.vocab_size, ids.first,
+                         tp_size, request.rows, reinterpret_cast<SelectPartial*>(part));
+  std::byte* whole = part;
+  if (tp_size > 1) {
+    whole = workspace.bytes(context.stream, Scratch::head_gathered,
+                            part_bytes * static_cast<std::size_t>(tp_size));
+    context.tp.all_gather(context.stream, part, part_bytes, whole);
+  }
+  std::vector<SelectPartial> partials(rows * kVocabularyGroups);
+  context.backend.download(context.stream, whole, std::as_writable_bytes(std::span(partials)));
+  context.stream.synchronize();
+
+  request.choices->resize(rows);
+  for (std::size_t row = 0; row < rows; ++row) {
+    std::array<SelectPartial, kVocabularyGroups> joined;
+    for (std::size_t rank = 0; rank < static_cast<std::size_t>(tp_size); ++rank) {
+      std::copy_n(partials.begin() + static_cast<std::ptrdiff_t>((rank * rows + row) * groups),
+                  groups, joined.begin() + static_cast<std::ptrdiff_t>(rank * groups));
+    }
+    (*request.choices)[row] = join_partials(joined);
+  }
+}
+
+void gather_logits(const Head& head, ExecutionContext& context, Workspace& workspace,
+                   const Weight& weight, const PackedRows& packed, IndexRange ids,
+                   Tensor<float, 2>& logits) {
+  const int tp_size = context.tp.size();
+  // Every rank sends the width of a full slice, so that all parts have the same size.
+  const std::int64_t width =
+      tp_size == 1 ? head.vocab_size : vocabulary_slice(head.vocab_size, tp_size, 0).count;
+  std::vector<float> part(static_cast<std::size_t>(packed.rows * width));
+  if (ids.count > 0) {
+    const DeviceMatrix out =
+        workspace.matrix(context.stream, Scratch::head_output, packed.rows, ids.count);
+    context.backend.linear(context.stream, packed, weight, {}, head.soft_cap, out);
+    context.backend.download(
+        context.stream, reinterpret_cast<const std::byte*>(out.data),
+        std::as_writable_bytes(std::span(part)).first(out.rows * out.columns * sizeof(float)));
+    context.stream.synchronize();
+  }
+  std::vector<float> whole;
+  if (tp_size > 1) {
+    whole.resize(part.size() * static_cast<std::size_t>(tp_size));
+    context.tp.all_gather_host(part.data(), part.size() * sizeof(float), whole.data());
+  } else {
+    whole = std::move(part);
+  }
+  logits = Tensor<float, 2>({packed.rows, head.vocab_size});
+  for (int rank = 0; rank < tp_size; ++rank) {
+    const IndexRange slice = vocabulary_slice(head.vocab_size, tp_size, rank);
+    const float* of_rank = whole.data() + rank * packed.rows * width;
+    for (std::int64_t row = 0; row < packed.rows; ++row) {
+      std::copy_n(of_rank + row * slice.count, slice.count,
+                  logits.view().row(row).begin() + slice.first);
+    }
+  }
+}
+
+}  // namespace
+
+void run_head(const Head& head, ExecutionContext& context, Workspace& workspace,
+              const UnitWeights& weights, ConstDeviceMatrix x, std::span<const std::int64_t> wanted,
+              const HeadRequest& request) {
+  if (wanted.empty()) {
+    if (request.choices != nullptr) request.choices->clear();
+    if (request.logits != nullptr) *request.logits = Tensor<float, 2>({0, head.vocab_size});
+    return;
+  }
+  const PackedRows packed = pack_head_input(head, context, workspace, weights, x, wanted);
+  const Weight& weight = weights.matrices.at(static_cast<std::size_t>(head.weight));
+  const IndexRange ids = vocabulary_slice(head.vocab_size, context.tp.size(), context.tp.rank());
+  if (request.choices != nullptr) {
+    select_rows(head, context, workspace, weight, packed, ids, request);
+  } else {
+    gather_logits(head, context, workspace, weight, packed, ids, *request.logits);
+  }
+}
+
+}  // namespace gridmill::model_detail

@@ -1,0 +1,24 @@
+#include "model/layers/row_parallel_detail.hpp"
+
+namespace gridmill::model_detail {
+
+void row_parallel_product(ExecutionContext& context, Workspace& workspace, const PackedRows& x,
+                          const Weight& w, ConstDeviceVector bias, bool accumulate,
+                          DeviceMatrix out) {
+  const int tp_size = context.tp.size();
+  if (tp_size == 1) {
+    context.backend.linear_row_parallel(context.stream, x, w, bias, accumulate, out);
+    return;
+  }
+  const DeviceMatrix partial =
+      workspace.matrix(context.stream, Scratch::partial, out.rows, out.columns);
+  const DeviceMatrix parts =
+      workspace.matrix(context.stream, Scratch::parts, tp_size * out.rows, out.columns);
+  context.backend.linear_partial(context.stream, x, w, tp_size, partial);
+  context.tp.all_gather(context.stream, reinterpret_cast<const std::byte*>(partial.data),
+                        static_cast<std::size_t>(out.rows * out.columns) * sizeof(float),
+                        reinterpret_cast<std::byte*>(parts.data));
+  context.backend.join_partials(context.stream, parts.data, tp_size, bias, accumulate, out);
+}
+
+}  // namespace gridmill::model_detail

@@ -1,0 +1,15 @@
+#pragma once
+
+#include "gridmill/model/model.hpp"
+#include "model/layers/workspace_detail.hpp"
+
+namespace gridmill::model_detail {
+
+/// out = x W^T + bias (+ out, if `accumulate`) for a row-parallel W, whole on every tp rank. At
+/// tp > 1 each rank forms the sum of its sub-tree, the sums are gathered, and every rank finishes
+/// the tree and adds the bias once. Collective over the tp group.
+void row_parallel_product(ExecutionContext& context, Workspace& workspace, const PackedRows& x,
+                          const Weight& w, ConstDeviceVector bias, bool accumulate,
+                          DeviceMatrix out);
+
+}  // namespace gridmill::model_detail

@@ -1,0 +1,38 @@
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/format.hpp"
+#include "model/tensor_parallel_detail.hpp"
+
+namespace gridmill::model_detail {
+
+void check_tensor_parallel(TensorParallel tp, std::int64_t heads, std::int64_t head_width) {
+  if (tp.size != 1 && tp.size != 2 && tp.size != 4 && tp.size != 8) {
+    throw UsageError(fmt::format("tp is {}, expected 1, 2, 4 or 8", tp.size));
+  }
+  if (tp.rank < 0 || tp.rank >= tp.size) {
+    throw UsageError(fmt::format("tp rank {} is not in a group of {}", tp.rank, tp.size));
+  }
+  if (heads % tp.size != 0) {
+    throw UsageError(fmt::format("tp = {} does not divide the model's {} heads; use a smaller tp",
+                                 tp.size, heads));
+  }
+  if (tp.size > 1 && heads * head_width % (2 * kReductionBlocks) != 0) {
+    throw UsageError(fmt::format(
+        "tp = {} needs heads * head width to be a multiple of {}, found {} * {}; use tp = 1",
+        tp.size, 2 * kReductionBlocks, heads, head_width));
+  }
+}
+
+IndexRange head_slice(TensorParallel tp, std::int64_t heads) {
+  const std::int64_t count = heads / tp.size;
+  return {count * tp.rank, count};
+}
+
+IndexRange kv_head_slice(TensorParallel tp, std::int64_t kv_heads) {
+  if (kv_heads % tp.size == 0) return head_slice(tp, kv_heads);
+  if (tp.size % kv_heads == 0) return {tp.rank * kv_heads / tp.size, 1};
+  throw UsageError(
+      fmt::format("tp = {} and {} key-value heads: one must divide the other; use another tp",
+                  tp.size, kv_heads));
+}
+
+}  // namespace gridmill::model_detail
