@@ -45,3 +45,16 @@ function(gridmill_add_mpi_test name)
       ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_MCA_mpi_yield_when_idle=1;OMPI_MCA_rmaps_base_oversubscribe=1")
   endforeach()
 endfunction()
+
+# gridmill_read_libs(<file> <variable>): targets named by the first line of a fuzz target or
+# benchmark, "// LIBS: base tokenizer".
+function(gridmill_read_libs file variable)
+  file(STRINGS "${file}" first LIMIT_COUNT 1)
+  if(NOT first MATCHES "^// LIBS: ([a-z0-9_ ]+)$")
+    message(FATAL_ERROR "${file}: the first line is '${first}', expected '// LIBS: <module> ...'")
+  endif()
+  string(REPLACE " " ";" libs "${CMAKE_MATCH_1}")
+  list(TRANSFORM libs PREPEND gridmill::)
+  set(${variable} "${libs}" PARENT_SCOPE)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")
+endfunction()

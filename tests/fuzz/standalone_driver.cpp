@@ -1,0 +1,248 @@
+// Runs a fuzz target without libFuzzer: its seeds, then deterministic mutations of them.
+//
+// usage: <target> --corpus FOLDER [--runs N] [--seconds S] [--seed K] [--timeout S]
+//        <target> FILE...            runs these inputs only, e.g. one that failed
+//
+// An input that crashes, hangs for longer than the timeout (10 s) or lets an exception escape is
+// written to
+// ./failed-input and named on stderr; the exit status is then not 0.
+#include <fcntl.h>
+#include <signal.h>  // NOLINT(modernize-deprecated-headers): sigaction is POSIX
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gridmill/base/clock.hpp"
+#include "gridmill/base/file.hpp"
+#include "gridmill/base/philox.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+// Present under a sanitizer only; called before it ends the process.
+extern "C" void __sanitizer_set_death_callback(void (*callback)()) __attribute__((weak));
+
+namespace {
+
+using Bytes = std::vector<std::uint8_t>;
+
+constexpr const char* kFailedInput = "failed-input";
+
+// What the signal handler needs: the input under test.
+const std::uint8_t* g_data = nullptr;
+std::size_t g_size = 0;
+// After so many seconds an input counts as hanging.
+std::uint32_t g_timeout_s = 10;
+
+/// Keeps the input; only calls that a signal handler may make.
+void save_input() {
+  constexpr std::string_view kMessage = "fuzz: the failing input is in ./failed-input\n";
+  const int file = ::open(kFailedInput, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (file < 0) return;
+  [[maybe_unused]] ssize_t ignored = ::write(file, g_data, g_size);
+  ::close(file);
+  ignored = ::write(STDERR_FILENO, kMessage.data(), kMessage.size());
+}
+
+void on_signal(int signal) {
+  save_input();
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+}
+
+void install_handlers() {
+  if (__sanitizer_set_death_callback != nullptr) __sanitizer_set_death_callback(save_input);
+  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM}) {
+    struct sigaction action {};
+    action.sa_handler = on_signal;
+    sigaction(signal, &action, nullptr);
+  }
+}
+
+void run_one(const Bytes& input) {
+  // A copy of the exact size, so that a sanitizer sees one byte read too many.
+  const auto copy = std::make_unique<std::uint8_t[]>(input.size());
+  std::copy(input.begin(), input.end(), copy.get());
+  g_data = copy.get();
+  g_size = input.size();
+  ::alarm(g_timeout_s);
+  try {
+    LLVMFuzzerTestOneInput(copy.get(), input.size());
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "fuzz: an exception escaped: %s\n", error.what());
+    std::abort();
+  }
+  ::alarm(0);
+}
+
+Bytes read_input(const std::string& path) {
+  const std::string text = gridmill::read_text_file(path);
+  return {text.begin(), text.end()};
+}
+
+/// Random words that depend on (seed, run) alone.
+class Dice {
+ public:
+  Dice(std::uint32_t seed, std::uint32_t run) : seed_(seed), run_(run) {}
+  /// 0 <= result < bound.
+  std::size_t below(std::size_t bound) {
+    if (next_ == 4) {
+      words_ = gridmill::philox4x32({counter_++, run_, 0, 0}, {seed_, 0});
+      next_ = 0;
+    }
+    return words_[next_++] % bound;
+  }
+
+ private:
+  std::uint32_t seed_;
+  std::uint32_t run_;
+  std::uint32_t counter_ = 0;
+  std::size_t next_ = 4;
+  std::array<std::uint32_t, 4> words_{};
+};
+
+/// One small change of the kinds that find bugs in parsers.
+void mutate_once(Bytes& input, const std::vector<Bytes>& seeds, Dice& dice) {
+  constexpr std::size_t kLargest = std::size_t{1} << 16;
+  static constexpr std::array<std::uint8_t, 12> kInteresting = {0,   1,   0x7F, 0x80, 0xFF, '"',
+                                                                '{', '[', ':',  '\n', '-',  '9'};
+  const std::size_t at = dice.below(input.size() + 1);
+  const auto place = input.begin() + static_cast<std::ptrdiff_t>(at);
+  const std::size_t left = input.size() - at;
+  switch (dice.below(8)) {
+    case 0:  // one bit
+      if (left > 0) *place = static_cast<std::uint8_t>(*place ^ (1U << dice.below(8)));
+      break;
+    case 1:  // one byte
+      if (left > 0) *place = kInteresting[dice.below(kInteresting.size())];
+      break;
+    case 2:
+      input.insert(place, kInteresting[dice.below(kInteresting.size())]);
+      break;
+    case 3:  // remove a piece
+      input.erase(place, place + static_cast<std::ptrdiff_t>(
+                                     dice.below(std::min<std::size_t>(left, 16) + 1)));
+      break;
+    case 4:  // cut short
+      input.resize(at);
+      break;
+    case 5: {  // repeat a piece
+      const Bytes piece(place, place + static_cast<std::ptrdiff_t>(
+                                           dice.below(std::min<std::size_t>(left, 64) + 1)));
+      for (std::size_t times = dice.below(8); times > 0 && input.size() + piece.size() <= kLargest;
+           --times) {
+        input.insert(input.begin() + static_cast<std::ptrdiff_t>(at), piece.begin(), piece.end());
+      }
+      break;
+    }
+    case 6: {  // continue with another seed
+      const Bytes& other = seeds[dice.below(seeds.size())];
+      const auto from = static_cast<std::ptrdiff_t>(dice.below(other.size() + 1));
+      input.resize(at);
+      input.insert(input.end(), other.begin() + from, other.end());
+      break;
+    }
+    default: {  // a number that is too large for its field
+      const std::size_t width = std::size_t{1} << dice.below(4);
+      for (std::size_t i = 0; i < std::min(width, left); ++i)
+        *(place + static_cast<std::ptrdiff_t>(i)) = 0xFF;
+      break;
+    }
+  }
+  if (input.size() > kLargest) input.resize(kLargest);
+}
+
+struct Options {
+  std::string corpus;
+  std::uint32_t runs = 10000;
+  std::uint32_t seconds = 10;
+  std::uint32_t seed = 1;
+  std::vector<std::string> files;
+};
+
+bool parse(int argc, char** argv, Options& options) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument.substr(0, 2) != "--") {
+      options.files.emplace_back(argument);
+      continue;
+    }
+    if (i + 1 == argc) return false;
+    const std::string_view value = argv[++i];
+    if (argument == "--corpus") {
+      options.corpus = value;
+      continue;
+    }
+    std::uint32_t* number = argument == "--runs"      ? &options.runs
+                            : argument == "--seconds" ? &options.seconds
+                            : argument == "--seed"    ? &options.seed
+                            : argument == "--timeout" ? &g_timeout_s
+                                                      : nullptr;
+    if (number == nullptr) return false;
+    const auto [end, problem] = std::from_chars(value.data(), value.data() + value.size(), *number);
+    if (problem != std::errc() || end != value.data() + value.size()) return false;
+  }
+  return options.corpus.empty() != options.files.empty();
+}
+
+int fuzz(const Options& options) {
+  std::vector<std::string> paths = options.files;
+  if (!options.corpus.empty()) {
+    for (const auto& entry : std::filesystem::directory_iterator(options.corpus)) {
+      if (entry.is_regular_file()) paths.push_back(entry.path().string());
+    }
+    std::sort(paths.begin(), paths.end());
+  }
+  std::vector<Bytes> seeds;
+  for (const std::string& path : paths) seeds.push_back(read_input(path));
+  if (seeds.empty()) {
+    std::fprintf(stderr, "fuzz: no seeds in %s\n", options.corpus.c_str());
+    return 66;
+  }
+  for (const Bytes& seed : seeds) run_one(seed);
+  std::uint32_t run = 0;
+  const auto start = gridmill::SteadyClock::now();
+  while (options.files.empty() && run < options.runs &&
+         gridmill::seconds_since(start) < options.seconds) {
+    Dice dice(options.seed, run);
+    Bytes input = seeds[dice.below(seeds.size())];
+    for (std::size_t changes = 1 + dice.below(4); changes > 0; --changes) {
+      mutate_once(input, seeds, dice);
+    }
+    run_one(input);
+    ++run;
+  }
+  std::printf("fuzz: %zu seeds and %u mutations, no failure\n", seeds.size(), run);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  if (!parse(argc, argv, options)) {
+    std::fprintf(
+        stderr,
+        "usage: %s --corpus FOLDER [--runs N] [--seconds S] [--seed K] [--timeout S] | FILE...\n",
+        argv[0]);
+    return 64;
+  }
+  install_handlers();
+  try {
+    return fuzz(options);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "fuzz: %s\n", error.what());
+    return 66;
+  }
+}
