@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "gridmill/base/ids.hpp"
+#include "gridmill/base/json.hpp"
+#include "gridmill/checkpoint/checkpoint_file.hpp"
+#include "gridmill/job/job_config.hpp"
+#include "gridmill/model/model.hpp"
+
+namespace gridmill {
+
+/// A configuration with every "auto" resolved against the model and the prompts.
+struct JobPlan {
+  std::uint64_t prompts = 0;
+  std::uint64_t rows = 0;  ///< prompts * samples_per_prompt
+  std::int32_t max_length = 0;
+  std::int32_t max_new_tokens = 0;  ///< 0 = no further limit
+  std::vector<TokenId> eod_ids;     ///< empty = never stop
+  /// Every option and input that influences a row, and nothing else: equal values promise equal
+  /// bytes.
+  Json identity;
+};
+
+/// What the prompts are, for the identity of a job.
+struct PromptFileInfo {
+  std::string hash;
+  std::uint64_t count = 0;
+};
+
+/// @param numerics_id  of the backend.
+/// @throws UsageError for a max-length beyond the model's limit or eod ids outside the vocabulary.
+[[nodiscard]] JobPlan plan_job(const JobConfig& config, const CheckpointFile& checkpoint,
+                               const ModelInfo& model, const PromptFileInfo& prompts,
+                               const std::string& numerics_id, const GridShape& grid);
+
+}  // namespace gridmill

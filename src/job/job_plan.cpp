@@ -1,0 +1,86 @@
+#include "gridmill/job/job_plan.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/format.hpp"
+
+namespace gridmill {
+
+namespace {
+
+/// Longest row where nothing else limits it, as in xlstm-jax.
+constexpr std::int64_t kDefaultMaxLength = 2048;
+
+std::int32_t resolve_max_length(const JobConfig& config, const ModelInfo& model) {
+  const std::int64_t limit = model.model_limit;
+  if (config.max_length == 0) {
+    return static_cast<std::int32_t>(limit == 0 ? kDefaultMaxLength
+                                                : std::min(kDefaultMaxLength, limit));
+  }
+  if (limit != 0 && config.max_length > limit && !config.allow_long) {
+    throw UsageError(
+        fmt::format("--max-length is {}, but the model supports rows of {} tokens; lower it or "
+                    "give --allow-long",
+                    config.max_length, limit));
+  }
+  return static_cast<std::int32_t>(config.max_length);
+}
+
+std::vector<TokenId> resolve_eod(const JobConfig& config, const ModelInfo& model) {
+  std::vector<TokenId> ids = config.eod_token_ids.empty() ? model.eod_ids : config.eod_token_ids;
+  std::erase(ids, -1);
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  for (const TokenId id : ids) {
+    if (id >= model.vocab_size) {
+      throw UsageError(fmt::format("--eod-token-id {} is outside the vocabulary of {} tokens", id,
+                                   model.vocab_size));
+    }
+  }
+  return ids;
+}
+
+}  // namespace
+
+JobPlan plan_job(const JobConfig& config, const CheckpointFile& checkpoint, const ModelInfo& model,
+                 const PromptFileInfo& prompts, const std::string& numerics_id,
+                 const GridShape& grid) {
+  JobPlan plan;
+  plan.prompts = prompts.count;
+  plan.rows = prompts.count * config.samples_per_prompt;
+  if (prompts.count > std::numeric_limits<PromptId>::max()) {
+    throw UsageError(fmt::format("{} holds {} prompts, at most 2^32 - 1 are possible",
+                                 config.prompts, prompts.count));
+  }
+  plan.max_length = resolve_max_length(config, model);
+  plan.max_new_tokens = static_cast<std::int32_t>(config.max_new_tokens.value_or(0));
+  plan.eod_ids = resolve_eod(config, model);
+  plan.identity = {{"model", checkpoint.hash()},
+                   {"tokenizer", checkpoint.tokenizer_hash()},
+                   {"prompts", prompts.hash},
+                   {"prompt_count", prompts.count},
+                   {"prompt_field", config.prompt_field},
+                   {"add_special_tokens", config.add_special_tokens},
+                   {"param_dtype", config.run.param_dtype},
+                   {"numerics", numerics_id},
+                   {"max_length", plan.max_length},
+                   {"max_new_tokens", plan.max_new_tokens},
+                   {"eod_token_ids", plan.eod_ids},
+                   {"temperature", config.temperature},
+                   {"seed", config.seed},
+                   {"samples_per_prompt", config.samples_per_prompt},
+                   {"logprobs", config.logprobs}};
+  if (config.lockstep.enabled) {
+    // JAX's random numbers depend on the batch and on the place in the mesh.
+    plan.identity["lockstep"] = {{"batch_size", config.lockstep.batch_size},
+                                 {"rng", config.lockstep.rng},
+                                 {"jax_threefry", config.lockstep.jax_threefry},
+                                 {"dp", grid.dp},
+                                 {"fsdp", grid.fsdp}};
+  }
+  return plan;
+}
+
+}  // namespace gridmill
