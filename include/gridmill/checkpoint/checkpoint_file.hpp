@@ -35,22 +35,41 @@ class CheckpointFile {
   CheckpointFile& operator=(CheckpointFile&&) noexcept;
 
   [[nodiscard]] const std::string& path() const;
+  /// gridmill's model configuration (docs/models.md).
   [[nodiscard]] const Json& model() const;
-  [[nodiscard]] const std::string& hash() const;            ///< of configuration and parameters
+  /// Identity of configuration and parameters.
+  [[nodiscard]] const std::string& hash() const;
   [[nodiscard]] const std::string& tokenizer_hash() const;  ///< empty without tokenizer
-  [[nodiscard]] const std::string& tokenizer_kind() const;
-  [[nodiscard]] const std::string& tokenizer() const;
+  [[nodiscard]] const std::string& tokenizer_kind() const;  ///< empty without tokenizer
+  [[nodiscard]] const std::string& tokenizer() const;       ///< verbatim bytes
+  /// Names and contents of the files that the converter kept.
   [[nodiscard]] const std::map<std::string, std::string>& files() const;
+  /// In the order in which the writer announced them.
   [[nodiscard]] const std::vector<StoredParameter>& parameters() const;
+  /// Bytes of all parameters.
+  [[nodiscard]] std::uint64_t parameter_bytes() const;
   /// @throws FormatError naming the parameter if the checkpoint lacks it or `shape` differs from
   /// what is stored.
   [[nodiscard]] const StoredParameter& require(const ParameterSpec& spec) const;
   /// Elements [rows] x [columns] of a matrix (or [rows] of a vector, columns {0, 1}), as stored,
-  /// packed row-major.
+  /// packed row-major. Of more axes than two, the last is the columns and all before it are the
+  /// rows. Whole rows are one read; column slabs a read a row, or rows with their gaps where the
+  /// gaps are too small to be worth a call.
+  /// @throws FormatError if the file has become shorter, IoError if reading fails.
   void read(const StoredParameter& parameter, IndexRange rows, IndexRange columns,
             std::span<std::byte> out) const;
-  /// Bytes that read() has taken from parameters so far.
+  /// Consecutive elements of a parameter of any rank, in row-major order.
+  void read_elements(const StoredParameter& parameter, IndexRange elements,
+                     std::span<std::byte> out) const;
+  /// Bytes of parameters that the read functions have delivered so far.
   [[nodiscard]] std::uint64_t bytes_read() const;
+
+  /// Reads every parameter and compares its hash; not counted by bytes_read().
+  /// @return names of parameters whose bytes differ from what was written.
+  [[nodiscard]] std::vector<std::string> damaged_parameters() const;
+  /// What is in the file, for people and scripts: format, sizes, model configuration, tokenizer,
+  /// files, and of each parameter name, shape, dtype and hash.
+  [[nodiscard]] Json summary() const;
 
  private:
   struct Impl;

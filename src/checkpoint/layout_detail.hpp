@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gridmill/base/dtype.hpp"
+#include "gridmill/base/json.hpp"
+#include "gridmill/params/parameter_spec.hpp"
+
+namespace gridmill::checkpoint_layout {
+
+// Names inside the file (docs/formats/checkpoint.md).
+inline constexpr std::string_view kFormat = "gridmill-checkpoint";
+inline constexpr std::int64_t kFormatVersion = 1;
+inline constexpr std::string_view kParameters = "/parameters";
+inline constexpr std::string_view kFiles = "/files";
+inline constexpr std::string_view kTokenizer = "/tokenizer";
+inline constexpr std::string_view kHashes = "/hashes";
+
+/// A parameter with the hash of its stored bytes.
+struct HashedParameter {
+  std::string name;
+  std::vector<std::int64_t> shape;
+  DType dtype = DType::fp32;
+  std::string hash;
+};
+
+/// Identity of a model: its configuration and every parameter's name, shape, dtype and content, in
+/// the order of the names.
+[[nodiscard]] std::string checkpoint_hash(const Json& model,
+                                          std::vector<HashedParameter> parameters);
+
+/// The JSON text of dataset /hashes: {"checkpoint": hash, "parameters": {name: hash}}. Its length
+/// depends on the names only.
+[[nodiscard]] std::string hashes_text(const std::string& checkpoint,
+                                      const std::vector<HashedParameter>& parameters);
+
+/// A hash that stands for one not known yet, of the same length.
+[[nodiscard]] std::string placeholder_hash();
+
+[[nodiscard]] std::int64_t element_count(const std::vector<std::int64_t>& shape);
+/// "[4096, 1024]".
+[[nodiscard]] std::string shape_text(const std::vector<std::int64_t>& shape);
+
+}  // namespace gridmill::checkpoint_layout
