@@ -1,0 +1,149 @@
+#include "kernels/cpu/kv_cache.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "gridmill/base/check.hpp"
+#include "kernels/cpu/bf16_rounding.hpp"
+#include "kernels/cpu/kernel_table.hpp"
+#include "kernels/cpu/memory.hpp"
+
+namespace gridmill::cpu {
+
+namespace {
+
+/// Pages are mapped several at a time: a process has room for about 65000 mappings.
+constexpr std::size_t kChunkBytes = std::size_t{32} << 20;
+
+}  // namespace
+
+PagedKvCache::PagedKvCache(const KvCacheShape& shape, DType dtype)
+    : shape_(shape),
+      dtype_(dtype),
+      padded_((shape.head_dim + 15) / 16 * 16),
+      tables_(static_cast<std::size_t>(shape.slots)) {
+  const std::size_t element = size_of(dtype);
+  const std::int64_t even = dtype == DType::bf16 ? (shape.head_dim + 1) / 2 * 2 : shape.head_dim;
+  // A page's parts start at cache lines.
+  const auto lines = [](std::size_t bytes) { return (bytes + 63) / 64 * 64; };
+  key_bytes_ = lines(static_cast<std::size_t>(even) * kPageKeys * element);
+  value_bytes_ = lines(static_cast<std::size_t>(padded_) * kPageKeys * element);
+  page_bytes_ = static_cast<std::size_t>(shape.layers) * static_cast<std::size_t>(shape.kv_heads) *
+                (key_bytes_ + value_bytes_);
+}
+
+std::vector<std::byte*>& PagedKvCache::table(SlotId slot) {
+  GRIDMILL_ASSERT(slot >= 0 && slot < shape_.slots, "no slot " + std::to_string(slot));
+  return tables_[static_cast<std::size_t>(slot)];
+}
+
+std::byte* PagedKvCache::take_page() {
+  if (free_pages_.empty()) {
+    const std::size_t count =
+        std::clamp<std::size_t>(kChunkBytes / std::max<std::size_t>(1, page_bytes_), 1, 64);
+    chunks_.push_back(allocate_zeroed(count * page_bytes_));
+    for (std::size_t i = count; i-- > 0;) {
+      free_pages_.push_back(chunks_.back().data() + i * page_bytes_);
+    }
+  }
+  std::byte* page = free_pages_.back();
+  free_pages_.pop_back();
+  return page;
+}
+
+void PagedKvCache::reserve(SlotId slot, std::int64_t length) {
+  GRIDMILL_ASSERT(length <= shape_.max_length, "position " + std::to_string(length - 1) +
+                                                   " is outside the cache of " +
+                                                   std::to_string(shape_.max_length));
+  std::vector<std::byte*>& pages = table(slot);
+  while (static_cast<std::int64_t>(pages.size()) * kPageKeys < length) pages.push_back(take_page());
+}
+
+std::byte* const* PagedKvCache::pages(SlotId slot) const {
+  GRIDMILL_ASSERT(slot >= 0 && slot < shape_.slots, "no slot " + std::to_string(slot));
+  return tables_[static_cast<std::size_t>(slot)].data();
+}
+
+std::size_t PagedKvCache::layer_offset(int layer) const {
+  GRIDMILL_ASSERT(layer >= 0 && layer < shape_.layers, "no layer " + std::to_string(layer));
+  return static_cast<std::size_t>(layer) * static_cast<std::size_t>(shape_.kv_heads) *
+         (key_bytes_ + value_bytes_);
+}
+
+void PagedKvCache::reset(SlotId slot) {
+  std::vector<std::byte*>& pages = table(slot);
+  free_pages_.insert(free_pages_.end(), pages.rbegin(), pages.rend());
+  pages.clear();
+}
+
+std::size_t PagedKvCache::saved_floats(std::int64_t length) const {
+  return static_cast<std::size_t>(shape_.layers) * 2 * static_cast<std::size_t>(length) *
+         static_cast<std::size_t>(shape_.kv_heads) * static_cast<std::size_t>(shape_.head_dim);
+}
+
+std::byte* PagedKvCache::element(const std::vector<std::byte*>& table, int layer, Part part,
+                                 std::int64_t position, int kv_head, int d) const {
+  std::byte* base = table[static_cast<std::size_t>(position / kPageKeys)] + layer_offset(layer) +
+                    static_cast<std::size_t>(kv_head) * (key_bytes_ + value_bytes_);
+  const std::int64_t slot = position % kPageKeys;
+  std::int64_t index = 0;
+  if (part == Part::value) {
+    base += key_bytes_;
+    index = slot * padded_ + d;
+  } else if (dtype_ == DType::bf16) {
+    index = (d / 2 * kPageKeys + slot) * 2 + d % 2;
+  } else {
+    index = static_cast<std::int64_t>(d) * kPageKeys + slot;
+  }
+  return base + static_cast<std::size_t>(index) * size_of(dtype_);
+}
+
+template <typename Visit>
+void PagedKvCache::for_each(SlotId slot, std::int64_t length, Visit visit) {
+  const std::vector<std::byte*>& pages = table(slot);
+  GRIDMILL_ASSERT(
+      length <= static_cast<std::int64_t>(pages.size()) * kPageKeys,
+      "slot " + std::to_string(slot) + " has fewer than " + std::to_string(length) + " positions");
+  for (int layer = 0; layer < shape_.layers; ++layer) {
+    for (const Part part : {Part::key, Part::value}) {
+      for (std::int64_t position = 0; position < length; ++position) {
+        for (int head = 0; head < shape_.kv_heads; ++head) {
+          for (int d = 0; d < shape_.head_dim; ++d) {
+            visit(element(pages, layer, part, position, head, d));
+          }
+        }
+      }
+    }
+  }
+}
+
+void PagedKvCache::save(SlotId slot, std::int64_t length, std::span<float> out) {
+  GRIDMILL_ASSERT(out.size() == saved_floats(length), "wrong size for a saved KV cache");
+  float* next = out.data();
+  for_each(slot, length, [&](const std::byte* from) {
+    if (dtype_ == DType::bf16) {
+      Bf16 half = 0;
+      std::memcpy(&half, from, sizeof half);
+      *next++ = bf16_to_fp32(half);
+    } else {
+      std::memcpy(next++, from, sizeof(float));
+    }
+  });
+}
+
+void PagedKvCache::load(SlotId slot, std::int64_t length, std::span<const float> in) {
+  GRIDMILL_ASSERT(in.size() == saved_floats(length), "wrong size for a saved KV cache");
+  reserve(slot, length);
+  const float* next = in.data();
+  for_each(slot, length, [&](std::byte* to) {
+    if (dtype_ == DType::bf16) {
+      const Bf16 half = rounded_bf16(*next++);
+      std::memcpy(to, &half, sizeof half);
+    } else {
+      std::memcpy(to, next++, sizeof(float));
+    }
+  });
+}
+
+}  // namespace gridmill::cpu

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "gridmill/base/device.hpp"
+#include "gridmill/base/dtype.hpp"
+#include "gridmill/kernels/state.hpp"
+
+namespace gridmill::cpu {
+
+/// Keys and values in pages of 64 positions, taken from a pool when a sequence reaches them and
+/// given back when its slot is reset. A page holds every layer and kv head (attention.hpp):
+///   [layer][kv head][ keys [units of Dh][64] | values [64][Dh rounded up to 16] ]
+class PagedKvCache final : public KvCache {
+ public:
+  PagedKvCache(const KvCacheShape& shape, DType dtype);
+
+  void reset(SlotId slot) override;
+  [[nodiscard]] std::size_t saved_floats(std::int64_t length) const override;
+  void save(SlotId slot, std::int64_t length, std::span<float> out) override;
+  void load(SlotId slot, std::int64_t length, std::span<const float> in) override;
+
+  [[nodiscard]] const KvCacheShape& shape() const { return shape_; }
+  /// Gives `slot` pages for positions [0, length). @throws ResourceError
+  void reserve(SlotId slot, std::int64_t length);
+  /// Pages of a slot by position / 64.
+  [[nodiscard]] std::byte* const* pages(SlotId slot) const;
+  [[nodiscard]] std::size_t key_bytes() const { return key_bytes_; }
+  [[nodiscard]] std::size_t value_bytes() const { return value_bytes_; }
+  /// Offset of a layer inside a page.
+  [[nodiscard]] std::size_t layer_offset(int layer) const;
+
+ private:
+  enum class Part { key, value };
+  [[nodiscard]] std::vector<std::byte*>& table(SlotId slot);
+  [[nodiscard]] std::byte* take_page();
+  /// Where element `d` of a head's key or value is.
+  [[nodiscard]] std::byte* element(const std::vector<std::byte*>& table, int layer, Part part,
+                                   std::int64_t position, int kv_head, int d) const;
+  /// Calls visit(address of an element) in canonical order.
+  template <typename Visit>
+  void for_each(SlotId slot, std::int64_t length, Visit visit);
+
+  KvCacheShape shape_;
+  DType dtype_;
+  std::int64_t padded_;  ///< Dh rounded up to 16
+  std::size_t key_bytes_;
+  std::size_t value_bytes_;
+  std::size_t page_bytes_;
+  std::vector<std::vector<std::byte*>> tables_;  ///< [slot][page]
+  std::vector<std::byte*> free_pages_;
+  std::vector<Buffer> chunks_;
+};
+
+}  // namespace gridmill::cpu

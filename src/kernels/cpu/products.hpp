@@ -1,0 +1,314 @@
+// Matrix products (docs/numerics.md, section 2).
+//
+// Contract: out[row][o] is one chain of fused multiply-adds over ascending k (per pair of bf16 the
+// odd element first); lanes run across outputs, so no tile size or vector width can change a bit.
+// Row-parallel matrices have 8 chains that join in a binary tree.
+//
+// Weights: panels of 48 outputs, [units of k][48]; a unit is one fp32 input or a pair of bf16
+// inputs, 192 bytes for a panel in both cases. Inputs: see packed.hpp.
+//
+// Blocking:
+//  * Register tile: the rows of a block (1 to 8) by 3 vectors: 24 accumulators + 3 weight vectors +
+//    1 broadcast of 32 registers. vdpbf16ps takes 4 to 6 cycles and one or two issue a cycle, so 12
+//    chains are enough from 4 rows on; below that memory is the limit.
+//    AVX2 has 16 registers of half the width: 4 rows by 1 vector (8 + 4 + 2).
+//  * k: sub-panels of at most 128 units = 24 KiB stay in L1 (32 KiB) while all row blocks pass over
+//    them; accumulators rest in a [rows][48] buffer between sub-panels.
+//  * Rows: up to 256 a pass, fewer if their inputs would take more than 512 KiB of L2.
+//  * Prefetch: with one row block (decode) weights are streamed 4 KiB ahead; with more, every block
+//    fetches its equal share of the next sub-panel.
+//
+// Figures wanted (one thread): 88 % of read bandwidth at 1 to 4 rows, 80 % at 8, 88 % of the bf16
+// peak from 32 rows on. Measured: docs/performance.md.
+#pragma once
+
+#include "kernels/cpu/math.hpp"
+#include "kernels/cpu/packed.hpp"
+
+namespace gridmill::cpu::GRIDMILL_CPU_TARGET {
+
+constexpr std::int64_t kSubPanelUnits = 128;
+constexpr std::int64_t kUnitBytes = 4 * kPanelOutputs;
+constexpr std::int64_t kStreamAhead = 4096;
+constexpr int kVectors = kPanelOutputs / 16;
+
+/// Part of one chain: `units` units of k for one block of rows and one panel.
+template <class Steps>
+struct TileArgs {
+  const typename Steps::Unit* x;
+  std::int64_t height;  ///< rows of the block
+  const typename Steps::Unit* w;
+  std::int64_t units;
+  float* sums;              ///< [rows][48]
+  bool fresh;               ///< start the chain, else go on from `sums`
+  const std::byte* ahead;   ///< what to prefetch meanwhile,
+  std::int64_t ahead_step;  ///< bytes a unit
+};
+
+/// Rows R, vectors V, prefetched lines a unit P.
+template <class Steps, int R, int V, int P>
+[[gnu::noinline]] void tile(const TileArgs<Steps>& args) {
+  F32x16 acc[R][V];
+  GRIDMILL_UNROLL
+  for (int r = 0; r < R; ++r) {
+    GRIDMILL_UNROLL
+    for (int v = 0; v < V; ++v) {
+      acc[r][v] = args.fresh ? zero() : load(args.sums + r * kPanelOutputs + 16 * v);
+    }
+  }
+  const auto* x = args.x;
+  const auto* w = args.w;
+  const std::byte* ahead = args.ahead;
+  const std::int64_t height = args.height;
+  const std::int64_t ahead_step = args.ahead_step;
+  for (std::int64_t unit = 0; unit < args.units; ++unit) {
+    GRIDMILL_UNROLL
+    for (int p = 0; p < P; ++p) __builtin_prefetch(ahead + 64 * p);
+    typename Steps::Vector weights[V];
+    GRIDMILL_UNROLL
+    for (int v = 0; v < V; ++v) weights[v] = Steps::load(w + 16 * v);
+    GRIDMILL_UNROLL
+    for (int r = 0; r < R; ++r) {
+      const typename Steps::Vector input = Steps::splat(x + r);
+      GRIDMILL_UNROLL
+      for (int v = 0; v < V; ++v) acc[r][v] = Steps::step(input, weights[v], acc[r][v]);
+    }
+    x += height;
+    w += kPanelOutputs;
+    ahead += ahead_step;
+  }
+  GRIDMILL_UNROLL
+  for (int r = 0; r < R; ++r) {
+    GRIDMILL_UNROLL
+    for (int v = 0; v < V; ++v) store(args.sums + r * kPanelOutputs + 16 * v, acc[r][v]);
+  }
+}
+
+/// One block of rows by a whole panel.
+template <class Steps, int P>
+void block_tile(TileArgs<Steps> args) {
+  if constexpr (kWide) {
+    switch (args.height) {
+      case 1:
+        return tile<Steps, 1, kVectors, P>(args);
+      case 2:
+        return tile<Steps, 2, kVectors, P>(args);
+      case 3:
+        return tile<Steps, 3, kVectors, P>(args);
+      case 4:
+        return tile<Steps, 4, kVectors, P>(args);
+      case 5:
+        return tile<Steps, 5, kVectors, P>(args);
+      case 6:
+        return tile<Steps, 6, kVectors, P>(args);
+      case 7:
+        return tile<Steps, 7, kVectors, P>(args);
+      default:
+        return tile<Steps, 8, kVectors, P>(args);
+    }
+  } else {
+    for (std::int64_t r = 0; r < args.height; r += 4) {
+      TileArgs<Steps> part = args;
+      part.x += r;
+      for (int v = 0; v < kVectors; ++v) {
+        part.w = args.w + 16 * v;
+        part.sums = args.sums + r * kPanelOutputs + 16 * v;
+        switch (args.height - r) {
+          case 1:
+            tile<Steps, 1, 1, P>(part);
+            break;
+          case 2:
+            tile<Steps, 2, 1, P>(part);
+            break;
+          case 3:
+            tile<Steps, 3, 1, P>(part);
+            break;
+          default:
+            tile<Steps, 4, 1, P>(part);
+        }
+      }
+    }
+  }
+}
+
+/// Consecutive rows, a whole number of blocks (but for the last of the matrix).
+struct RowChunk {
+  std::int64_t first, rows;
+};
+
+/// One chain, units [first_unit, first_unit + units), for the rows of a chunk.
+template <class Steps>
+void chain_product(const PackedRows& x, const RowChunk& chunk, const std::byte* panel,
+                   std::int64_t first_unit, std::int64_t units, float* sums) {
+  using Unit = typename Steps::Unit;
+  const std::int64_t x_units = units_of<Steps>(x.inputs);
+  const std::int64_t blocks = (chunk.rows + kBlockRows - 1) / kBlockRows;
+  const auto* w = reinterpret_cast<const Unit*>(panel) + first_unit * kPanelOutputs;
+  const std::int64_t parts =
+      blocks == 1 ? 1 : larger<std::int64_t>(1, (units + kSubPanelUnits - 1) / kSubPanelUnits);
+  for (std::int64_t part = 0; part < parts; ++part) {
+    const std::int64_t begin = units * part / parts;
+    const std::int64_t end = units * (part + 1) / parts;
+    const std::byte* next = reinterpret_cast<const std::byte*>(w + end * kPanelOutputs);
+    const std::int64_t share = (kUnitBytes + blocks - 1) / blocks;
+    for (std::int64_t block = 0; block < blocks; ++block) {
+      const std::int64_t row = chunk.first + block * kBlockRows;
+      const std::int64_t height = smaller<std::int64_t>(kBlockRows, x.rows - row);
+      TileArgs<Steps> args{};
+      args.x =
+          reinterpret_cast<const Unit*>(x.data) + row * x_units + (first_unit + begin) * height;
+      args.height = height;
+      args.w = w + begin * kPanelOutputs;
+      args.units = end - begin;
+      args.sums = sums + block * kBlockRows * kPanelOutputs;
+      args.fresh = part == 0;
+      if (blocks == 1) {
+        args.ahead = reinterpret_cast<const std::byte*>(args.w) + kStreamAhead;
+        args.ahead_step = kUnitBytes;
+        block_tile<Steps, 3>(args);
+      } else {
+        args.ahead = next + block * share * (end - begin);
+        args.ahead_step = share;
+        if (share > 64) {
+          block_tile<Steps, 2>(args);
+        } else {
+          block_tile<Steps, 1>(args);
+        }
+      }
+    }
+  }
+}
+
+/// Every chain of one panel, joined: sums [rows][48]. `stack` has room for 3 more of them.
+template <class Steps>
+void panel_product(const PackedRows& x, const RowChunk& chunk, const std::byte* panel,
+                   const ChainView& chains, float* sums, float* stack) {
+  if (chains.count == 1) {
+    chain_product<Steps>(x, chunk, panel, 0, units_of<Steps>(x.inputs), sums);
+    return;
+  }
+  // A binary counter: pending[d] is the sum of a finished sub-tree of 2^n chains.
+  const std::int64_t size = chunk.rows * kPanelOutputs;
+  float* pending[4] = {sums, stack, stack + size, stack + 2 * size};
+  int depth = 0;
+  for (int chain = 0; chain < chains.count; ++chain) {
+    const std::int64_t first = smaller(x.inputs, chain * chains.inputs);
+    const std::int64_t last = smaller(x.inputs, first + chains.inputs);
+    // An empty chain stores its +0.
+    chain_product<Steps>(x, chunk, panel, first / Steps::kInputs, units_of<Steps>(last - first),
+                         pending[depth]);
+    ++depth;
+    for (int done = chain; done % 2 != 0; done /= 2) {
+      --depth;
+      float* left = pending[depth - 1];
+      const float* right = pending[depth];
+      for (std::int64_t i = 0; i < size; i += 16) store(left + i, load(left + i) + load(right + i));
+    }
+  }
+}
+
+GRIDMILL_SIMD F32x16 with_bias(F32x16 y, const ConstDeviceVector& bias, std::int64_t column,
+                               int count) {
+  return bias.size == 0 ? y : y + load_first(bias.data + column, count);
+}
+
+inline void plain_epilogue(const ProductArgs& args, const RowChunk& chunk, std::int64_t panel,
+                           const float* sums) {
+  const std::int64_t first = panel * kPanelOutputs;
+  for (std::int64_t r = 0; r < chunk.rows; ++r) {
+    float* out = args.out.data + (chunk.first + r) * args.out.stride;
+    for (int v = 0; v < kVectors; ++v) {
+      const std::int64_t column = first + 16 * v;
+      const int count = static_cast<int>(smaller<std::int64_t>(16, args.outputs - column));
+      if (count <= 0) break;
+      F32x16 y = with_bias(load(sums + r * kPanelOutputs + 16 * v), args.bias, column, count);
+      y = soft_cap(y, args.soft_cap);
+      if (args.accumulate) y = load_first(out + column, count) + y;
+      store_first(out + column, y, count);
+    }
+  }
+}
+
+template <class Steps>
+void packed_epilogue(const ProductArgs& args, const RowChunk& chunk, std::int64_t panel,
+                     const float* sums, const float* up_sums) {
+  const std::int64_t first = panel * kPanelOutputs;
+  const std::int64_t columns = smaller<std::int64_t>(kPanelOutputs, args.outputs - first);
+  alignas(64) float values[kPanelOutputs];
+  for (std::int64_t r = 0; r < chunk.rows; ++r) {
+    for (int v = 0; v < kVectors; ++v) {
+      const int count = static_cast<int>(smaller<std::int64_t>(16, columns - 16 * v));
+      if (count <= 0) break;
+      const std::int64_t column = first + 16 * v;
+      const std::int64_t at = r * kPanelOutputs + 16 * v;
+      F32x16 y = activate(args.activation, with_bias(load(sums + at), args.bias, column, count));
+      if (up_sums != nullptr) {
+        y = y * with_bias(load(up_sums + at), args.bias, args.outputs + column, count);
+      }
+      store(values + 16 * v, y);
+    }
+    write_row(packed_row<Steps>(args.packed_out, chunk.first + r), first, values, columns);
+  }
+}
+
+/// Rows of a pass: their inputs take at most 512 KiB.
+template <class Steps>
+std::int64_t rows_a_pass(std::int64_t inputs) {
+  const std::int64_t row_bytes = 4 * larger<std::int64_t>(1, units_of<Steps>(inputs));
+  const std::int64_t rows = (std::int64_t{512} << 10) / row_bytes / kBlockRows * kBlockRows;
+  return smaller<std::int64_t>(kChunkRows, larger<std::int64_t>(64, rows));
+}
+
+template <class Steps>
+void product(const ProductArgs& args, const Worker& worker) {
+  const std::int64_t panels = (args.outputs + kPanelOutputs - 1) / kPanelOutputs;
+  const Share mine = share_of(panels, worker);
+  const std::int64_t pass = rows_a_pass<Steps>(args.x.inputs);
+  const bool gated = args.epilogue == Epilogue::gated;
+  for (std::int64_t row = 0; row < args.x.rows; row += pass) {
+    const RowChunk chunk{row, smaller(pass, args.x.rows - row)};
+    auto* sums = reinterpret_cast<float*>(worker.scratch);
+    float* second = sums + chunk.rows * kPanelOutputs;
+    for (std::int64_t panel = mine.first; panel < mine.end; ++panel) {
+      if (gated) {
+        panel_product<Steps>(args.x, chunk, panel_at(args.weights, 2 * panel), args.chains, sums,
+                             nullptr);
+        panel_product<Steps>(args.x, chunk, panel_at(args.weights, 2 * panel + 1), args.chains,
+                             second, nullptr);
+        packed_epilogue<Steps>(args, chunk, panel, sums, second);
+        continue;
+      }
+      panel_product<Steps>(args.x, chunk, panel_at(args.weights, panel), args.chains, sums, second);
+      if (args.epilogue == Epilogue::activated) {
+        packed_epilogue<Steps>(args, chunk, panel, sums, nullptr);
+      } else {
+        plain_epilogue(args, chunk, panel, sums);
+      }
+    }
+  }
+}
+
+/// Finishes the tree of a row-parallel product over the ranks' sub-trees.
+inline void join_partials(const JoinArgs& args, const Worker& worker) {
+  const std::int64_t columns = args.out.columns;
+  const std::int64_t part = args.out.rows * columns;
+  const Share mine = share_of(args.out.rows, worker);
+  for (std::int64_t row = mine.first; row < mine.end; ++row) {
+    float* out = args.out.data + row * args.out.stride;
+    for (std::int64_t column = 0; column < columns; column += 16) {
+      const int count = static_cast<int>(smaller<std::int64_t>(16, columns - column));
+      F32x16 sums[8];
+      for (int p = 0; p < args.part_count; ++p) {
+        sums[p] = load_first(args.parts + p * part + row * columns + column, count);
+      }
+      for (int width = args.part_count; width > 1; width /= 2) {
+        for (int p = 0; p < width / 2; ++p) sums[p] = sums[2 * p] + sums[2 * p + 1];
+      }
+      F32x16 y = with_bias(sums[0], args.bias, column, count);
+      if (args.accumulate) y = load_first(out + column, count) + y;
+      store_first(out + column, y, count);
+    }
+  }
+}
+
+}  // namespace gridmill::cpu::GRIDMILL_CPU_TARGET

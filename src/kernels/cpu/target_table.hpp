@@ -1,0 +1,39 @@
+// The tables of one target: last include of a target file.
+#pragma once
+
+#include "kernels/cpu/attention.hpp"
+#include "kernels/cpu/mlstm.hpp"
+#include "kernels/cpu/products.hpp"
+#include "kernels/cpu/rows.hpp"
+#include "kernels/cpu/select.hpp"
+
+namespace gridmill::cpu::GRIDMILL_CPU_TARGET {
+
+#define GRIDMILL_STRING_OF(x) #x
+#define GRIDMILL_NAME_OF(x) GRIDMILL_STRING_OF(x)
+
+template <class Steps>
+constexpr KernelTable make_table() {
+  KernelTable table{};
+  table.target = GRIDMILL_NAME_OF(GRIDMILL_CPU_TARGET);
+  table.product = product<Steps>;
+  table.pack_rows = pack_rows<Steps>;
+  table.norm_pack = norm_pack<Steps>;
+  table.norm_add = norm_add;
+  table.join_partials = join_partials;
+  table.embed = embed<Steps>;
+  table.attend = attend<Steps>;
+  table.mlstm = mlstm<Steps>;
+  table.channel_affine = channel_affine;
+  table.block_diagonal = block_diagonal;
+  table.skip_gate_pack = skip_gate_pack<Steps>;
+  table.select_blocks = select_blocks<Steps>;
+  table.elementary = elementary;
+  table.pair_product = pair_product;
+  return table;
+}
+
+constinit const KernelTable kFp32Kernels = make_table<Fp32Steps>();
+constinit const KernelTable kBf16Kernels = make_table<Bf16Steps>();
+
+}  // namespace gridmill::cpu::GRIDMILL_CPU_TARGET
