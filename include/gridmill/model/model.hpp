@@ -34,7 +34,7 @@ struct RowSpan {
 /// What happens to the wanted rows, in the order of spans and tokens. Exactly one of `choices` and
 /// `logits` is set, unless no row is wanted.
 struct HeadRequest {
-  std::span<const SelectRow> rows;         ///< one a wanted row, for `choices`
+  std::span<const SelectRow> rows = {};    ///< one a wanted row, for `choices`
   std::vector<Choice>* choices = nullptr;  ///< selected tokens, equal on every tp rank
   Tensor<float, 2>* logits =
       nullptr;  ///< [wanted rows, V] after the soft cap, whole on every tp rank
