@@ -31,7 +31,8 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 // Present under a sanitizer only; called before it ends the process.
-extern "C" void __sanitizer_set_death_callback(void (*callback)()) __attribute__((weak));
+extern "C" void __sanitizer_set_death_callback(  // NOLINT(bugprone-reserved-identifier): its name
+    void (*callback)()) __attribute__((weak));
 
 namespace {
 
@@ -72,7 +73,8 @@ void install_handlers() {
 
 void run_one(const Bytes& input) {
   // A copy of the exact size, so that a sanitizer sees one byte read too many.
-  const auto copy = std::make_unique<std::uint8_t[]>(input.size());
+  const auto copy =
+      std::make_unique<std::uint8_t[]>(input.size());  // NOLINT(modernize-avoid-c-arrays)
   std::copy(input.begin(), input.end(), copy.get());
   g_data = copy.get();
   g_size = input.size();
@@ -205,6 +207,7 @@ int fuzz(const Options& options) {
     std::sort(paths.begin(), paths.end());
   }
   std::vector<Bytes> seeds;
+  seeds.reserve(paths.size());
   for (const std::string& path : paths) seeds.push_back(read_input(path));
   if (seeds.empty()) {
     std::fprintf(stderr, "fuzz: no seeds in %s\n", options.corpus.c_str());

@@ -38,7 +38,7 @@ TEST(Buffer, AMovedFromBufferIsEmpty) {
   std::array<std::byte, 8> memory{};
   Buffer first(memory.data(), memory.size(), nullptr);
   const Buffer second = std::move(first);
-  EXPECT_EQ(first.data(), nullptr);  // NOLINT(bugprone-use-after-move): that is the promise
+  EXPECT_EQ(first.data(), nullptr);  // NOLINT: being empty is the promise
   EXPECT_EQ(first.size_bytes(), 0U);
 }
 

@@ -38,7 +38,7 @@ TEST(FileDescriptor, MovesItsFile) {
   const int fd = first.get();
   const FileDescriptor second = std::move(first);
   EXPECT_EQ(second.get(), fd);
-  EXPECT_FALSE(first.valid());  // NOLINT(bugprone-use-after-move): that is the promise
+  EXPECT_FALSE(first.valid());  // NOLINT: being empty is the promise
 }
 
 TEST(FileDescriptor, ClosingTwiceIsHarmlessButAFailedCloseIsAnError) {
