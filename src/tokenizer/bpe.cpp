@@ -126,9 +126,13 @@ bool BpeModel::add_fallback_symbols(std::string_view piece, std::size_t begin, s
 void BpeModel::add_unknown_symbol(std::string_view piece, std::size_t begin, std::size_t length,
                                   bool continues, MergeScratch& scratch) const {
   if (!unknown_) {
+    const std::string_view symbol = piece.substr(begin, length);
+    const bool is_character = !is_byte_level_ && is_well_formed_utf8(symbol);
     throw FormatError(fmt::format(
-        "{}: no token for `{}` and no unk_token; the text cannot be written with this vocabulary",
-        where_, replace_ill_formed(piece.substr(begin, length))));
+        "{}: no token for {} and no unk_token; the text cannot be written with this vocabulary",
+        where_,
+        is_character ? fmt::format("`{}`", symbol)
+                     : fmt::format("byte 0x{:02X}", static_cast<std::uint8_t>(symbol.front()))));
   }
   if (fuse_unknown_ && continues) {
     scratch.symbols.back().length += static_cast<std::uint32_t>(length);

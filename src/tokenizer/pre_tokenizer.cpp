@@ -165,7 +165,9 @@ std::vector<std::string_view> PreTokenizer::operator()(std::string_view text,
         cuts = cut_digits(piece);
         if (!std::get<Digits>(step).individual) cuts = merge_runs(cuts);
       }
-      for (const TextCut& cut : cuts) parts.push_back(piece.substr(cut.begin, cut.end - cut.begin));
+      for (const TextCut& cut : cuts) {
+        if (cut.begin < cut.end) parts.push_back(piece.substr(cut.begin, cut.end - cut.begin));
+      }
     }
     pieces.swap(parts);
   }

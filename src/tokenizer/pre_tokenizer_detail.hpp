@@ -13,7 +13,7 @@ namespace gridmill::tokenizer_detail {
 /// What becomes of a match of a `Split`.
 enum class SplitBehavior { removed, isolated, merged_with_previous, merged_with_next, contiguous };
 
-/// Applies a behaviour to the cuts of a text; the result leaves out empty pieces.
+/// Applies a behaviour to the cuts of a text.
 [[nodiscard]] std::vector<TextCut> apply_behavior(std::vector<TextCut> cuts,
                                                   SplitBehavior behavior);
 

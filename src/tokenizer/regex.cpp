@@ -133,7 +133,7 @@ std::vector<TextCut> Regex::cut_well_formed(std::string_view text) const {
     const bool empty = begin == end;
     if (!(empty && after_match && begin == covered)) {
       if (covered < begin) cuts.push_back({covered, begin, false});
-      if (!empty) cuts.push_back({begin, end, true});
+      cuts.push_back({begin, end, true});
       covered = end;
     }
     after_match = !empty;

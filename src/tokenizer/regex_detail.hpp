@@ -27,8 +27,9 @@ class Regex {
   Regex& operator=(Regex&&) noexcept;
   ~Regex();
 
-  /// Matches from left to right without overlap, and the stretches between them. An empty match
-  /// only cuts. An ill-formed byte of UTF-8 is matched as if it were the symbol U+FFFD.
+  /// Matches from left to right without overlap, and the stretches between them. Matches may be
+  /// empty, though not right behind another match. An ill-formed byte of UTF-8 is matched as if it
+  /// were the symbol U+FFFD.
   /// @throws FormatError if matching needs too many steps or too much memory.
   [[nodiscard]] std::vector<TextCut> cut(std::string_view text) const;
 

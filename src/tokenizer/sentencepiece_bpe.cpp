@@ -41,6 +41,11 @@ std::string SentencePieceBpe::written(std::string_view text) const {
       result += text_.space;
     }
   }
+  // SentencePiece looks for trailing spaces as they are written now, so a text's own U+2581 goes
+  // too.
+  while (text_.remove_extra_whitespaces && result.ends_with(text_.space)) {
+    result.resize(result.size() - text_.space.size());
+  }
   return result;
 }
 

@@ -42,6 +42,6 @@ using ByteTokens = std::array<TokenId, 256>;
 [[nodiscard]] std::optional<char> byte_of_token_name(std::string_view token);
 
 /// Largest id + 1 that a file may use; the largest real vocabularies have about 2^18 tokens.
-inline constexpr int kMostTokens = 1 << 22;
+inline constexpr int kMostTokens = 1 << 21;
 
 }  // namespace gridmill::tokenizer_detail
