@@ -193,9 +193,13 @@ Violations check_includes(const fs::path& root, const Rules& rules) {
       const bool of_public = include.path.rfind("gridmill/", 0) == 0;
       const std::string inner = of_public ? include.path.substr(9) : include.path;
       const std::string used = inner.substr(0, inner.find('/'));
+      if (!file.is_public && include.path.find('/') == std::string::npos &&
+          fs::exists(file.path.parent_path() / include.path)) {
+        continue;  // a private header next to its user
+      }
       if (!contains(rules.modules, used)) {
         violations.push_back(place(file, include) + include.path +
-                             " names no module; write the path from include/ or src/");
+                             " names no module and is not next to the file");
       } else if (!of_public && file.is_public) {
         violations.push_back(place(file, include) + "a public header includes " + include.path +
                              ", which is not installed");
