@@ -196,6 +196,10 @@ struct KernelTable {
   /// y[i] = the pair product of x[i], w[i] (bf16 pairs) added to y[i]; for the start-up self-test.
   void (*pair_product)(const std::uint32_t* x, const std::uint32_t* w, float* y,
                        int count) = nullptr;
+  // The machine's limits, for benchmarks (limits.hpp).
+  float (*limit_read)(const float* data, std::int64_t count) = nullptr;
+  void (*limit_update)(float* data, std::int64_t count) = nullptr;
+  float (*limit_product)(std::int64_t steps) = nullptr;
 };
 
 namespace avx512bf16 {

@@ -149,6 +149,9 @@ GRIDMILL_SIMD F32x16 select(Mask16 mask, F32x16 yes, F32x16 no) {
   return {_mm256_blendv_ps(no.a, yes.a, mask.a), _mm256_blendv_ps(no.b, yes.b, mask.b)};
 }
 
+/// Makes the compiler believe that `x` has changed.
+GRIDMILL_SIMD void hold(F32x16& x) { asm volatile("" : "+x"(x.a), "+x"(x.b)); }
+
 /// Lanes l and l + 8, then +4, +2, +1 (docs/numerics.md, section 3).
 GRIDMILL_SIMD float tree_sum(F32x16 x) {
   const __m256 eight = _mm256_add_ps(x.a, x.b);

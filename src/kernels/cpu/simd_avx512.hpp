@@ -95,6 +95,9 @@ GRIDMILL_SIMD F32x16 select(Mask16 mask, F32x16 yes, F32x16 no) {
   return {_mm512_mask_blend_ps(mask.v, no.v, yes.v)};
 }
 
+/// Makes the compiler believe that `a` has changed.
+GRIDMILL_SIMD void hold(F32x16& a) { asm volatile("" : "+v"(a.v)); }
+
 /// Lanes l and l + 8, then +4, +2, +1 (docs/numerics.md, section 3).
 GRIDMILL_SIMD float tree_sum(F32x16 a) {
   const __m256 low = _mm512_castps512_ps256(a.v);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cpu/attention.hpp"
+#include "kernels/cpu/limits.hpp"
 #include "kernels/cpu/mlstm.hpp"
 #include "kernels/cpu/products.hpp"
 #include "kernels/cpu/rows.hpp"
@@ -30,6 +31,9 @@ constexpr KernelTable make_table() {
   table.select_blocks = select_blocks<Steps>;
   table.elementary = elementary;
   table.pair_product = pair_product;
+  table.limit_read = limit_read;
+  table.limit_update = limit_update;
+  table.limit_product = limit_product<Steps>;
   return table;
 }
 

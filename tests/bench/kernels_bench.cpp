@@ -1,0 +1,337 @@
+// LIBS: kernels
+//
+// Kernels of the cpu backend on one thread, as shares of what the machine gives in the same minute:
+// each benchmark measures its limit (read bandwidth, update bandwidth or the product rate) just
+// before and just after its own loop, and reports the mean as the canary. Times are CPU time of
+// the thread, so that other work on the machine costs bandwidth but not the clock.
+//
+// Shapes: the 110M Llama (D 768, F 2048) and the 0.5B xLSTM (D 1536, 4 heads of 192 x 384).
+#include <benchmark/benchmark.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "gridmill/kernels/backend.hpp"
+#include "kernels/cpu/dispatch.hpp"
+
+namespace gridmill {
+namespace {
+
+double cpu_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+/// More than any L3 that we know: what is read in a cycle comes from memory.
+constexpr std::size_t kMemoryBytes = std::size_t{192} << 20;
+
+/// Written once; weights of every shape are views into it.
+std::byte* memory() {
+  static const std::unique_ptr<Backend> backend = make_backend("cpu", {});
+  static const Buffer buffer = [] {
+    Buffer fresh = backend->allocate(kMemoryBytes);
+    // bf16 values near 1 (and fp32 values alike): no NaN, no subnormals.
+    auto* words = reinterpret_cast<std::uint32_t*>(fresh.data());
+    std::uint32_t state = 1;
+    for (std::size_t i = 0; i < kMemoryBytes / 4; ++i) {
+      state = state * 1664525U + 1013904223U;
+      words[i] = (state & 0x807F807FU) | 0x3C803C80U;
+    }
+    return fresh;
+  }();
+  return buffer.data();
+}
+
+/// Work per CPU second of `work`, repeated for about 10 ms.
+template <typename Work>
+double rate_of(double amount, const Work& work) {
+  const double start = cpu_seconds();
+  double done = 0;
+  double elapsed = 0;
+  do {
+    work();
+    done += amount;
+    elapsed = cpu_seconds() - start;
+  } while (elapsed < 0.01);
+  return done / elapsed;
+}
+
+enum class Limit { read, update, product };
+
+/// The machine's limit right now: bytes or operations a second.
+double limit_now(Limit limit, DType dtype) {
+  const cpu::KernelTable& kernels = cpu::kernels_for("auto", dtype);
+  auto* floats = reinterpret_cast<float*>(memory());
+  constexpr std::int64_t kFloats = std::int64_t{48} << 18;  // 48 MiB
+  static std::int64_t next = 0;  // goes round, so that nothing is met in a cache
+  next = (next + kFloats) % static_cast<std::int64_t>(kMemoryBytes / 4);
+  switch (limit) {
+    case Limit::read:
+      return rate_of(4.0 * kFloats,
+                     [&] { benchmark::DoNotOptimize(kernels.limit_read(floats + next, kFloats)); });
+    case Limit::update:
+      return rate_of(8.0 * kFloats, [&] { kernels.limit_update(floats + next, kFloats); });
+    case Limit::product:
+      break;
+  }
+  constexpr std::int64_t kSteps = 100000;
+  const double operations = dtype == DType::bf16 ? 64 : 32;
+  return rate_of(operations * 16 * kSteps,
+                 [&] { benchmark::DoNotOptimize(kernels.limit_product(kSteps)); });
+}
+
+/// Runs `step(i)` in the benchmark's loop and reports its rate beside the limit.
+template <typename Step>
+void measure(benchmark::State& state, Limit limit, DType dtype, double amount_a_step,
+             const Step& step) {
+  step(0);
+  const double before = limit_now(limit, dtype);
+  std::int64_t i = 0;
+  const double start = cpu_seconds();
+  for (auto _ : state) step(++i);
+  const double elapsed = cpu_seconds() - start;
+  const double canary = (before + limit_now(limit, dtype)) / 2;
+  const double rate = amount_a_step * static_cast<double>(i) / elapsed;
+  const char* unit = limit == Limit::product ? "Gflop_s" : "GB_s";
+  state.counters[unit] = rate / 1e9;
+  state.counters["limit"] = canary / 1e9;
+  state.counters["percent"] = 100 * rate / canary;
+}
+
+enum class Product { plain, gated, row_parallel };
+
+/// Matrices of one shape, as many as memory holds, so that every product reads from memory.
+struct Weights {
+  std::vector<Weight> matrices;
+  Weights(const Backend& backend, std::int64_t outputs, std::int64_t inputs, Product kind) {
+    Weight weight;
+    weight.shape = {outputs, inputs, kind == Product::row_parallel, inputs, 0};
+    weight.fuse = kind == Product::gated ? Fuse::interleave : Fuse::concatenate;
+    weight.panel_bytes = backend.panel_bytes(weight.shape, weight.layout);
+    const std::int64_t width = backend.panel_outputs();
+    const std::int64_t panels = kind == Product::gated ? 2 * ((outputs / 2 + width - 1) / width)
+                                                       : (outputs + width - 1) / width;
+    const std::size_t bytes = weight.panel_bytes * static_cast<std::size_t>(panels);
+    for (std::size_t at = 0; at + bytes <= kMemoryBytes; at += bytes) {
+      weight.runs = {{0, panels, memory() + at}};
+      matrices.push_back(weight);
+    }
+  }
+  [[nodiscard]] const Weight& operator[](std::int64_t i) const {
+    return matrices[static_cast<std::size_t>(i) % matrices.size()];
+  }
+};
+
+struct Rows {
+  Buffer buffer;
+  PackedRows rows;
+  Rows(Backend& backend, Stream& stream, std::int64_t count, std::int64_t inputs)
+      : buffer(backend.allocate(backend.packed_bytes(count, inputs))),
+        rows{buffer.data(), count, inputs} {
+    std::vector<float> x(static_cast<std::size_t>(count * inputs));
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 13) / 13 - 0.5F;
+    const ConstDeviceMatrix source{x.data(), count, inputs, inputs};
+    backend.pack_rows(stream, {&source, 1}, rows);
+  }
+};
+
+/// Args: rows, outputs, inputs.
+void product(benchmark::State& state, Product kind, DType dtype) {
+  const std::unique_ptr<Backend> backend =
+      make_backend("cpu", {.compute_dtype = dtype, .threads = 1, .kernel_target = "auto"});
+  const std::unique_ptr<Stream> stream = backend->make_stream();
+  const std::int64_t m = state.range(0);
+  const std::int64_t outputs = state.range(1);
+  const std::int64_t inputs = state.range(2);
+  const Weights weights(*backend, outputs, inputs, kind);
+  const Rows x(*backend, *stream, m, inputs);
+  const std::int64_t width = kind == Product::gated ? outputs / 2 : outputs;
+  const Buffer out = backend->allocate(static_cast<std::size_t>(m * width) * 4);
+  const DeviceMatrix y{reinterpret_cast<float*>(out.data()), m, width, width};
+  const double bytes = static_cast<double>(outputs * inputs) * static_cast<double>(size_of(dtype));
+  const double flops = 2.0 * static_cast<double>(m * outputs * inputs);
+  // Up to 8 rows a matrix takes longer to arrive than to multiply with.
+  const bool streaming = m <= 8;
+  measure(state, streaming ? Limit::read : Limit::product, dtype, streaming ? bytes : flops,
+          [&](std::int64_t i) {
+            switch (kind) {
+              case Product::plain:
+                backend->linear(*stream, x.rows, weights[i], {}, 0, y);
+                break;
+              case Product::gated:
+                backend->linear_gated(*stream, x.rows, weights[i], {}, Activation::silu,
+                                      {out.data(), m, width});
+                break;
+              case Product::row_parallel:
+                backend->linear_row_parallel(*stream, x.rows, weights[i], {}, true, y);
+                break;
+            }
+          });
+}
+
+const std::vector<std::int64_t> kRowCounts = {1, 2, 4, 8, 16, 32, 64, 128, 512};
+
+void with_rows(benchmark::internal::Benchmark* bench, std::int64_t outputs, std::int64_t inputs) {
+  for (const std::int64_t m : kRowCounts) bench->Args({m, outputs, inputs});
+}
+
+BENCHMARK_CAPTURE(product, bf16, Product::plain, DType::bf16)
+    ->ArgNames({"M", "O", "I"})
+    ->Apply([](auto* bench) {
+      with_rows(bench, 2304, 768);
+      with_rows(bench, 4608, 1536);
+    });
+BENCHMARK_CAPTURE(product, bf16_gated, Product::gated, DType::bf16)
+    ->ArgNames({"M", "O", "I"})
+    ->Apply([](auto* bench) {
+      with_rows(bench, 4096, 768);
+      with_rows(bench, 8320, 1536);
+    });
+BENCHMARK_CAPTURE(product, bf16_row_parallel, Product::row_parallel, DType::bf16)
+    ->ArgNames({"M", "O", "I"})
+    ->Apply([](auto* bench) {
+      with_rows(bench, 768, 2048);
+      with_rows(bench, 1536, 4160);
+    });
+BENCHMARK_CAPTURE(product, fp32, Product::plain, DType::fp32)
+    ->ArgNames({"M", "O", "I"})
+    ->Apply([](auto* bench) { with_rows(bench, 4608, 1536); });
+
+/// Args: rows, greedy or not.
+void select(benchmark::State& state) {
+  constexpr std::int64_t kVocabulary = 50304;
+  constexpr std::int64_t kInputs = 1536;
+  const std::unique_ptr<Backend> backend =
+      make_backend("cpu", {.compute_dtype = DType::bf16, .threads = 1, .kernel_target = "auto"});
+  const std::unique_ptr<Stream> stream = backend->make_stream();
+  const std::int64_t m = state.range(0);
+  const Weights weights(*backend, kVocabulary, kInputs, Product::plain);
+  const Rows x(*backend, *stream, m, kInputs);
+  std::vector<SelectRow> rows(static_cast<std::size_t>(m));
+  for (SelectRow& row : rows) row.plan.temperature = state.range(1) != 0 ? 0.0F : 1.0F;
+  std::vector<SelectPartial> partials(static_cast<std::size_t>(m * 8));
+  const bool streaming = m <= 8;
+  const double weight_values = static_cast<double>(kVocabulary * kInputs);
+  measure(state, streaming ? Limit::read : Limit::product, DType::bf16,
+          streaming ? 2 * weight_values : 2.0 * static_cast<double>(m) * weight_values,
+          [&](std::int64_t i) {
+            backend->select(*stream, x.rows, weights[i], 0, kVocabulary, 0, 1, rows,
+                            partials.data());
+          });
+}
+BENCHMARK(select)->ArgNames({"M", "greedy"})->ArgsProduct({{1, 8, 64}, {0, 1}});
+
+/// One layer of the 0.5B xLSTM. Args: slots, tokens of each slot in a pass.
+void mlstm(benchmark::State& state) {
+  constexpr int kHeads = 4;
+  constexpr int kQk = 192;
+  constexpr int kV = 384;
+  constexpr int kLayers = 12;
+  const std::unique_ptr<Backend> backend =
+      make_backend("cpu", {.compute_dtype = DType::bf16, .threads = 1, .kernel_target = "auto"});
+  const std::unique_ptr<Stream> stream = backend->make_stream();
+  const auto slots = static_cast<int>(state.range(0));
+  const auto tokens = static_cast<int>(state.range(1));
+  const std::unique_ptr<MlstmState> cells =
+      backend->make_mlstm_state({kLayers, kHeads, kQk, kV, slots});
+  for (int slot = 0; slot < slots; ++slot) cells->reset(slot);  // touches the memory
+  constexpr std::int64_t kColumns = 2 * kHeads * kQk + 2 * kHeads * kV + 2 * kHeads;
+  const std::int64_t rows = std::int64_t{slots} * tokens;
+  std::vector<float> x(static_cast<std::size_t>(rows * kColumns));
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 13) / 13 - 0.5F;
+  std::vector<TokenSpan> spans;
+  for (int slot = 0; slot < slots; ++slot) {
+    spans.push_back({slot, 0, std::int64_t{slot} * tokens, tokens, true});
+  }
+  const std::vector<float> ones(kHeads * kV, 1.0F);
+  Mlstm layer;
+  layer.heads = kHeads;
+  layer.qk_dim = kQk;
+  layer.v_dim = kV;
+  layer.gate_soft_cap = 15;
+  layer.head_norm = {NormKind::layer, 1e-6F, {ones.data(), kHeads * kV}, {}};
+  const Buffer out = backend->allocate(backend->packed_bytes(rows, kHeads * kV));
+  // A step reads and writes C once a slot; compared to 842 million weights a token.
+  const double c_bytes = 8.0 * kHeads * kQk * kV * slots;
+  const double start = cpu_seconds();
+  std::int64_t steps = 0;
+  measure(state, Limit::update, DType::bf16, c_bytes, [&](std::int64_t i) {
+    backend->mlstm(*stream, spans, layer, static_cast<int>(i % kLayers),
+                   {x.data(), rows, kColumns, kColumns}, *cells, {out.data(), rows, kHeads * kV});
+    ++steps;
+  });
+  static_cast<void>(start);
+  const double seconds = c_bytes / (state.counters["GB_s"].value * 1e9);
+  state.counters["us_token_12_layers"] = 1e6 * seconds * kLayers / static_cast<double>(rows);
+  if (tokens > 1) {
+    // Prefill: beside the products of a token, 842 MFLOP, at the peak.
+    const double products = 842e6 / limit_now(Limit::product, DType::bf16);
+    state.counters["percent_of_products"] =
+        100 * seconds * kLayers / static_cast<double>(rows) / products;
+  }
+}
+BENCHMARK(mlstm)
+    ->ArgNames({"slots", "tokens"})
+    ->Args({32, 1})
+    ->Args({1, 16})
+    ->Args({1, 64})
+    ->Args({1, 256});
+
+/// One layer of the 110M Llama: 12 heads of 64. Args: slots, tokens of each, position.
+void attend(benchmark::State& state) {
+  constexpr int kHeads = 12;
+  constexpr int kWidth = 64;
+  constexpr int kLayers = 12;
+  const std::unique_ptr<Backend> backend =
+      make_backend("cpu", {.compute_dtype = DType::bf16, .threads = 1, .kernel_target = "auto"});
+  const std::unique_ptr<Stream> stream = backend->make_stream();
+  const auto slots = static_cast<int>(state.range(0));
+  const auto tokens = static_cast<int>(state.range(1));
+  const auto position = static_cast<std::int32_t>(state.range(2));
+  const std::int64_t length = position + tokens;
+  const std::unique_ptr<KvCache> cache =
+      backend->make_kv_cache({kLayers, kHeads, kWidth, slots, length});
+  const std::vector<float> zeros(cache->saved_floats(length), 0.25F);
+  for (int slot = 0; slot < slots; ++slot) cache->load(slot, length, zeros);
+  const std::int64_t rows = std::int64_t{slots} * tokens;
+  constexpr std::int64_t kColumns = 3 * kHeads * kWidth;
+  std::vector<float> x(static_cast<std::size_t>(rows * kColumns));
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 13) / 13 - 0.5F;
+  const std::vector<float> rotary(static_cast<std::size_t>(length * kWidth), 0.7F);
+  std::vector<TokenSpan> spans;
+  for (int slot = 0; slot < slots; ++slot) {
+    spans.push_back({slot, position, std::int64_t{slot} * tokens, tokens, true});
+  }
+  Attention layer;
+  layer.heads = kHeads;
+  layer.kv_heads = kHeads;
+  layer.head_dim = kWidth;
+  layer.scale = 0.125F;
+  layer.rotary = {rotary.data(), length, kWidth, kWidth};
+  const Buffer out = backend->allocate(backend->packed_bytes(rows, kHeads * kWidth));
+  // Decode reads keys and values once; prefill multiplies each visible pair twice.
+  const bool decode = tokens == 1;
+  const double bytes = 4.0 * kHeads * kWidth * static_cast<double>(length * slots);
+  const double pairs = static_cast<double>(tokens) * (position + (tokens + 1) / 2.0) * slots;
+  measure(state, decode ? Limit::read : Limit::product, decode ? DType::bf16 : DType::fp32,
+          decode ? bytes : 4.0 * kHeads * kWidth * pairs, [&](std::int64_t i) {
+            backend->attend(*stream, spans, layer, static_cast<int>(i % kLayers),
+                            {x.data(), rows, kColumns, kColumns}, *cache,
+                            {out.data(), rows, kHeads * kWidth});
+          });
+}
+BENCHMARK(attend)
+    ->ArgNames({"slots", "tokens", "position"})
+    ->Args({64, 1, 100})
+    ->Args({64, 1, 500})
+    ->Args({16, 1, 2000})
+    ->Args({1, 256, 0})
+    ->Args({1, 256, 1000});
+
+}  // namespace
+}  // namespace gridmill
