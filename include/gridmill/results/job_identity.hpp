@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string>
+
+#include "gridmill/base/json.hpp"
+
+namespace gridmill {
+
+/// What makes two jobs equal: every option and input that influences a row, and nothing else. Equal
+/// identities promise byte-identical result files.
+struct JobIdentity {
+  /// Object with at least `samples_per_prompt`; stored as attribute `job`.
+  Json fields;
+
+  /// One line, keys sorted: equal identities give equal texts.
+  [[nodiscard]] std::string text() const { return fields.dump(); }
+  /// @param where  names the source in the message. @throws FormatError if it is no JSON object.
+  [[nodiscard]] static JobIdentity from_text(const std::string& text, const std::string& where);
+  friend bool operator==(const JobIdentity&, const JobIdentity&) = default;
+};
+
+/// For a reader: which fields differ and how, e.g. "seed is 7 there and 8 here"; empty if none
+/// does.
+[[nodiscard]] std::string describe_difference(const JobIdentity& there, const JobIdentity& here);
+
+}  // namespace gridmill

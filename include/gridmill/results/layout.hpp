@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "gridmill/base/ids.hpp"
+#include "gridmill/base/row_record.hpp"
+
+namespace gridmill {
+
+/// Room for a failure text, a constant of the format.
+inline constexpr std::size_t kFailureBytes = 256;
+
+/// What a result file holds. Trivially copyable.
+struct ResultShape {
+  std::uint64_t rows = 0;                ///< N
+  std::uint32_t samples_per_prompt = 1;  ///< row = prompt * samples_per_prompt + sample
+  std::uint32_t max_length = 0;          ///< width of `tokens`
+  std::uint8_t logprobs = 0;             ///< 1: has `token_logprobs`
+  std::uint8_t valid = 0;                ///< 1: has `valid`
+
+  friend bool operator==(const ResultShape&, const ResultShape&) = default;
+};
+
+/// Where everything of an open result file lies. Trivially copyable: one process reads it from the
+/// file, all others get it by broadcast and never touch HDF5.
+struct ResultLayout {
+  ResultShape shape;
+  std::uint64_t rows_offset = 0;      ///< RowRecord [N]
+  std::uint64_t tokens_offset = 0;    ///< int32 [N, max_length]
+  std::uint64_t failure_offset = 0;   ///< 256 bytes [N]
+  std::uint64_t logprobs_offset = 0;  ///< float32 [N, max_length], if shape.logprobs
+  std::uint64_t valid_offset = 0;     ///< uint8 [N, max_length], if shape.valid
+
+  [[nodiscard]] std::uint64_t record_at(RowId row) const {
+    return rows_offset + row * sizeof(RowRecord);
+  }
+  [[nodiscard]] std::uint64_t tokens_at(RowId row) const {
+    return tokens_offset + row * shape.max_length * sizeof(TokenId);
+  }
+  [[nodiscard]] std::uint64_t failure_at(RowId row) const {
+    return failure_offset + row * kFailureBytes;
+  }
+  [[nodiscard]] std::uint64_t logprobs_at(RowId row) const {
+    return logprobs_offset + row * shape.max_length * sizeof(float);
+  }
+  [[nodiscard]] std::uint64_t valid_at(RowId row) const {
+    return valid_offset + row * shape.max_length;
+  }
+  [[nodiscard]] PromptId prompt_of(RowId row) const {
+    return static_cast<PromptId>(row / shape.samples_per_prompt);
+  }
+  [[nodiscard]] std::uint32_t sample_of(RowId row) const {
+    return static_cast<std::uint32_t>(row % shape.samples_per_prompt);
+  }
+
+  friend bool operator==(const ResultLayout&, const ResultLayout&) = default;
+};
+
+}  // namespace gridmill

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "gridmill/results/job_identity.hpp"
+#include "gridmill/results/layout.hpp"
+#include "gridmill/results/row.hpp"
+#include "gridmill/results/row_file.hpp"
+
+namespace gridmill {
+
+/// A result file opened for reading (docs/formats/results.md), through HDF5: one process at a time
+/// of a job does this and hands layout() to the others. Safe while ranks write.
+class ResultFile {
+ public:
+  static constexpr std::int64_t kFormatVersion = 1;
+
+  /// Creates an empty result file: PATH.tmp first, closed, checked, synced, then renamed, so that a
+  /// kill leaves none or a whole one. The bytes depend on the arguments alone. The file is sparse:
+  /// room is reserved for metadata and records only.
+  /// @param version  of the program, stored as gridmill_version.
+  /// @throws OutputError if it cannot be created or the file system has no room; InternalError if
+  /// `identity` lacks samples_per_prompt or it differs from the shape's.
+  static void create(const std::string& path, const JobIdentity& identity, const ResultShape& shape,
+                     const std::string& version);
+
+  /// @throws MissingInputError; FormatError if the file is not HDF5, cut short, no result file of
+  /// gridmill, or of another format version.
+  [[nodiscard]] static ResultFile open(const std::string& path);
+
+  [[nodiscard]] const std::string& path() const { return file_->path(); }
+  [[nodiscard]] const ResultLayout& layout() const { return layout_; }
+  [[nodiscard]] const JobIdentity& job() const { return job_; }
+  /// gridmill_version of the creator.
+  [[nodiscard]] const std::string& creator_version() const { return creator_version_; }
+  [[nodiscard]] const RowFile& rows() const { return *file_; }
+
+  /// @throws OutputError that says which options differ, unless the file belongs to this job.
+  void require_same_job(const JobIdentity& identity, const ResultShape& shape) const;
+  /// @throws FormatError for a damaged row.
+  [[nodiscard]] StoredRow read_row(RowId row) const {
+    return gridmill::read_row(*file_, layout_, row);
+  }
+
+ private:
+  ResultFile() = default;
+
+  std::unique_ptr<RowFile> file_;
+  ResultLayout layout_;
+  JobIdentity job_;
+  std::string creator_version_;
+};
+
+}  // namespace gridmill

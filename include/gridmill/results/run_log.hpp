@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "gridmill/base/json.hpp"
+
+namespace gridmill {
+
+/// OUT.h5.runs.jsonl: one record a run, for everything that differs between equal jobs. One process
+/// of a job, which holds the RunLock.
+class RunLog {
+ public:
+  /// @param output  path of the result file.
+  explicit RunLog(const std::string& output);
+  /// Appends the record of a run that begins; durable on return. @throws OutputError, IoError
+  void begin(const OrderedJson& record);
+  /// Replaces the record of begin() by the final one, atomically. @throws IoError
+  void finish(const OrderedJson& record);
+
+ private:
+  std::string path_;
+  std::optional<std::uint64_t> begun_at_;  // offset of the line of begin()
+};
+
+/// Record of the last run on `output`, if there is a readable one. A line that a kill cut short is
+/// passed over.
+[[nodiscard]] std::optional<Json> last_run(const std::string& output);
+
+/// OUT.h5.runs.jsonl of OUT.h5.
+[[nodiscard]] std::string run_log_path_of(const std::string& output);
+
+}  // namespace gridmill

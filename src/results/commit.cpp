@@ -1,0 +1,158 @@
+#include <signal.h>  // NOLINT(modernize-deprecated-headers): pthread_sigmask is POSIX
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "commit_detail.hpp"
+#include "gridmill/base/clock.hpp"
+
+namespace gridmill::detail {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+/// A row needs up to two ticks; 2/5 of the interval each leaves a fifth for the syncs themselves.
+milliseconds tick_of(milliseconds commit_interval) {
+  return std::max(milliseconds{1}, commit_interval * 2 / 5);
+}
+
+/// Blocks signals for the life of the object, so that a thread started meanwhile takes none: they
+/// belong to the threads of the program. What a thread does to itself still reaches its handler.
+class WithoutSignals {
+ public:
+  WithoutSignals() {
+    sigset_t all;
+    ::sigfillset(&all);
+    for (const int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) ::sigdelset(&all, own);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  WithoutSignals(const WithoutSignals&) = delete;
+  WithoutSignals& operator=(const WithoutSignals&) = delete;
+  ~WithoutSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_{};
+};
+
+}  // namespace
+
+Committer::Committer(RowFile& file, const ResultLayout& layout, ResultStoreOptions options)
+    : file_(&file), layout_(layout), options_(std::move(options)) {
+  const WithoutSignals inherited_by_the_thread;
+  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+}
+
+Committer::~Committer() { stop(); }
+
+void Committer::stop() {
+  thread_.request_stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Committer::run(const std::stop_token& stop) {
+  const milliseconds tick_length = tick_of(options_.commit_interval);
+  SteadyClock::time_point next = SteadyClock::now();
+  while (true) {
+    next = std::max(next + tick_length, SteadyClock::now());
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait_until(lock, stop, next, [] { return false; });
+      if (stop.stop_requested() || failure_) return;
+    }
+    try {
+      const std::lock_guard commit(commit_mutex_);
+      tick();
+    } catch (const Error&) {
+      return;  // kept in failure_; the next call of the store throws it
+    }
+  }
+}
+
+bool Committer::tick() {
+  rethrow_failure();
+  try {
+    return commit_once();
+  } catch (const Error& error) {
+    fail(error);
+  } catch (const std::exception& error) {
+    fail(InternalError(std::string("committing rows failed: ") + error.what()));
+  }
+}
+
+bool Committer::commit_once() {
+  if (options_.check_ownership) options_.check_ownership();
+  std::vector<PendingRecord> written = std::exchange(synced_, {});
+  for (const PendingRecord& pending : written) {
+    file_->write(layout_.record_at(pending.row), std::as_bytes(std::span(&pending.record, 1)));
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    synced_ = std::exchange(queued_, {});
+  }
+  if (written.empty() && synced_.empty()) return false;
+  const SteadyClock::time_point start = SteadyClock::now();
+  file_->sync();
+  {
+    const std::lock_guard lock(mutex_);
+    counters_.syncs += 1;
+    counters_.sync_s += seconds_since(start);
+    counters_.rows_durable += written.size();
+    counters_.bytes_written += written.size() * sizeof(RowRecord);
+  }
+  if (options_.on_durable && !written.empty()) {
+    std::vector<RowId> rows(written.size());
+    std::transform(written.begin(), written.end(), rows.begin(),
+                   [](const PendingRecord& pending) { return pending.row; });
+    options_.on_durable(rows);
+  }
+  return !synced_.empty();
+}
+
+void Committer::flush() {
+  const std::lock_guard commit(commit_mutex_);
+  while (tick()) {
+  }
+}
+
+void Committer::add(const PendingRecord& pending) {
+  const std::lock_guard lock(mutex_);
+  queued_.push_back(pending);
+}
+
+void Committer::count(std::uint64_t rows, std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  counters_.rows_put += rows;
+  counters_.bytes_written += bytes;
+}
+
+StoreCounters Committer::counters() const {
+  const std::lock_guard lock(mutex_);
+  return counters_;
+}
+
+void Committer::rethrow_failure() const {
+  const std::lock_guard lock(mutex_);
+  if (!failure_) return;
+  // By kind, so that callers may catch it as such; always a new object, it may travel far.
+  switch (failure_->code) {
+    case ExitCode::io:
+      throw IoError(failure_->message);
+    case ExitCode::output_refused:
+      throw OutputError(failure_->message);
+    default:
+      throw Error(failure_->code, failure_->message);
+  }
+}
+
+void Committer::fail(const Error& error) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!failure_) failure_ = Failure{error.code(), error.what()};
+  }
+  rethrow_failure();
+  throw InternalError("unreachable: a failure was just set");
+}
+
+}  // namespace gridmill::detail

@@ -1,0 +1,267 @@
+#include "gridmill/results/result_file.hpp"
+
+#include <fcntl.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <vector>
+
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/file.hpp"
+#include "gridmill/base/format.hpp"
+#include "gridmill/h5/file.hpp"
+
+namespace gridmill {
+
+namespace {
+
+constexpr const char* kFormat = "gridmill-results";
+constexpr const char* kSamplesField = "samples_per_prompt";
+constexpr std::uint64_t kAlignment = 4096;
+
+/// A dataset of the format and where its offset lies in a layout.
+struct DatasetSpec {
+  const char* name;
+  h5::ElementType type;
+  bool per_token;  ///< [N, max_length], else [N]
+  std::uint64_t ResultLayout::*offset;
+};
+
+std::vector<DatasetSpec> datasets_of(const ResultShape& shape) {
+  using h5::ElementType;
+  using h5::Kind;
+  std::vector<DatasetSpec> specs = {
+      {"/rows", ElementType::of(Kind::row_record), false, &ResultLayout::rows_offset},
+      {"/tokens", ElementType::of(Kind::i32), true, &ResultLayout::tokens_offset},
+      {"/failure", ElementType::fixed_text(kFailureBytes), false, &ResultLayout::failure_offset}};
+  if (shape.logprobs != 0) {
+    specs.push_back(
+        {"/token_logprobs", ElementType::of(Kind::fp32), true, &ResultLayout::logprobs_offset});
+  }
+  if (shape.valid != 0) {
+    specs.push_back({"/valid", ElementType::of(Kind::u8), true, &ResultLayout::valid_offset});
+  }
+  return specs;
+}
+
+std::vector<std::uint64_t> extent_of(const DatasetSpec& spec, const ResultShape& shape) {
+  if (spec.per_token) return {shape.rows, shape.max_length};
+  return {shape.rows};
+}
+
+std::uint64_t bytes_of(const DatasetSpec& spec, const ResultShape& shape) {
+  return shape.rows * spec.type.size_bytes * (spec.per_token ? shape.max_length : 1);
+}
+
+std::string shown(const std::vector<std::uint64_t>& extent) {
+  return fmt::format("[{}]", fmt::join(extent, ", "));
+}
+
+std::string reason() { return std::strerror(errno); }  // NOLINT(concurrency-mt-unsafe)
+
+std::string folder_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash + 1);
+}
+
+void check_arguments(const JobIdentity& identity, const ResultShape& shape) {
+  const auto samples = identity.fields.find(kSamplesField);
+  if (samples == identity.fields.end() || !samples->is_number_integer() ||
+      samples->get<std::int64_t>() != std::int64_t{shape.samples_per_prompt} ||
+      shape.samples_per_prompt == 0 || shape.max_length == 0) {
+    throw InternalError("a job's identity and the shape of its result file disagree");
+  }
+  // Offsets stay far below 2^63, where off_t ends.
+  const double bytes =
+      static_cast<double>(shape.rows) * (288.0 + 9.0 * static_cast<double>(shape.max_length));
+  if (bytes > 4e18) {
+    throw OutputError(fmt::format("{} rows of {} tokens make a file of {:.0e} bytes; split the job",
+                                  shape.rows, shape.max_length, bytes));
+  }
+}
+
+/// Refuses now what would fail at the first commit. Tokens are not counted: a row takes what it
+/// holds, and a disk that fills up later costs nothing that is finished.
+void require_room(const std::string& path, std::uint64_t bytes) {
+  struct statvfs status {};
+  if (::statvfs(folder_of(path).c_str(), &status) != 0) {
+    throw OutputError(fmt::format("cannot create {}: {}", path, reason()));
+  }
+  const std::uint64_t free = std::uint64_t{status.f_bavail} * status.f_frsize;
+  if (free < bytes) {
+    throw OutputError(fmt::format("cannot create {}: {} bytes are needed at least, {} are free",
+                                  path, bytes, free));
+  }
+}
+
+void write_empty_file(const std::string& path, const JobIdentity& identity,
+                      const ResultShape& shape, const std::string& version) {
+  h5::File file = h5::File::create(path);
+  file.write_text_attribute("/", "format", kFormat);
+  file.write_integer_attribute("/", "format_version", ResultFile::kFormatVersion);
+  file.write_text_attribute("/", "gridmill_version", version);
+  file.write_text_attribute("/", "job", identity.text());
+  for (const DatasetSpec& spec : datasets_of(shape)) {
+    static_cast<void>(file.create_dataset(spec.name, spec.type, extent_of(spec, shape)));
+  }
+  file.close();
+}
+
+/// Blocks for the records, so that a commit never fails half way for want of room for them.
+void reserve_and_sync(const std::string& path, const ResultLayout& layout) {
+  FileDescriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  if (!file.valid()) throw OutputError(fmt::format("cannot create {}: {}", path, reason()));
+  const auto size = static_cast<off_t>(layout.shape.rows * sizeof(RowRecord));
+  const int refused =
+      size == 0 ? 0 : ::posix_fallocate(file.get(), static_cast<off_t>(layout.rows_offset), size);
+  // EINVAL and EOPNOTSUPP: a file system that cannot reserve; then the check of free room has to
+  // do.
+  if (refused != 0 && refused != EINVAL && refused != EOPNOTSUPP) {
+    errno = refused;
+    throw OutputError(fmt::format("cannot create {}: no room for its records: {}", path, reason()));
+  }
+  if (::fsync(file.get()) != 0) {
+    throw OutputError(fmt::format("cannot create {}: syncing failed: {}", path, reason()));
+  }
+  file.close();
+}
+
+h5::Dataset open_dataset(const h5::File& file, const DatasetSpec& spec, const ResultShape& shape) {
+  h5::Dataset dataset = file.dataset(spec.name);
+  const std::vector<std::uint64_t> expected = extent_of(spec, shape);
+  if (dataset.type() != spec.type || dataset.shape() != expected) {
+    throw FormatError(fmt::format("{} is {} {}, expected {} {}", dataset.where(),
+                                  h5::name_of(dataset.type()), shown(dataset.shape()),
+                                  h5::name_of(spec.type), shown(expected)));
+  }
+  return dataset;
+}
+
+/// Sizes as `rows` and `tokens` have them.
+ResultShape shape_of(const h5::File& file, const JobIdentity& job) {
+  ResultShape shape;
+  const auto samples = job.fields.find(kSamplesField);
+  if (samples == job.fields.end() || !samples->is_number_integer() ||
+      samples->get<std::int64_t>() <= 0 ||
+      samples->get<std::int64_t>() > std::numeric_limits<std::uint32_t>::max()) {
+    throw FormatError(
+        fmt::format("{}:/, attribute 'job' lacks a usable {}", file.path(), kSamplesField));
+  }
+  shape.samples_per_prompt = samples->get<std::uint32_t>();
+  const h5::Dataset tokens = file.dataset("/tokens");
+  if (tokens.shape().size() != 2 || tokens.shape()[1] == 0 ||
+      tokens.shape()[1] > std::numeric_limits<std::int32_t>::max()) {
+    throw FormatError(fmt::format("{} is {}, expected [rows, max_length]", tokens.where(),
+                                  shown(tokens.shape())));
+  }
+  shape.rows = tokens.shape()[0];
+  shape.max_length = static_cast<std::uint32_t>(tokens.shape()[1]);
+  shape.logprobs = file.exists("/token_logprobs") ? 1 : 0;
+  shape.valid = file.exists("/valid") ? 1 : 0;
+  return shape;
+}
+
+/// Offsets that can be written to without HDF5: aligned, apart from each other, inside the file.
+ResultLayout layout_of(const h5::File& file, const ResultShape& shape, std::uint64_t size) {
+  ResultLayout layout;
+  layout.shape = shape;
+  struct Extent {
+    std::uint64_t begin, end;
+  };
+  std::vector<Extent> extents;
+  for (const DatasetSpec& spec : datasets_of(shape)) {
+    const h5::Dataset dataset = open_dataset(file, spec, shape);
+    if (shape.rows == 0) continue;
+    const std::uint64_t offset = dataset.offset().value_or(0);
+    if (offset == 0 || offset % kAlignment != 0) {
+      throw FormatError(
+          fmt::format("{} is not stored contiguously at a multiple of {}; was the file "
+                      "rewritten by another program? Copy it byte for byte instead",
+                      dataset.where(), kAlignment));
+    }
+    const std::uint64_t bytes = bytes_of(spec, shape);
+    if (offset > size || bytes > size - offset) {
+      throw FormatError(fmt::format(
+          "{} ends behind the end of the file ({} bytes): it is cut short", dataset.where(), size));
+    }
+    layout.*spec.offset = offset;
+    extents.push_back({offset, offset + bytes});
+  }
+  std::sort(extents.begin(), extents.end(),
+            [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
+  for (std::size_t i = 1; i < extents.size(); ++i) {
+    if (extents[i].begin < extents[i - 1].end) {
+      throw FormatError(fmt::format("{}: datasets overlap; the file is damaged", file.path()));
+    }
+  }
+  return layout;
+}
+
+}  // namespace
+
+void ResultFile::create(const std::string& path, const JobIdentity& identity,
+                        const ResultShape& shape, const std::string& version) {
+  check_arguments(identity, shape);
+  const std::string temporary = path + ".tmp";
+  constexpr std::uint64_t kMetadataBytes = 64 << 10;
+  require_room(path, kMetadataBytes + shape.rows * sizeof(RowRecord));
+  try {
+    write_empty_file(temporary, identity, shape, version);
+    // Opening checks all that writing relies on, above all that offsets are there and aligned.
+    reserve_and_sync(temporary, ResultFile::open(temporary).layout());
+    if (std::rename(temporary.c_str(), path.c_str()) != 0) {
+      throw OutputError(fmt::format("renaming {} to {} failed: {}", temporary, path, reason()));
+    }
+  } catch (const Error& error) {
+    ::unlink(temporary.c_str());
+    if (error.code() != ExitCode::io) throw;
+    throw OutputError(fmt::format("cannot create {}: {}", path, error.what()));
+  }
+  sync_parent_folder(path);
+}
+
+ResultFile ResultFile::open(const std::string& path) {
+  const h5::File file = h5::File::open(path);
+  if (!file.has_attribute("/", "format") || file.read_text_attribute("/", "format") != kFormat) {
+    throw FormatError(fmt::format(
+        "{} is no result file of gridmill: root attribute 'format' is not '{}'", path, kFormat));
+  }
+  const std::int64_t format_version = file.read_integer_attribute("/", "format_version");
+  if (format_version != kFormatVersion) {
+    throw FormatError(fmt::format("{} has format_version {}, this gridmill knows {}", path,
+                                  format_version, kFormatVersion));
+  }
+  ResultFile result;
+  result.creator_version_ = file.read_text_attribute("/", "gridmill_version");
+  result.job_ =
+      JobIdentity::from_text(file.read_text_attribute("/", "job"), path + ":/, attribute 'job'");
+  result.file_ = open_row_file(path, false);
+  const std::uint64_t size = file_size(open_for_reading(path), path);
+  result.layout_ = layout_of(file, shape_of(file, result.job_), size);
+  return result;
+}
+
+void ResultFile::require_same_job(const JobIdentity& identity, const ResultShape& shape) const {
+  const std::string advice =
+      "choose another --output, or give the options that the file was made with";
+  const std::string difference = describe_difference(job_, identity);
+  if (!difference.empty()) {
+    throw OutputError(fmt::format("{} belongs to another job: {}; {}", path(), difference, advice));
+  }
+  if (shape != layout_.shape) {
+    throw OutputError(fmt::format(
+        "{} belongs to another job: it has {} rows of {} tokens, logprobs {}, valid {}; expected "
+        "{} rows of {} tokens, logprobs {}, valid {}; {}",
+        path(), layout_.shape.rows, layout_.shape.max_length, layout_.shape.logprobs,
+        layout_.shape.valid, shape.rows, shape.max_length, shape.logprobs, shape.valid, advice));
+  }
+}
+
+}  // namespace gridmill

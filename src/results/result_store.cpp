@@ -1,0 +1,145 @@
+#include "gridmill/results/result_store.hpp"
+
+#include <algorithm>
+
+#include "commit_detail.hpp"
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/format.hpp"
+#include "gridmill/base/log.hpp"
+#include "zeros_detail.hpp"
+
+namespace gridmill {
+
+class ResultStore::Impl {
+ public:
+  Impl(std::unique_ptr<RowFile> file, const ResultLayout& layout, ResultStoreOptions options)
+      : file_(std::move(file)), layout_(layout), committer_(*file_, layout, std::move(options)) {}
+
+  void put(const RowResult& given) {
+    require_open();
+    check_fits(given);
+    committer_.rethrow_failure();
+    RowResult result = given;
+    const std::string failure = stored_failure_text(
+        given.failure.empty() && given.status == RowStatus::failed ? "no reason given"
+                                                                   : given.failure);
+    result.failure = failure;
+    guarded([&] { committer_.count(1, write_payload(result)); });
+    committer_.add({result.row, make_record(layout_, result)});
+  }
+
+  void discard(std::span<const RowId> rows) {
+    require_open();
+    committer_.rethrow_failure();
+    for (const RowId row : rows) {
+      if (row >= layout_.shape.rows) throw InternalError("a row beyond the file is discarded");
+      // Ahead of any put() of the row, which therefore wins.
+      const RowRecord empty;
+      guarded([&] { file_->write(layout_.record_at(row), std::as_bytes(std::span(&empty, 1))); });
+    }
+  }
+
+  void flush() {
+    require_open();
+    committer_.flush();
+  }
+
+  void close() {
+    if (closed_) return;
+    closed_ = true;
+    committer_.stop();
+    committer_.flush();
+  }
+
+  [[nodiscard]] bool closed() const { return closed_; }
+  [[nodiscard]] StoreCounters counters() const { return committer_.counters(); }
+
+ private:
+  void require_open() const {
+    if (closed_) throw InternalError("the result store is used after close()");
+  }
+
+  void check_fits(const RowResult& result) const {
+    const ResultShape& shape = layout_.shape;
+    const std::size_t length = result.tokens.size();
+    const bool fits = result.row < shape.rows && result.status != RowStatus::empty &&
+                      length <= shape.max_length && result.prefix_length <= length &&
+                      result.logprobs.size() == (shape.logprobs != 0 ? length : 0) &&
+                      result.valid.size() == (shape.valid != 0 ? shape.max_length : 0) &&
+                      (result.failure.empty() || result.status == RowStatus::failed);
+    if (!fits) {
+      throw InternalError(fmt::format(
+          "row {} (status {}, prefix {}, length {}, {} logprobs, {} valid flags, failure '{}') "
+          "does not fit {} rows of {} tokens",
+          result.row, static_cast<int>(result.status), result.prefix_length, length,
+          result.logprobs.size(), result.valid.size(), result.failure, shape.rows,
+          shape.max_length));
+    }
+  }
+
+  /// `bytes`, then zeros up to `room`. @return bytes written.
+  std::uint64_t write_padded(std::uint64_t at, std::span<const std::byte> bytes,
+                             std::uint64_t room) {
+    if (!bytes.empty()) file_->write(at, bytes);
+    return bytes.size() + detail::write_zeros(*file_, at + bytes.size(), room - bytes.size());
+  }
+
+  std::uint64_t write_payload(const RowResult& result) {
+    const std::uint64_t width = layout_.shape.max_length;
+    std::uint64_t written = write_padded(layout_.tokens_at(result.row),
+                                         std::as_bytes(result.tokens), width * sizeof(TokenId));
+    if (layout_.shape.logprobs != 0) {
+      written += write_padded(layout_.logprobs_at(result.row), std::as_bytes(result.logprobs),
+                              width * sizeof(float));
+    }
+    if (layout_.shape.valid != 0) {
+      written += write_padded(layout_.valid_at(result.row), std::as_bytes(result.valid), width);
+    }
+    return written + write_padded(layout_.failure_at(result.row),
+                                  std::as_bytes(std::span(result.failure)), kFailureBytes);
+  }
+
+  /// Runs `work`; an error in it is the store's last word.
+  template <typename Work>
+  void guarded(Work&& work) {
+    try {
+      work();
+    } catch (const Error& error) {
+      committer_.fail(error);
+    }
+  }
+
+  std::unique_ptr<RowFile> file_;
+  ResultLayout layout_;
+  detail::Committer committer_;
+  bool closed_ = false;
+};
+
+ResultStore ResultStore::open(const std::string& path, const ResultLayout& layout,
+                              ResultStoreOptions options) {
+  return {open_row_file(path, true), layout, std::move(options)};
+}
+
+ResultStore::ResultStore(std::unique_ptr<RowFile> file, const ResultLayout& layout,
+                         ResultStoreOptions options)
+    : impl_(std::make_unique<Impl>(std::move(file), layout, std::move(options))) {}
+
+ResultStore::ResultStore(ResultStore&&) noexcept = default;
+ResultStore& ResultStore::operator=(ResultStore&&) noexcept = default;
+
+ResultStore::~ResultStore() {
+  if (impl_ == nullptr || impl_->closed()) return;
+  try {
+    impl_->close();
+  } catch (const std::exception& error) {
+    log::each_rank(log::Level::error, "closing the result file: {}", error.what());
+  }
+}
+
+void ResultStore::put(const RowResult& result) { impl_->put(result); }
+void ResultStore::discard(std::span<const RowId> rows) { impl_->discard(rows); }
+void ResultStore::flush() { impl_->flush(); }
+void ResultStore::close() { impl_->close(); }
+StoreCounters ResultStore::counters() const { return impl_->counters(); }
+
+}  // namespace gridmill

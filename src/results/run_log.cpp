@@ -1,0 +1,81 @@
+#include "gridmill/results/run_log.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/file.hpp"
+#include "gridmill/base/format.hpp"
+
+namespace gridmill {
+
+namespace {
+
+std::string reason() { return std::strerror(errno); }  // NOLINT(concurrency-mt-unsafe)
+
+/// One line; bytes of a command line that are no UTF-8 become U+FFFD.
+std::string line_of(const OrderedJson& record) {
+  return record.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+std::string run_log_path_of(const std::string& output) { return output + ".runs.jsonl"; }
+
+RunLog::RunLog(const std::string& output) : path_(run_log_path_of(output)) {}
+
+void RunLog::begin(const OrderedJson& record) {
+  FileDescriptor file(::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
+  if (!file.valid()) throw OutputError(fmt::format("cannot create {}: {}", path_, reason()));
+  std::string line = line_of(record);
+  begun_at_ = file_size(file, path_);
+  if (*begun_at_ > 0) {
+    char last = '\n';
+    read_exactly(file, *begun_at_ - 1, std::as_writable_bytes(std::span(&last, 1)), path_);
+    if (last != '\n') {  // a kill cut the line before: leave it alone on its line
+      line = fmt::format("\n{}", line);
+      ++*begun_at_;
+    }
+  }
+  // O_APPEND: the offset is ignored, the bytes go to the end.
+  write_exactly(file, *begun_at_, std::as_bytes(std::span(line)), path_);
+  if (::fsync(file.get()) != 0) {
+    throw IoError(fmt::format("syncing {} failed: {}", path_, reason()));
+  }
+  file.close();
+  sync_parent_folder(path_);
+}
+
+void RunLog::finish(const OrderedJson& record) {
+  if (!begun_at_) throw InternalError("a run is finished in the run log that was not begun");
+  const std::string text = read_text_file(path_);
+  write_file_atomically(path_, fmt::format("{}{}", text.substr(0, *begun_at_), line_of(record)));
+}
+
+std::optional<Json> last_run(const std::string& output) {
+  const std::string path = run_log_path_of(output);
+  std::string text;
+  try {
+    text = read_text_file(path);
+  } catch (const MissingInputError&) {
+    return std::nullopt;
+  }
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    if (rest.ends_with('\n')) rest.remove_suffix(1);
+    const std::size_t start = rest.rfind('\n') + 1;  // npos + 1 = 0: the first line
+    try {
+      Json record = parse_json(rest.substr(start), path);
+      if (record.is_object()) return record;
+    } catch (const FormatError&) {  // cut short by a kill: the line before counts
+    }
+    rest = rest.substr(0, start);
+  }
+  return std::nullopt;
+}
+
+}  // namespace gridmill
