@@ -1,0 +1,124 @@
+#include <gtest/gtest.h>
+
+#include <optional>
+
+#include "gridmill/base/error.hpp"
+#include "unit/kernels/candidates.hpp"
+#include "unit/kernels/product_cases.hpp"
+#include "unit/kernels/row_cases.hpp"
+#include "unit/kernels/select_cases.hpp"
+#include "unit/kernels/sequence_cases.hpp"
+
+// Every backend of the CPU contract against the reference, bit for bit. That these comparisons can
+// fail is shown by mutation_test.cpp.
+namespace gridmill::testing {
+namespace {
+
+class Conformance : public ::testing::TestWithParam<Candidate> {
+ protected:
+  void SetUp() override {
+    try {
+      actual_.emplace(make_candidate(GetParam()));
+    } catch (const ResourceError& error) {
+      GTEST_SKIP() << "needs " << label(GetParam()) << ": " << error.what();
+    }
+    expected_.emplace(make_backend("reference", {.compute_dtype = GetParam().dtype}));
+  }
+  void TearDown() override {
+    if (actual_) actual_->check_and_clear();
+  }
+
+  /// Runs `run(device, case)` on both for every case.
+  template <typename Case, typename Run>
+  void expect_same(const std::vector<Case>& cases, Run run) {
+    ASSERT_FALSE(cases.empty());
+    for (const Case& one : cases) {
+      EXPECT_TRUE(same_bits(run(*actual_, one), run(*expected_, one))) << text(one);
+      actual_->check_and_clear();
+      expected_->check_and_clear();
+      if (HasFailure()) return;
+    }
+  }
+
+  std::optional<TestDevice> actual_;
+  std::optional<TestDevice> expected_;
+};
+
+TEST_P(Conformance, PromisesTheNumericsOfTheReference) {
+  EXPECT_EQ(actual_->backend().numerics_id(), expected_->backend().numerics_id());
+  EXPECT_EQ(actual_->backend().compute_dtype(), GetParam().dtype);
+}
+
+TEST_P(Conformance, PacksRowsFromSeveralSources) {
+  for (const std::int64_t rows : {0, 1, 2, 7}) {
+    EXPECT_TRUE(same_bits(run_pack_rows(*actual_, rows), run_pack_rows(*expected_, rows))) << rows;
+  }
+}
+
+TEST_P(Conformance, LinearHasTheSameBits) { expect_same(product_cases(), run_linear); }
+
+TEST_P(Conformance, LinearActivatedHasTheSameBits) { expect_same(product_cases(), run_activated); }
+
+TEST_P(Conformance, LinearGatedHasTheSameBits) { expect_same(product_cases(), run_gated); }
+
+TEST_P(Conformance, LinearRowParallelHasTheSameBits) {
+  expect_same(product_cases(), run_row_parallel);
+}
+
+TEST_P(Conformance, LinearPartialAndJoinHaveTheSameBits) {
+  for (const int tp_size : {2, 8}) {  // invariance_test.cpp runs every size
+    expect_same(product_cases(), [tp_size](TestDevice& device, const ProductCase& product) {
+      return run_joined(device, product, tp_size);
+    });
+  }
+}
+
+TEST_P(Conformance, NormPackHasTheSameBits) { expect_same(norm_cases(), run_norm_pack); }
+
+TEST_P(Conformance, NormAddHasTheSameBits) { expect_same(norm_cases(), run_norm_add); }
+
+TEST_P(Conformance, EmbedHasTheSameBits) { expect_same(embed_cases(), run_embed); }
+
+TEST_P(Conformance, ChannelAffineHasTheSameBits) { expect_same(older_cases(), run_channel_affine); }
+
+TEST_P(Conformance, BlockDiagonalHasTheSameBits) { expect_same(older_cases(), run_block_diagonal); }
+
+TEST_P(Conformance, SkipGatePackHasTheSameBits) { expect_same(older_cases(), run_skip_gate); }
+
+TEST_P(Conformance, AttentionAndItsCacheHaveTheSameBits) {
+  for (const int piece : {1 << 20, 7}) {
+    expect_same(attention_cases(), [piece](TestDevice& device, const AttentionCase& attention) {
+      return run_attention(device, attention, all_of(attention.lengths.size(), piece));
+    });
+  }
+}
+
+TEST_P(Conformance, MlstmAndItsStateHaveTheSameBits) {
+  for (const int piece : {1 << 20, 5}) {
+    expect_same(mlstm_cases(), [piece](TestDevice& device, const MlstmCase& mlstm) {
+      return run_mlstm(device, mlstm, all_of(mlstm.lengths.size(), piece));
+    });
+  }
+}
+
+TEST_P(Conformance, MlstmUnpackedHasTheSameBits) {
+  expect_same(mlstm_cases(), [](TestDevice& device, const MlstmCase& mlstm) {
+    return run_mlstm(device, mlstm, all_of(mlstm.lengths.size()), false);
+  });
+}
+
+TEST_P(Conformance, SelectionHasTheSameBits) {
+  for (const SelectCase& select : select_cases()) {
+    const SelectData data = select_data(select);
+    for (const int tp_size : {1, 2, 4, 8}) {
+      EXPECT_TRUE(same_partials(run_select(*actual_, select, data, tp_size),
+                                run_select(*expected_, select, data, tp_size)))
+          << text(select) << " tp " << tp_size;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, Conformance, ::testing::ValuesIn(all_candidates()), test_name);
+
+}  // namespace
+}  // namespace gridmill::testing

@@ -1,0 +1,189 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "gridmill/base/error.hpp"
+#include "unit/kernels/candidates.hpp"
+#include "unit/kernels/product_cases.hpp"
+#include "unit/kernels/row_cases.hpp"
+#include "unit/kernels/select_cases.hpp"
+#include "unit/kernels/sequence_cases.hpp"
+
+// What a row may not depend on: its neighbours, how its prompt is cut, tp, fsdp runs.
+namespace gridmill::testing {
+namespace {
+
+class Invariance : public ::testing::TestWithParam<Candidate> {
+ protected:
+  void SetUp() override {
+    try {
+      device_.emplace(make_candidate(GetParam()));
+    } catch (const ResourceError& error) {
+      GTEST_SKIP() << "needs " << label(GetParam()) << ": " << error.what();
+    }
+  }
+  void TearDown() override {
+    if (device_) device_->check_and_clear();
+  }
+  TestDevice& device() { return *device_; }
+
+ private:
+  std::optional<TestDevice> device_;
+};
+
+Matrix row_of(const Matrix& matrix, std::int64_t row) {
+  Matrix single({1, matrix.extent(1)});
+  std::copy_n(matrix.view().row(row).begin(), matrix.extent(1), single.flat().begin());
+  return single;
+}
+
+TEST_P(Invariance, ARowOfAProductIsThatOfTheRowAlone) {
+  for (const auto& [inputs, outputs] : {std::pair{9, 21}, std::pair{66, 50}}) {
+    Numbers numbers(1);
+    const Matrix x = numbers.matrix(37, inputs);
+    const Weight w = device().weight(numbers.matrix(outputs, inputs));
+    const auto product = [&](const Matrix& rows) {
+      const DeviceMatrix out = device().matrix(rows.extent(0), outputs);
+      device().backend().linear(device().stream(), device().pack(rows), w, {}, 0.0F, out);
+      return device().download(out);
+    };
+    const Matrix together = product(x);
+    for (std::int64_t row = 0; row < x.extent(0); ++row) {
+      EXPECT_TRUE(same_bits(product(row_of(x, row)), row_of(together, row))) << row;
+    }
+  }
+}
+
+TEST_P(Invariance, ANanRowLeavesItsNeighboursAlone) {
+  Numbers numbers(1);
+  Matrix x = numbers.matrix(9, 30);
+  const Weight w = device().weight(numbers.matrix(40, 30));
+  const auto product = [&] {
+    const DeviceMatrix out = device().matrix(9, 40);
+    device().backend().linear(device().stream(), device().pack(x), w, {}, 0.0F, out);
+    return device().download(out);
+  };
+  const Matrix before = product();
+  for (std::int64_t k = 0; k < 30; ++k) x(4, k) = std::numeric_limits<float>::quiet_NaN();
+  const Matrix after = product();
+  for (const std::int64_t row : {0, 1, 2, 3, 5, 6, 7, 8}) {
+    EXPECT_TRUE(same_bits(row_of(after, row), row_of(before, row))) << row;
+  }
+  EXPECT_TRUE(std::isnan(after(4, 0)));
+}
+
+TEST_P(Invariance, FsdpRunsDoNotChangeAProduct) {
+  for (ProductCase product : product_cases()) {
+    if (product.rows > 3) continue;
+    product.shards = 1;
+    const Matrix whole = run_linear(device(), product);
+    const Matrix whole_gated = run_gated(device(), product);
+    product.shards = 9;  // more than most of these matrices have panels: some runs are empty
+    EXPECT_TRUE(same_bits(run_linear(device(), product), whole)) << text(product);
+    EXPECT_TRUE(same_bits(run_gated(device(), product), whole_gated)) << text(product);
+  }
+}
+
+TEST_P(Invariance, EveryTpSizeGivesTheRowParallelProduct) {
+  for (const ProductCase& product : product_cases()) {
+    const Matrix whole = run_row_parallel(device(), product);
+    for (const int tp_size : {1, 2, 4, 8}) {
+      EXPECT_TRUE(same_bits(run_joined(device(), product, tp_size), whole))
+          << text(product) << " tp " << tp_size;
+    }
+  }
+}
+
+TEST_P(Invariance, EveryTpSizeGivesTheSameSelection) {
+  for (const SelectCase& select : select_cases()) {
+    const SelectData data = select_data(select);
+    const std::vector<SelectPartial> whole = run_select(device(), select, data, 1);
+    for (const int tp_size : {2, 4, 8}) {
+      EXPECT_TRUE(same_partials(run_select(device(), select, data, tp_size), whole))
+          << text(select) << " tp " << tp_size;
+    }
+  }
+}
+
+TEST_P(Invariance, SelectionIsThatOfTheExplicitLogits) {
+  for (const SelectCase& select : select_cases()) {
+    const SelectData data = select_data(select);
+    EXPECT_TRUE(same_partials(run_select(device(), select, data),
+                              select_from_logits(run_logits(device(), select, data), data.rows)))
+        << text(select);
+  }
+}
+
+TEST_P(Invariance, ShardsOfAnEmbeddingTableFillOnlyTheirRows) {
+  for (EmbedCase embed : embed_cases()) {
+    if (embed.shards == 1) continue;
+    embed.only_shard = -1;
+    const Matrix whole = run_embed(device(), embed);
+    Matrix filled({whole.extent(0), whole.extent(1)}, std::numeric_limits<float>::quiet_NaN());
+    for (int shard = 0; shard < embed.shards; ++shard) {
+      embed.only_shard = shard;
+      const Matrix part = run_embed(device(), embed);
+      for (std::size_t i = 0; i < part.flat().size(); ++i) {
+        if (std::isnan(part.flat()[i])) continue;
+        EXPECT_TRUE(std::isnan(filled.flat()[i])) << "two shards hold one row";
+        filled.flat()[i] = part.flat()[i];
+      }
+    }
+    EXPECT_TRUE(same_bits(filled, whole)) << text(embed);
+  }
+}
+
+TEST_P(Invariance, AttentionDoesNotDependOnCuts) {
+  for (const AttentionCase& attention : attention_cases()) {
+    const std::size_t count = attention.lengths.size();
+    const std::vector<SequenceResult> whole = run_attention(device(), attention, all_of(count));
+    for (const int piece : {1, 3, 64, 65}) {
+      EXPECT_TRUE(same_bits(run_attention(device(), attention, all_of(count, piece)), whole))
+          << text(attention) << " piece " << piece;
+    }
+  }
+}
+
+TEST_P(Invariance, MlstmDoesNotDependOnCuts) {
+  for (const MlstmCase& mlstm : mlstm_cases()) {
+    const std::size_t count = mlstm.lengths.size();
+    const std::vector<SequenceResult> whole = run_mlstm(device(), mlstm, all_of(count));
+    for (const int piece : {1, 2, 16, 17}) {
+      EXPECT_TRUE(same_bits(run_mlstm(device(), mlstm, all_of(count, piece)), whole))
+          << text(mlstm) << " piece " << piece;
+    }
+  }
+}
+
+TEST_P(Invariance, PrefillOfAnyLengthEqualsTokenByToken) {
+  for (int length = 1; length <= 70; length += length < 20 ? 1 : 7) {
+    const AttentionCase attention{.lengths = {length}, .heads = 2, .kv_heads = 1, .head_dim = 6};
+    EXPECT_TRUE(same_bits(run_attention(device(), attention, all_of(1)),
+                          run_attention(device(), attention, all_of(1, 1))))
+        << length;
+    const MlstmCase mlstm{.lengths = {length}, .heads = 2, .qk_dim = 5, .v_dim = 9};
+    EXPECT_TRUE(
+        same_bits(run_mlstm(device(), mlstm, all_of(1)), run_mlstm(device(), mlstm, all_of(1, 1))))
+        << length;
+  }
+}
+
+TEST_P(Invariance, ASequenceIsThatOfTheSequenceAloneInAnySlot) {
+  const AttentionCase attention{
+      .lengths = {3, 70, 1, 20}, .heads = 4, .kv_heads = 2, .head_dim = 6, .qk_norm = true};
+  const MlstmCase mlstm{.lengths = {3, 70, 1, 20}, .heads = 2, .qk_dim = 5, .v_dim = 7};
+  const Feed feed{.sequences = {2, 3, 0, 1}, .piece = 9, .first_slot = 0};
+  const std::vector<SequenceResult> attended = run_attention(device(), attention, feed);
+  const std::vector<SequenceResult> recurred = run_mlstm(device(), mlstm, feed);
+  for (std::size_t s = 0; s < feed.sequences.size(); ++s) {
+    const Feed alone{.sequences = {feed.sequences[s]}, .piece = 5, .first_slot = 2};
+    EXPECT_TRUE(same_bits(run_attention(device(), attention, alone), {attended[s]})) << s;
+    EXPECT_TRUE(same_bits(run_mlstm(device(), mlstm, alone), {recurred[s]})) << s;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, Invariance, ::testing::ValuesIn(all_candidates()), test_name);
+
+}  // namespace
+}  // namespace gridmill::testing

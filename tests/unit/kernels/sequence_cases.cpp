@@ -1,0 +1,272 @@
+#include "unit/kernels/sequence_cases.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <numeric>
+
+#include "gridmill/base/format.hpp"
+
+namespace gridmill::testing {
+
+namespace {
+
+constexpr int kLayers = 2;
+constexpr int kLayer = 1;
+
+SlotId slot_of(const Feed& feed, int sequence, int slots) {
+  return (feed.first_slot + sequence) % slots;
+}
+
+/// Spans of one batch, and the (sequence of the feed, token) of each of its rows.
+struct Batch {
+  std::vector<TokenSpan> spans;
+  std::vector<std::pair<std::size_t, int>> rows;
+};
+
+std::vector<Batch> batches_of(const std::vector<int>& lengths, const Feed& feed, int slots) {
+  std::vector<Batch> batches;
+  std::vector<int> fed(feed.sequences.size(), 0);
+  for (;;) {
+    Batch batch;
+    for (std::size_t s = 0; s < feed.sequences.size(); ++s) {
+      const int sequence = feed.sequences[s];
+      const int left = lengths[static_cast<std::size_t>(sequence)] - fed[s];
+      const int tokens = std::min(left, feed.piece);
+      if (tokens == 0) continue;
+      batch.spans.push_back({.slot = slot_of(feed, sequence, slots),
+                             .position = fed[s],
+                             .row = static_cast<std::int64_t>(batch.rows.size()),
+                             .tokens = tokens,
+                             .given = fed[s] % 2 == 0});
+      for (int t = 0; t < tokens; ++t) batch.rows.emplace_back(s, fed[s]++);
+    }
+    if (batch.spans.empty()) return batches;
+    batches.push_back(std::move(batch));
+  }
+}
+
+/// Rows of a batch, gathered from the inputs of its sequences.
+Matrix rows_of(const Batch& batch, const std::vector<Matrix>& inputs) {
+  Matrix rows({static_cast<std::int64_t>(batch.rows.size()), inputs[0].extent(1)});
+  for (std::size_t i = 0; i < batch.rows.size(); ++i) {
+    const auto [sequence, token] = batch.rows[i];
+    const auto source = inputs[sequence].view().row(token);
+    std::copy(source.begin(), source.end(), rows.view().row(static_cast<std::int64_t>(i)).begin());
+  }
+  return rows;
+}
+
+using Step = std::function<Matrix(const std::vector<TokenSpan>&, const Matrix& rows)>;
+
+/// Feeds every batch to `step` and sorts the output rows by sequence.
+std::vector<SequenceResult> feed_all(const std::vector<int>& lengths, const Feed& feed, int slots,
+                                     const std::vector<Matrix>& inputs, std::int64_t output_columns,
+                                     const Step& step, SequenceState& state) {
+  std::vector<SequenceResult> results;
+  for (const int sequence : feed.sequences) {
+    results.push_back({Matrix({lengths[static_cast<std::size_t>(sequence)], output_columns}), {}});
+  }
+  for (const Batch& batch : batches_of(lengths, feed, slots)) {
+    const Matrix outputs = step(batch.spans, rows_of(batch, inputs));
+    for (std::size_t i = 0; i < batch.rows.size(); ++i) {
+      const auto [sequence, token] = batch.rows[i];
+      const auto source = outputs.view().row(static_cast<std::int64_t>(i));
+      std::copy(source.begin(), source.end(), results[sequence].outputs.view().row(token).begin());
+    }
+  }
+  for (std::size_t s = 0; s < results.size(); ++s) {
+    const std::int64_t length = results[s].outputs.extent(0);
+    results[s].state.resize(state.saved_floats(length));
+    state.save(slot_of(feed, feed.sequences[s], slots), length, results[s].state);
+  }
+  return results;
+}
+
+}  // namespace
+
+Feed all_of(std::size_t count, int piece) {
+  Feed feed{.sequences = std::vector<int>(count), .piece = piece};
+  std::iota(feed.sequences.begin(), feed.sequences.end(), 0);
+  return feed;
+}
+
+std::string text(const AttentionCase& attention) {
+  return fmt::format("{} sequences, first {} tokens, heads {} / {} of {}, window {}, qk norm {}",
+                     attention.lengths.size(), attention.lengths[0], attention.heads,
+                     attention.kv_heads, attention.head_dim, attention.window, attention.qk_norm);
+}
+
+std::vector<AttentionCase> attention_cases() {
+  return {
+      {.lengths = {1}, .heads = 1, .kv_heads = 1, .head_dim = 2},
+      {.lengths = {3, 70, 1}, .heads = 4, .kv_heads = 2, .head_dim = 6},
+      {.lengths = {64, 65, 63}, .heads = 3, .kv_heads = 3, .head_dim = 16, .qk_norm = true},
+      {.lengths = {140, 20}, .heads = 6, .kv_heads = 1, .head_dim = 10, .window = 8},
+      {.lengths = {200}, .heads = 2, .kv_heads = 2, .head_dim = 34, .window = 70},
+      {.lengths = {90}, .heads = 2, .kv_heads = 1, .head_dim = 8, .window = 1},
+      {.lengths = {150}, .heads = 2, .kv_heads = 1, .head_dim = 64, .window = 64, .qk_norm = true},
+  };
+}
+
+std::string text(const MlstmCase& mlstm) {
+  return fmt::format(
+      "{} sequences, first {} tokens, heads {} of {} x {}, cap {}, qk norm {}, gate {}, head norm "
+      "{} bias {}",
+      mlstm.lengths.size(), mlstm.lengths[0], mlstm.heads, mlstm.qk_dim, mlstm.v_dim,
+      mlstm.gate_soft_cap, mlstm.qk_norm, mlstm.output_gate, static_cast<int>(mlstm.head_norm),
+      mlstm.norm_bias);
+}
+
+std::vector<MlstmCase> mlstm_cases() {
+  return {
+      {.lengths = {1}, .heads = 1, .qk_dim = 1, .v_dim = 1},
+      {.lengths = {5, 70, 1}, .heads = 2, .qk_dim = 5, .v_dim = 7, .gate_soft_cap = 15},
+      {.lengths = {33, 2},
+       .heads = 3,
+       .qk_dim = 17,
+       .v_dim = 33,
+       .qk_norm = true,
+       .norm_bias = true},
+      {.lengths = {20, 20},
+       .heads = 4,
+       .qk_dim = 16,
+       .v_dim = 32,
+       .gate_soft_cap = 15,
+       .output_gate = false,
+       .head_norm = NormKind::rms},
+      {.lengths = {40}, .heads = 1, .qk_dim = 48, .v_dim = 96, .gate_soft_cap = 15},
+      {.lengths = {9, 17}, .heads = 2, .qk_dim = 31, .v_dim = 130},
+  };
+}
+
+Matrix attention_inputs(const AttentionCase& attention, int index) {
+  const int columns = (attention.heads + 2 * attention.kv_heads) * attention.head_dim;
+  return Numbers(100 + static_cast<std::uint32_t>(index))
+      .matrix(attention.lengths[static_cast<std::size_t>(index)], columns, 2.0F);
+}
+
+Matrix mlstm_inputs(const MlstmCase& mlstm, int index) {
+  const int widths = mlstm.heads * (2 * mlstm.qk_dim + mlstm.v_dim * (mlstm.output_gate ? 2 : 1));
+  Numbers numbers(200 + static_cast<std::uint32_t>(index));
+  Matrix inputs = numbers.matrix(mlstm.lengths[static_cast<std::size_t>(index)],
+                                 widths + 2 * mlstm.heads, 2.0F);
+  // Forget gates of a trained model are mostly open.
+  for (std::int64_t row = 0; row < inputs.extent(0); ++row) {
+    for (int head = 0; head < mlstm.heads; ++head) inputs(row, widths + mlstm.heads + head) += 2.0F;
+  }
+  return inputs;
+}
+
+Matrix rotary_table(int positions, int head_dim) {
+  Matrix table({positions, head_dim});
+  for (int position = 0; position < positions; ++position) {
+    for (int i = 0; i < head_dim / 2; ++i) {
+      const double angle = position * std::pow(100.0, -2.0 * i / head_dim);
+      table(position, i) = static_cast<float>(std::cos(angle));
+      table(position, head_dim / 2 + i) = static_cast<float>(std::sin(angle));
+    }
+  }
+  return table;
+}
+
+std::vector<float> norm_weights(std::int64_t size, std::uint32_t seed) {
+  std::vector<float> weights = Numbers(seed).vector(size, 0.5F);
+  for (float& weight : weights) weight += 1.0F;
+  return weights;
+}
+
+std::vector<SequenceResult> run_attention(TestDevice& device, const AttentionCase& attention,
+                                          const Feed& feed) {
+  Backend& backend = device.backend();
+  const int longest = *std::max_element(attention.lengths.begin(), attention.lengths.end());
+  const int slots = static_cast<int>(attention.lengths.size()) + 1;
+  const std::unique_ptr<KvCache> cache = backend.make_kv_cache({.layers = kLayers,
+                                                                .kv_heads = attention.kv_heads,
+                                                                .head_dim = attention.head_dim,
+                                                                .slots = slots,
+                                                                .max_length = longest});
+  Attention options{.heads = attention.heads,
+                    .kv_heads = attention.kv_heads,
+                    .head_dim = attention.head_dim,
+                    .scale = 1.0F / std::sqrt(static_cast<float>(attention.head_dim)),
+                    .window = attention.window,
+                    .q_norm = {},
+                    .k_norm = {},
+                    .norm_eps = 1e-6F,
+                    .rotary = device.matrix(rotary_table(longest, attention.head_dim))};
+  if (attention.qk_norm) {
+    options.q_norm = device.vector(norm_weights(attention.head_dim, 1));
+    options.k_norm = device.vector(norm_weights(attention.head_dim, 2));
+  }
+  std::vector<Matrix> inputs;
+  for (const int sequence : feed.sequences) {
+    inputs.push_back(attention_inputs(attention, sequence));
+  }
+  const std::int64_t width = attention.heads * attention.head_dim;
+  const Step step = [&](const std::vector<TokenSpan>& spans, const Matrix& rows) {
+    const PackedRows out = device.packed(rows.extent(0), width);
+    backend.attend(device.stream(), spans, options, kLayer, device.matrix(rows), *cache, out);
+    return device.unpack(out);
+  };
+  return feed_all(attention.lengths, feed, slots, inputs, width, step, *cache);
+}
+
+std::vector<SequenceResult> run_mlstm(TestDevice& device, const MlstmCase& mlstm, const Feed& feed,
+                                      bool packed) {
+  Backend& backend = device.backend();
+  const int slots = static_cast<int>(mlstm.lengths.size()) + 1;
+  const std::unique_ptr<MlstmState> state = backend.make_mlstm_state({.layers = kLayers,
+                                                                      .heads = mlstm.heads,
+                                                                      .qk_dim = mlstm.qk_dim,
+                                                                      .v_dim = mlstm.v_dim,
+                                                                      .slots = slots});
+  const std::int64_t width = mlstm.heads * mlstm.v_dim;
+  Mlstm options{.heads = mlstm.heads,
+                .qk_dim = mlstm.qk_dim,
+                .v_dim = mlstm.v_dim,
+                .gate_soft_cap = mlstm.gate_soft_cap,
+                .q_norm = {},
+                .k_norm = {},
+                .head_norm = {.kind = mlstm.head_norm,
+                              .eps = 1e-6F,
+                              .weight = device.vector(norm_weights(width, 3)),
+                              .bias = {}},
+                .output_gate = mlstm.output_gate};
+  if (mlstm.norm_bias) options.head_norm.bias = device.vector(norm_weights(width, 4));
+  if (mlstm.qk_norm) {
+    options.q_norm = device.vector(norm_weights(mlstm.qk_dim, 1));
+    options.k_norm = device.vector(norm_weights(mlstm.qk_dim, 2));
+  }
+  std::vector<Matrix> inputs;
+  for (const int sequence : feed.sequences) inputs.push_back(mlstm_inputs(mlstm, sequence));
+  const Step step = [&](const std::vector<TokenSpan>& spans, const Matrix& rows) {
+    const DeviceMatrix x = device.matrix(rows);
+    if (packed) {
+      const PackedRows out = device.packed(rows.extent(0), width);
+      backend.mlstm(device.stream(), spans, options, kLayer, x, *state, out);
+      return device.unpack(out);
+    }
+    const DeviceMatrix out = device.matrix(rows.extent(0), width);
+    backend.mlstm_unpacked(device.stream(), spans, options, kLayer, x, *state, out);
+    return device.download(out);
+  };
+  return feed_all(mlstm.lengths, feed, slots, inputs, width, step, *state);
+}
+
+::testing::AssertionResult same_bits(const std::vector<SequenceResult>& actual,
+                                     const std::vector<SequenceResult>& expected) {
+  if (actual.size() != expected.size()) {
+    return ::testing::AssertionFailure() << "another number of sequences";
+  }
+  for (std::size_t s = 0; s < actual.size(); ++s) {
+    ::testing::AssertionResult outputs = same_bits(actual[s].outputs, expected[s].outputs);
+    if (!outputs) return outputs << " (outputs of sequence " << s << ")";
+    ::testing::AssertionResult state = same_bits(std::span<const float>(actual[s].state),
+                                                 std::span<const float>(expected[s].state));
+    if (!state) return state << " (state of sequence " << s << ")";
+  }
+  return ::testing::AssertionSuccess();
+}
+
+}  // namespace gridmill::testing

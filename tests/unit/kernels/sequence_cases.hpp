@@ -1,0 +1,69 @@
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "unit/kernels/test_device.hpp"
+
+namespace gridmill::testing {
+
+/// How sequences are fed: which of them share batches, cut into which pieces, in which order.
+struct Feed {
+  std::vector<int> sequences{};  ///< indices into the case's lengths; their order in a batch
+  int piece = 1 << 20;           ///< at most so many tokens of a sequence in one batch
+  int first_slot = 0;            ///< sequence s lives in slot (first_slot + s) mod slots
+};
+/// All sequences of a case with `count` sequences, in order, cut into pieces.
+[[nodiscard]] Feed all_of(std::size_t count, int piece = 1 << 20);
+
+struct AttentionCase {
+  std::vector<int> lengths{};
+  int heads = 1;
+  int kv_heads = 1;
+  int head_dim = 2;
+  int window = 0;
+  bool qk_norm = false;
+};
+[[nodiscard]] std::string text(const AttentionCase& attention);
+[[nodiscard]] std::vector<AttentionCase> attention_cases();
+
+struct MlstmCase {
+  std::vector<int> lengths{};
+  int heads = 1;
+  int qk_dim = 1;
+  int v_dim = 1;
+  float gate_soft_cap = 0;
+  bool qk_norm = false;
+  bool output_gate = true;
+  NormKind head_norm = NormKind::layer;
+  bool norm_bias = false;
+};
+[[nodiscard]] std::string text(const MlstmCase& mlstm);
+[[nodiscard]] std::vector<MlstmCase> mlstm_cases();
+
+/// Of one sequence: outputs of all its tokens, and its state at the end in canonical form.
+struct SequenceResult {
+  Matrix outputs;
+  std::vector<float> state;
+};
+
+/// Inputs of sequence `index` of a case, [length, columns].
+[[nodiscard]] Matrix attention_inputs(const AttentionCase& attention, int index);
+[[nodiscard]] Matrix mlstm_inputs(const MlstmCase& mlstm, int index);
+/// [positions][cos, sin][head_dim / 2] with plain numbers: an attention does not know its angles.
+[[nodiscard]] Matrix rotary_table(int positions, int head_dim);
+[[nodiscard]] std::vector<float> norm_weights(std::int64_t size, std::uint32_t seed);
+
+/// One result for every sequence of the feed, in its order.
+[[nodiscard]] std::vector<SequenceResult> run_attention(TestDevice& device,
+                                                        const AttentionCase& attention,
+                                                        const Feed& feed);
+/// @param packed  mlstm(), else mlstm_unpacked().
+[[nodiscard]] std::vector<SequenceResult> run_mlstm(TestDevice& device, const MlstmCase& mlstm,
+                                                    const Feed& feed, bool packed = true);
+
+[[nodiscard]] ::testing::AssertionResult same_bits(const std::vector<SequenceResult>& actual,
+                                                   const std::vector<SequenceResult>& expected);
+
+}  // namespace gridmill::testing
