@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <variant>
+#include <vector>
+
+#include "gridmill/generate/request.hpp"
+#include "gridmill/job/job_config.hpp"
+#include "gridmill/job/job_plan.hpp"
+#include "gridmill/model/model.hpp"
+#include "gridmill/prompts/prompt_source.hpp"
+#include "gridmill/tokenizer/tokenizer.hpp"
+
+namespace gridmill {
+
+/// Turns row numbers into requests. Everything a row depends on passes through here.
+class RequestMaker {
+ public:
+  /// References must outlive this. @throws UsageError if prompts are text and `tokenizer` is null.
+  RequestMaker(const JobConfig& config, const JobPlan& plan, const ModelInfo& model,
+               const PromptSource& prompts, const Tokenizer* tokenizer);
+
+  /// The request of `row`, or why it has to be a failed row.
+  /// @throws IoError, FormatError if the prompt file changed under us.
+  [[nodiscard]] std::variant<Request, BadPrompt> make(RowId row) const;
+
+ private:
+  /// Token ids of a prompt, with special tokens; never empty.
+  [[nodiscard]] std::variant<std::vector<TokenId>, BadPrompt> tokens_of(PromptId prompt) const;
+
+  const JobConfig& config_;
+  const JobPlan& plan_;
+  const ModelInfo& model_;
+  const PromptSource& prompts_;
+  const Tokenizer* tokenizer_;
+};
+
+}  // namespace gridmill

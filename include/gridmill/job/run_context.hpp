@@ -1,0 +1,70 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "gridmill/base/device.hpp"
+#include "gridmill/checkpoint/checkpoint_file.hpp"
+#include "gridmill/checkpoint/parameter_store.hpp"
+#include "gridmill/grid/grid.hpp"
+#include "gridmill/grid/mpi_exchange.hpp"
+#include "gridmill/job/job_config.hpp"
+#include "gridmill/kernels/backend.hpp"
+#include "gridmill/model/model.hpp"
+#include "gridmill/tokenizer/tokenizer.hpp"
+
+namespace gridmill {
+
+/// Everything that a command which runs a model needs: the grid, the checkpoint, the model, its
+/// backend and, once load() was called, its parameters. One a process.
+class RunContext {
+ public:
+  /// Collective over every rank: forms the grid, opens the checkpoint, makes backend, model and
+  /// tokenizer.
+  /// @throws on every rank the same: UsageError, MissingInputError, FormatError, ResourceError.
+  explicit RunContext(const RunOptions& options);
+  RunContext(const RunContext&) = delete;
+  RunContext& operator=(const RunContext&) = delete;
+
+  /// Collective: reads this rank's parameters, and gathers them if asked to.
+  void load();
+
+  [[nodiscard]] Grid& grid() { return grid_; }
+  [[nodiscard]] const CheckpointFile& checkpoint() const { return *checkpoint_; }
+  [[nodiscard]] const Model& model() const { return *model_; }
+  [[nodiscard]] Backend& backend() { return *backend_; }
+  [[nodiscard]] ExecutionContext& execution() { return *execution_; }
+  [[nodiscard]] CheckpointParameters& parameters() { return *parameters_; }
+  /// The checkpoint's tokenizer; nullptr if it has none.
+  [[nodiscard]] const Tokenizer* tokenizer() const { return tokenizer_.get(); }
+  /// Whether the ranks of an fsdp group pass in lock step, since each layer is gathered when it is
+  /// used.
+  [[nodiscard]] bool lock_step() const {
+    return !options_.gather_params_once && grid_.shape().fsdp > 1;
+  }
+  [[nodiscard]] Exchange& fsdp_exchange() { return *fsdp_exchange_; }
+  [[nodiscard]] MpiExchange& tp_exchange() { return *tp_exchange_; }
+  [[nodiscard]] const RunOptions& options() const { return options_; }
+  [[nodiscard]] int threads() const { return threads_; }
+  /// First rank of a tp group: it claims and writes the group's rows.
+  [[nodiscard]] bool is_leader() const { return grid_.coord().tp == 0; }
+  /// Slots as asked for, or what fits. Collective.
+  [[nodiscard]] int resolve_slots(std::int64_t max_length);
+
+ private:
+  RunOptions options_;
+  Grid grid_;
+  int threads_ = 1;
+  std::optional<CheckpointFile> checkpoint_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Stream> stream_;
+  std::unique_ptr<MpiExchange> tp_exchange_;
+  std::unique_ptr<MpiExchange> fsdp_exchange_;
+  std::optional<ExecutionContext> execution_;
+  std::unique_ptr<CheckpointParameters> parameters_;
+};
+
+}  // namespace gridmill

@@ -1,0 +1,226 @@
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+#include "cli/command.hpp"
+#include "gridmill/base/content_hash.hpp"
+#include "gridmill/base/format.hpp"
+#include "gridmill/base/json.hpp"
+#include "gridmill/base/log.hpp"
+#include "gridmill/checkpoint/checkpoint_file.hpp"
+#include "gridmill/prompts/prompt_source.hpp"
+#include "gridmill/results/recovery.hpp"
+#include "gridmill/results/result_file.hpp"
+#include "gridmill/results/run_log.hpp"
+#include "gridmill/tokenizer/tokenizer.hpp"
+
+namespace gridmill::cli {
+
+namespace {
+
+struct ExportOptions {
+  std::string file;
+  std::string format = "jsonl";
+  std::string output;
+  std::string only;
+  std::string model;
+  std::string prompts;
+};
+
+/// Either stdout, or FILE.tmp that becomes FILE once it is complete.
+class Destination {
+ public:
+  explicit Destination(std::string path) : path_(std::move(path)), stream_(stdout) {
+    if (path_.empty()) return;
+    stream_ = std::fopen((path_ + ".tmp").c_str(), "w");
+    if (stream_ == nullptr) {
+      throw OutputError(fmt::format("cannot create {}.tmp: {}", path_, std::strerror(errno)));
+    }
+  }
+  Destination(const Destination&) = delete;
+  Destination& operator=(const Destination&) = delete;
+  ~Destination() {
+    if (path_.empty() || stream_ == nullptr) return;
+    std::fclose(stream_);
+    std::remove((path_ + ".tmp").c_str());
+  }
+  void write(std::string_view text) {
+    if (std::fwrite(text.data(), 1, text.size(), stream_) != text.size()) fail();
+  }
+  void finish() {
+    if (std::fflush(stream_) != 0) fail();
+    if (path_.empty()) return;
+    if (::fsync(fileno(stream_)) != 0) fail();
+    std::fclose(std::exchange(stream_, nullptr));
+    std::filesystem::rename(path_ + ".tmp", path_);
+  }
+
+ private:
+  [[noreturn]] void fail() const {
+    throw IoError(fmt::format("writing {} failed: {}", path_.empty() ? "stdout" : path_,
+                              std::strerror(errno)));
+  }
+  std::string path_;
+  std::FILE* stream_;
+};
+
+/// Where the job's model and prompts lie: as given, else as the last run found them; checked by
+/// hash.
+class Sources {
+ public:
+  Sources(const ExportOptions& options, const ResultFile& result) {
+    const std::optional<Json> run = last_run(options.file);
+    const auto path_of = [&](const std::string& given, const char* field) {
+      if (!given.empty()) return given;
+      if (run && run->contains(field)) return run->at(field).get<std::string>();
+      throw UsageError(fmt::format("{} has no run log beside it: give --{}", options.file, field));
+    };
+    const Json& job = result.job().fields;
+    const std::string model_path = path_of(options.model, "model");
+    const CheckpointFile checkpoint = CheckpointFile::open(model_path);
+    if (checkpoint.tokenizer_hash() != job.value("tokenizer", "")) {
+      throw FormatError(fmt::format("{} has another tokenizer than the one that made {}",
+                                    model_path, options.file));
+    }
+    if (!checkpoint.tokenizer_kind().empty()) {
+      tokenizer_ = make_tokenizer(checkpoint.tokenizer_kind(), checkpoint.tokenizer(),
+                                  checkpoint.model().at("vocab_size").get<int>(), model_path);
+    }
+    const std::string prompts_path = path_of(options.prompts, "prompts");
+    PromptIndex index = PromptIndex::build(prompts_path);
+    if (index.content_hash != job.value("prompts", "")) {
+      throw FormatError(
+          fmt::format("{} is not the prompt file that made {}", prompts_path, options.file));
+    }
+    prompts_ =
+        PromptSource::open(prompts_path, std::move(index), job.value("prompt_field", "prompt"));
+  }
+
+  /// The new tokens without eod, as text. Without tokenizer there is none.
+  [[nodiscard]] std::string text_of(const StoredRow& row) const {
+    if (tokenizer_ == nullptr) return "";
+    const std::span<const TokenId> all = row.tokens;
+    std::span<const TokenId> fresh = all.subspan(row.record.prefix_length);
+    const bool ended = row.record.finish_reason == static_cast<std::uint16_t>(FinishReason::eod);
+    if (ended && !fresh.empty()) fresh = fresh.first(fresh.size() - 1);
+    // Decoded behind the prefix: a leading blank of the first new token is part of the text.
+    const std::string prefix = tokenizer_->decode_bytes(all.first(row.record.prefix_length), true);
+    const std::string whole =
+        tokenizer_->decode_bytes(all.first(row.record.prefix_length + fresh.size()), true);
+    if (whole.compare(0, prefix.size(), prefix) != 0) return tokenizer_->decode(fresh, true);
+    return whole.substr(prefix.size());
+  }
+  [[nodiscard]] const PromptSource& prompts() const { return *prompts_; }
+
+ private:
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<PromptSource> prompts_;
+};
+
+const char* reason_name(std::uint16_t reason) {
+  switch (static_cast<FinishReason>(reason)) {
+    case FinishReason::none:
+      return "none";
+    case FinishReason::eod:
+      return "eod";
+    case FinishReason::stop:
+      return "stop";
+    case FinishReason::length:
+      return "length";
+    case FinishReason::error:
+      return "error";
+  }
+  return "unknown";
+}
+
+/// JSON with ill-formed UTF-8 replaced by U+FFFD.
+std::string to_text(const OrderedJson& value) {
+  return value.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+}
+
+std::string jsonl_line(RowId index, const StoredRow& row, const Sources& sources) {
+  OrderedJson line = {{"index", index},
+                      {"prompt_index", row.record.prompt_index},
+                      {"sample_index", row.record.sample_index}};
+  const bool failed = row.record.status == static_cast<std::uint16_t>(RowStatus::failed);
+  line["text"] = failed ? "" : sources.text_of(row);
+  line["tokens"] = row.tokens;
+  if (!row.logprobs.empty()) line["logprobs"] = row.logprobs;
+  line["finish_reason"] = reason_name(row.record.finish_reason);
+  if (failed) line["failure"] = row.failure;
+  const Prompt prompt = sources.prompts().read(row.record.prompt_index);
+  if (const auto* text = std::get_if<std::string>(&prompt)) line["prompt"] = *text;
+  std::string text = to_text(line);
+  // The prompt's own object goes in as it stands, numbers and order of keys untouched.
+  if (const auto record = sources.prompts().record(row.record.prompt_index)) {
+    text.insert(text.size() - 1, ",\"record\":" + *record);
+  }
+  return text + "\n";
+}
+
+std::string text_block(RowId index, const StoredRow& row, const Sources& sources) {
+  const Prompt prompt = sources.prompts().read(row.record.prompt_index);
+  const auto* text = std::get_if<std::string>(&prompt);
+  const bool failed = row.record.status == static_cast<std::uint16_t>(RowStatus::failed);
+  return fmt::format("--- row {} (prompt {}, sample {}, {})\n{}{}\n", index,
+                     row.record.prompt_index, row.record.sample_index,
+                     reason_name(row.record.finish_reason), text == nullptr ? "" : *text,
+                     failed ? row.failure : sources.text_of(row));
+}
+
+}  // namespace
+
+ExitCode run_export(const Arguments& arguments, const MpiSession* /*session*/) {
+  ExportOptions options;
+  CommandSyntax syntax{
+      .name = "export",
+      .example = "Example: gridmill export out/stories.h5 --format jsonl -o stories.jsonl",
+      .summary =
+          "A result file as jsonl or text. Model (for its tokenizer) and prompts default to\n"
+          "those of the last run and are checked by hash. FILE appears when it is complete."};
+  auto add = syntax.options.add_options();
+  add("file", po::value(&options.file)->required()->value_name("OUT.h5"),
+      "result file (first argument)");
+  add("format", po::value(&options.format)->default_value(options.format)->value_name("NAME"),
+      "jsonl, text");
+  add("output,o", po::value(&options.output)->value_name("FILE"), "default: stdout");
+  add("only", po::value(&options.only)->value_name("STATE"), "done, failed; default: both");
+  add("model", po::value(&options.model)->value_name("M.h5"), "checkpoint with the tokenizer");
+  add("prompts", po::value(&options.prompts)->value_name("FILE"), "prompt file of the job");
+  syntax.positional.add("file", 1);
+  if (!parse(syntax, arguments)) return ExitCode::ok;
+  require_one_of("--format", options.format, {"jsonl", "text"});
+  if (!options.only.empty()) require_one_of("--only", options.only, {"done", "failed"});
+
+  const ResultFile result = ResultFile::open(options.file);
+  const Sources sources(options, result);
+  Destination destination(options.output);
+  std::uint64_t unfinished = 0;
+  for (RowId row = 0; row < result.layout().shape.rows; ++row) {
+    const RowState state = scan_rows(result.rows(), result.layout(), row, 1).front();
+    if (state != RowState::done && state != RowState::failed) {
+      ++unfinished;
+      continue;
+    }
+    if (options.only == "done" && state != RowState::done) continue;
+    if (options.only == "failed" && state != RowState::failed) continue;
+    const StoredRow stored = result.read_row(row);
+    destination.write(options.format == "jsonl" ? jsonl_line(row, stored, sources)
+                                                : text_block(row, stored, sources));
+  }
+  destination.finish();
+  if (unfinished > 0) log::warn("{} rows are not finished and were left out", unfinished);
+  return ExitCode::ok;
+}
+
+}  // namespace gridmill::cli

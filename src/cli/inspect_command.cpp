@@ -1,0 +1,107 @@
+#include <cstdio>
+#include <string>
+
+#include "cli/command.hpp"
+#include "gridmill/base/format.hpp"
+#include "gridmill/base/json.hpp"
+#include "gridmill/checkpoint/checkpoint_file.hpp"
+#include "gridmill/h5/file.hpp"
+#include "gridmill/results/result_file.hpp"
+
+namespace gridmill::cli {
+
+namespace {
+
+OrderedJson describe_checkpoint(const std::string& path) {
+  const CheckpointFile file = CheckpointFile::open(path);
+  OrderedJson parameters = OrderedJson::array();
+  std::uint64_t elements_total = 0;
+  std::uint64_t bytes_total = 0;
+  for (const StoredParameter& parameter : file.parameters()) {
+    std::uint64_t elements = 1;
+    for (const std::int64_t extent : parameter.spec.shape) {
+      elements *= static_cast<std::uint64_t>(extent);
+    }
+    elements_total += elements;
+    bytes_total += elements * size_of(parameter.dtype);
+    parameters.push_back({{"name", parameter.spec.name},
+                          {"shape", parameter.spec.shape},
+                          {"dtype", name_of(parameter.dtype)},
+                          {"hash", parameter.hash}});
+  }
+  OrderedJson files = OrderedJson::object();
+  for (const auto& [name, content] : file.files()) files[name] = content.size();
+  return {{"file", path},
+          {"format", "gridmill-checkpoint"},
+          {"hash", file.hash()},
+          {"model", file.model()},
+          {"parameters", elements_total},
+          {"parameter_bytes", bytes_total},
+          {"tokenizer", {{"kind", file.tokenizer_kind()}, {"hash", file.tokenizer_hash()}}},
+          {"files", files},
+          {"tensors", parameters}};
+}
+
+OrderedJson describe_result(const std::string& path) {
+  const ResultFile file = ResultFile::open(path);
+  const ResultShape& shape = file.layout().shape;
+  return {{"file", path},
+          {"format", "gridmill-results"},
+          {"gridmill_version", file.creator_version()},
+          {"rows", shape.rows},
+          {"max_length", shape.max_length},
+          {"samples_per_prompt", shape.samples_per_prompt},
+          {"token_logprobs", shape.logprobs != 0},
+          {"valid", shape.valid != 0},
+          {"job", file.job().fields}};
+}
+
+/// "key: value" lines; tensors in a table.
+std::string as_text(const OrderedJson& description) {
+  std::string text;
+  for (const auto& [key, value] : description.items()) {
+    if (key == "tensors") continue;
+    text +=
+        fmt::format("{}: {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+  }
+  if (description.contains("tensors")) {
+    for (const OrderedJson& tensor : description.at("tensors")) {
+      text += fmt::format("  {:<32} {:<5} {}\n", tensor.at("name").get<std::string>(),
+                          tensor.at("dtype").get<std::string>(), tensor.at("shape").dump());
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+ExitCode run_inspect(const Arguments& arguments, const MpiSession* /*session*/) {
+  std::string path;
+  bool json = false;
+  CommandSyntax syntax{.name = "inspect",
+                       .example = "Example: gridmill inspect out/stories260K.h5",
+                       .summary = "What is in a checkpoint or a result file."};
+  auto add = syntax.options.add_options();
+  add("file", po::value(&path)->required()->value_name("FILE.h5"), "file (first argument)");
+  add("json", switch_value(&json), "one JSON object");
+  syntax.positional.add("file", 1);
+  if (!parse(syntax, arguments)) return ExitCode::ok;
+
+  const std::string format = [&path] {
+    const h5::File file = h5::File::open(path);
+    return file.has_attribute("/", "format") ? file.read_text_attribute("/", "format") : "";
+  }();
+  OrderedJson description;
+  if (format == "gridmill-checkpoint") {
+    description = describe_checkpoint(path);
+  } else if (format == "gridmill-results") {
+    description = describe_result(path);
+  } else {
+    throw FormatError(path +
+                      " is an HDF5 file, but neither a gridmill checkpoint nor a result file");
+  }
+  std::fputs((json ? description.dump() + "\n" : as_text(description)).c_str(), stdout);
+  return ExitCode::ok;
+}
+
+}  // namespace gridmill::cli

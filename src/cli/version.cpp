@@ -1,0 +1,35 @@
+#include "gridmill/job/version.hpp"
+
+#include "cli/command.hpp"
+#include "gridmill/base/format.hpp"
+#include "gridmill/h5/file.hpp"
+#include "gridmill/kernels/backend.hpp"
+
+namespace gridmill::cli {
+
+namespace {
+
+std::string compiler() {
+#if defined(__clang__)
+  return "clang " __clang_version__;
+#else
+  return "g++ " __VERSION__;
+#endif
+}
+
+std::string kernel_target() {
+  const auto backend = make_backend("auto", {});
+  return fmt::format("{} ({})", backend->name(), backend->target());
+}
+
+}  // namespace
+
+std::string version_text() {
+  return fmt::format(
+      "gridmill {} ({})\ncompiler: {}\nMPI: {}\nHDF5: {}\nCUDA: not built in\nNCCL: not built in\n"
+      "kernels: {}\n",
+      version(), git_hash(), compiler(), mpi_library_version(), h5::library_version(),
+      kernel_target());
+}
+
+}  // namespace gridmill::cli

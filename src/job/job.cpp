@@ -1,0 +1,216 @@
+#include "gridmill/job/job.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "gridmill/base/format.hpp"
+#include "gridmill/base/log.hpp"
+#include "gridmill/grid/collectives.hpp"
+#include "gridmill/job/job_plan.hpp"
+#include "gridmill/job/machine.hpp"
+#include "gridmill/job/run_context.hpp"
+#include "gridmill/job/version.hpp"
+#include "gridmill/results/recovery.hpp"
+#include "gridmill/results/run_log.hpp"
+#include "job/lockstep_detail.hpp"
+#include "job/metrics_detail.hpp"
+#include "job/output_detail.hpp"
+#include "job/prompt_file_detail.hpp"
+#include "job/replica_detail.hpp"
+
+namespace gridmill {
+
+namespace {
+
+using namespace job_detail;
+
+/// Reports an error of one rank alone and ends the job: other ranks may be inside a collective
+/// call.
+[[noreturn]] void abort_with(const Error& error) {
+  std::fputs(fmt::format("gridmill: error: {}\n", error.what()).c_str(), stderr);
+  abort_job(error.code());
+}
+
+OrderedJson run_record(const JobConfig& config, RunContext& context, const Output& output) {
+  const GridShape grid = context.grid().shape();
+  return {{"start", utc_timestamp()},
+          {"host", host_name()},
+          {"epoch", output.epoch.number},
+          {"version", version()},
+          {"git", git_hash()},
+          {"grid", {{"dp", grid.dp}, {"fsdp", grid.fsdp}, {"tp", grid.tp}}},
+          {"nodes", context.grid().nodes()},
+          {"backend", context.backend().name()},
+          {"kernel_target", context.backend().target()},
+          {"command_line", config.command_line},
+          {"model", std::filesystem::absolute(config.run.model).string()},
+          {"prompts", std::filesystem::absolute(config.prompts).string()},
+          {"rows_found",
+           {{"done", output.found.done},
+            {"failed", output.found.failed},
+            {"partial", output.found.partial},
+            {"damaged", output.found.damaged}}}};
+}
+
+/// What the file says at the end; the records were checked when they were written.
+struct FinalCounts {
+  std::uint64_t failed = 0;
+  std::uint64_t unfinished = 0;
+};
+
+FinalCounts count_final(const JobConfig& config, const Output& output) {
+  const std::unique_ptr<RowFile> file = open_row_file(config.output, false);
+  FinalCounts counts;
+  for (const RowState state :
+       scan_rows(*file, output.layout, 0, output.layout.shape.rows, {.payload = false})) {
+    if (state == RowState::failed) ++counts.failed;
+    if (state != RowState::failed && state != RowState::done) ++counts.unfinished;
+  }
+  return counts;
+}
+
+ExitCode verdict(const JobConfig& config, const FinalCounts& counts) {
+  if (counts.unfinished > 0) {
+    log::warn("stopped early: {} rows remain; run the same command again", counts.unfinished);
+    return ExitCode::stopped_early;
+  }
+  if (counts.failed > 0) {
+    log::warn("{} failed rows in {}; gridmill export --only failed shows why", counts.failed,
+              config.output);
+    if (!config.allow_failed_rows) return ExitCode::failed_rows;
+  }
+  return ExitCode::ok;
+}
+
+/// Rank 0's side of the loop.
+struct Server {
+  std::unique_ptr<LeaseServer> leases;
+  std::unique_ptr<ProgressReporter> progress;
+  std::unique_ptr<MetricsWriter> metrics;
+};
+
+std::vector<int> leader_ranks(const GridShape& shape) {
+  std::vector<int> leaders;
+  for (int rank = 0; rank < shape.ranks(); rank += shape.tp) leaders.push_back(rank);
+  return leaders;
+}
+
+}  // namespace
+
+ExitCode run_job(const JobConfig& config) {
+  const SteadyClock::time_point start = SteadyClock::now();
+  StageTimes stages;
+  RunContext context(config.run);
+  if (config.lockstep.enabled) return run_lockstep(config, context);
+  const Communicator& world = context.grid().world();
+  const bool root = world.rank() == 0;
+
+  const std::unique_ptr<PromptSource> prompts =
+      open_prompts(world, config.prompts, config.prompt_field);
+  const JobPlan plan = agree_on(world, [&] {
+    return plan_job(config, context.checkpoint(), context.model().info(),
+                    {prompts->index().content_hash, prompts->count()},
+                    std::string(context.backend().numerics_id()), context.grid().shape());
+  });
+  const ModelInfo& model = context.model().info();
+  const auto requests = agree_on(world, [&] {
+    return std::make_unique<RequestMaker>(config, plan, model, *prompts, context.tokenizer());
+  });
+  Output output = open_output(config, plan, context, false);
+  const int slots = context.resolve_slots(plan.max_length);
+  stages.open_s = seconds_since(start);
+
+  const SteadyClock::time_point load_start = SteadyClock::now();
+  context.load();
+  stages.load_s = seconds_since(load_start);
+
+  Mailbox mailbox(world);
+  MailboxPort port(mailbox);
+  Server server;
+  std::optional<RunLog> run_log;
+  OrderedJson record;
+  agree_on(world, [&] {
+    if (!root) return;
+    record = run_record(config, context, output);
+    run_log.emplace(config.output);
+    run_log->begin(record);
+    server.metrics = std::make_unique<MetricsWriter>(config.metrics);
+    server.progress = std::make_unique<ProgressReporter>(config.progress, plan.rows,
+                                                         output.found.done + output.found.failed);
+    const std::vector<int> leaders = leader_ranks(context.grid().shape());
+    server.leases = std::make_unique<LeaseServer>(
+        LeaseQueue(std::move(output.to_do), static_cast<int>(leaders.size()),
+                   static_cast<std::uint64_t>(std::max(slots, 1))),
+        leaders, port);
+  });
+  std::optional<ResultStore> store;
+  const RunGuard guard(config.output, output.epoch);
+  const auto replica = agree_on(world, [&] {
+    if (context.is_leader()) {
+      store.emplace(ResultStore::open(config.output, output.layout,
+                                      {.commit_interval = config.commit_interval,
+                                       .check_ownership = [&guard] { guard.check(); }}));
+    }
+    return std::make_unique<Replica>(Replica::Parts{.context = context,
+                                                    .config = config,
+                                                    .plan = plan,
+                                                    .output = output,
+                                                    .requests = *requests,
+                                                    .port = port,
+                                                    .server = server.leases.get(),
+                                                    .store = store ? &*store : nullptr,
+                                                    .slots = slots});
+  });
+
+  const SteadyClock::time_point loop_start = SteadyClock::now();
+  StoreCounters store_counters;
+  try {
+    const auto every_pass = [&] {
+      if (!root) return;
+      server.progress->update(server.leases->counts());
+      server.metrics->update(server.leases->counts(), plan.rows);
+      if (config.time_limit && SteadyClock::now() - start > *config.time_limit) {
+        server.leases->start_drain(false);
+      }
+    };
+    replica->run(every_pass);
+    while (root && !server.leases->all_finished()) {
+      while (const auto message = port.poll()) server.leases->handle(*message);
+      every_pass();
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+    stages.generate_s = seconds_since(loop_start);
+    const SteadyClock::time_point finish_start = SteadyClock::now();
+    if (store) {
+      store->close();
+      store_counters = store->counters();
+    }
+    stages.finish_s = seconds_since(finish_start);
+  } catch (...) {
+    abort_with(error_in_flight());
+  }
+
+  const OrderedJson summary = summarize(context, *replica, stages, store_counters);
+  ExitCode code = ExitCode::ok;
+  agree_on(world, [&] {
+    if (!root) return;
+    server.progress->finish(server.leases->counts());
+    server.metrics->finish(summary);
+    code = verdict(config, count_final(config, output));
+    record["end"] = utc_timestamp();
+    record["exit_code"] = static_cast<int>(code);
+    run_log->finish(record);
+  });
+  broadcast(world, 0, code);
+  return code;
+}
+
+}  // namespace gridmill

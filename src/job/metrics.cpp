@@ -1,0 +1,96 @@
+#include <algorithm>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/format.hpp"
+#include "gridmill/grid/collectives.hpp"
+#include "gridmill/job/machine.hpp"
+#include "job/metrics_detail.hpp"
+
+namespace gridmill::job_detail {
+
+namespace {
+constexpr double kRecordInterval_s = 10.0;
+}  // namespace
+
+MetricsWriter::MetricsWriter(const std::string& path) : path_(path) {
+  if (path_.empty()) return;
+  file_.open(path_, std::ios::app);
+  if (!file_) throw OutputError(fmt::format("cannot write --metrics {}", path_));
+}
+
+void MetricsWriter::update(const ProgressCounts& counts, std::uint64_t rows_total) {
+  if (path_.empty() || seconds_since(last_) < kRecordInterval_s) return;
+  last_ = SteadyClock::now();
+  const double elapsed_s = seconds_since(start_);
+  write({{"record", "interval"},
+         {"time", utc_timestamp()},
+         {"elapsed_s", elapsed_s},
+         {"rows_total", rows_total},
+         {"rows_done", counts.rows_done},
+         {"rows_failed", counts.rows_failed},
+         {"prompt_tokens", counts.prompt_tokens},
+         {"new_tokens", counts.new_tokens},
+         {"new_tokens_per_s", static_cast<double>(counts.new_tokens) / std::max(elapsed_s, 1e-9)}});
+}
+
+void MetricsWriter::finish(const OrderedJson& summary) {
+  if (!path_.empty()) write(summary);
+}
+
+void MetricsWriter::write(const OrderedJson& record) {
+  file_ << record.dump() << "\n";
+  if (!file_.flush()) throw IoError(fmt::format("writing {} failed", path_));
+}
+
+OrderedJson summarize(RunContext& context, const Replica& replica, const StageTimes& stages,
+                      const StoreCounters& store) {
+  const Communicator& world = context.grid().world();
+  const GeneratorStatistics& generator = replica.statistics();
+  const ReplicaTimes& times = replica.times();
+  const ParameterStatistics parameters = context.parameters().statistics();
+  const double busy_s = times.compute_s + times.idle_s;
+  const std::vector<std::pair<const char*, double>> values = {
+      {"open_s", stages.open_s},
+      {"load_s", stages.load_s},
+      {"generate_s", stages.generate_s},
+      {"finish_s", stages.finish_s},
+      {"compute_s", times.compute_s},
+      {"idle_share", busy_s > 0 ? times.idle_s / busy_s : 0.0},
+      {"parameter_bytes_read", static_cast<double>(parameters.bytes_read)},
+      {"parameter_bytes_received", static_cast<double>(parameters.bytes_received)},
+      {"exchange_bytes_received", static_cast<double>(context.tp_exchange().bytes_received())},
+      {"parameter_memory_private", static_cast<double>(parameters.private_bytes)},
+      {"parameter_memory_shared", static_cast<double>(parameters.shared_bytes)},
+      {"peak_resident_bytes", static_cast<double>(peak_resident_bytes())},
+      {"commit_sync_s", store.sync_s}};
+  std::vector<double> numbers;
+  for (const auto& [name, value] : values) numbers.push_back(value);
+  const std::vector<Spread> spreads = spread_over_ranks(world, numbers);
+  // A tp group works on the same rows: its leader's counters stand for it.
+  const auto leaders_sum = [&](std::int64_t value) {
+    return sum_over_ranks(world, context.is_leader() ? static_cast<std::uint64_t>(value) : 0);
+  };
+  OrderedJson summary = {{"record", "summary"}, {"time", utc_timestamp()}};
+  summary["ranks"] = world.size();
+  summary["rows_done"] = leaders_sum(generator.completed_rows - generator.failed_rows);
+  summary["passes"] = leaders_sum(generator.passes);
+  summary["mixed_passes"] = leaders_sum(generator.mixed_passes);
+  summary["slot_refills"] = leaders_sum(generator.refills);
+  summary["prompt_tokens"] = leaders_sum(generator.prompt_tokens);
+  summary["new_tokens"] = leaders_sum(generator.new_tokens);
+  summary["parameter_bytes"] = parameters.checkpoint_bytes;
+  const std::vector<std::string> hashes = all_gather_text(world, context.parameters().held_hash());
+  summary["distinct_parameter_shards"] = std::set<std::string>(hashes.begin(), hashes.end()).size();
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    summary[values[i].first] = {
+        {"min", spreads[i].min}, {"mean", spreads[i].mean}, {"max", spreads[i].max}};
+  }
+  const double generate_s = std::max(spreads[2].max, 1e-9);
+  summary["new_tokens_per_s"] = summary["new_tokens"].get<double>() / generate_s;
+  return summary;
+}
+
+}  // namespace gridmill::job_detail

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <fstream>
+#include <string>
+
+#include "gridmill/base/clock.hpp"
+#include "gridmill/base/json.hpp"
+#include "gridmill/job/progress.hpp"
+#include "gridmill/job/run_context.hpp"
+#include "job/replica_detail.hpp"
+
+namespace gridmill::job_detail {
+
+/// Seconds that this rank spent in the stages of a run.
+struct StageTimes {
+  double open_s = 0;      ///< grid, checkpoint, prompts, result file
+  double load_s = 0;      ///< reading and gathering parameters
+  double generate_s = 0;  ///< the loop
+  double finish_s = 0;    ///< last commit
+};
+
+/// Writes --metrics FILE.jsonl: a record every 10 s and a summary. Rank 0; others make no file.
+class MetricsWriter {
+ public:
+  /// @param path  empty = write nothing. @throws OutputError if it cannot be written.
+  explicit MetricsWriter(const std::string& path);
+  void update(const ProgressCounts& counts, std::uint64_t rows_total);
+  void finish(const OrderedJson& summary);
+
+ private:
+  void write(const OrderedJson& record);
+  std::string path_;
+  std::ofstream file_;
+  SteadyClock::time_point start_ = SteadyClock::now();
+  SteadyClock::time_point last_ = SteadyClock::now();
+};
+
+/// Collective over the world: what the run did, with the spread over ranks of what differs between
+/// them.
+[[nodiscard]] OrderedJson summarize(RunContext& context, const Replica& replica,
+                                    const StageTimes& stages, const StoreCounters& store);
+
+}  // namespace gridmill::job_detail

@@ -1,0 +1,115 @@
+#include <filesystem>
+#include <utility>
+
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/format.hpp"
+#include "gridmill/base/log.hpp"
+#include "gridmill/grid/collectives.hpp"
+#include "gridmill/job/version.hpp"
+#include "gridmill/results/recovery.hpp"
+#include "gridmill/results/result_file.hpp"
+#include "gridmill/results/result_store.hpp"
+#include "job/output_detail.hpp"
+
+namespace gridmill::job_detail {
+
+namespace {
+
+ResultShape shape_of(const JobConfig& config, const JobPlan& plan, bool valid_dataset) {
+  return {.rows = plan.rows,
+          .samples_per_prompt = config.samples_per_prompt,
+          .max_length = static_cast<std::uint32_t>(plan.max_length),
+          .logprobs = static_cast<std::uint8_t>(config.logprobs ? 1 : 0),
+          .valid = static_cast<std::uint8_t>(valid_dataset ? 1 : 0)};
+}
+
+void refuse_shared_network_writes(const std::string& output, int nodes) {
+  if (nodes > 1 && on_network_file_system(output)) {
+    throw OutputError(
+        fmt::format("{} lies on NFS and {} nodes would write it: NFS clients cache whole pages and "
+                    "can lose each "
+                    "other's rows; use a cluster file system, or one node",
+                    output, nodes));
+  }
+}
+
+void create_or_check(const JobConfig& config, const JobPlan& plan, const ResultShape& shape) {
+  const JobIdentity identity{plan.identity};
+  const bool exists = std::filesystem::exists(config.output);
+  if (!exists) {
+    if (config.resume == "require") {
+      throw MissingInputError(fmt::format("--resume=require, but there is no {}", config.output));
+    }
+    ResultFile::create(config.output, identity, shape, version());
+    return;
+  }
+  if (config.resume == "never") {
+    throw OutputError(fmt::format(
+        "{} exists and --resume is never; name another output or remove it", config.output));
+  }
+  ResultFile::open(config.output).require_same_job(identity, shape);
+}
+
+/// Judges every row of a file that may have seen crashes, and empties what is damaged.
+void recover(const JobConfig& config, int threads, Output& output) {
+  const ResultFile file = ResultFile::open(config.output);
+  output.layout = file.layout();
+  const std::uint64_t rows = output.layout.shape.rows;
+  const std::vector<RowState> states =
+      scan_rows(file.rows(), output.layout, 0, rows, {.threads = threads, .payload = true});
+  const std::vector<RowId> damaged = rows_in_state(states, RowState::damaged);
+  if (!damaged.empty()) {
+    log::warn("{} damaged rows in {} (first: row {}): they will be generated again", damaged.size(),
+              config.output, damaged.front());
+    ResultStore store = ResultStore::open(config.output, output.layout);
+    store.discard(damaged);
+    store.close();
+  }
+  std::vector<bool> to_do(rows);
+  for (std::uint64_t row = 0; row < rows; ++row) {
+    switch (states[row]) {
+      case RowState::done:
+        ++output.found.done;
+        break;
+      case RowState::failed:
+        ++output.found.failed;
+        to_do[row] = config.retry_failed;
+        break;
+      case RowState::partial:
+        ++output.found.partial;
+        to_do[row] = true;
+        break;
+      case RowState::damaged:
+        ++output.found.damaged;
+        [[fallthrough]];
+      case RowState::missing:
+        ++output.found.missing;
+        to_do[row] = true;
+        break;
+    }
+  }
+  output.to_do = ranges_of(to_do);
+}
+
+}  // namespace
+
+Output open_output(const JobConfig& config, const JobPlan& plan, RunContext& context,
+                   bool valid_dataset) {
+  Output output;
+  const Communicator& world = context.grid().world();
+  const int nodes = context.grid().nodes();
+  agree_on(world, [&] {
+    if (world.rank() != 0) return;
+    output.lock.emplace(RunLock::acquire(config.output));
+    output.epoch = output.lock->epoch();
+    create_or_check(config, plan, shape_of(config, plan, valid_dataset));
+    refuse_shared_network_writes(config.output, nodes);
+    recover(config, context.threads(), output);
+  });
+  broadcast(world, 0, output.layout);
+  broadcast(world, 0, output.epoch);
+  broadcast(world, 0, output.found);
+  return output;
+}
+
+}  // namespace gridmill::job_detail

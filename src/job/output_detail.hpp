@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "gridmill/job/job_config.hpp"
+#include "gridmill/job/job_plan.hpp"
+#include "gridmill/job/lease_queue.hpp"
+#include "gridmill/job/run_context.hpp"
+#include "gridmill/results/layout.hpp"
+#include "gridmill/results/run_lock.hpp"
+
+namespace gridmill::job_detail {
+
+/// How many rows of a result file are in which state. Trivially copyable.
+struct RowCounts {
+  std::uint64_t done = 0;
+  std::uint64_t failed = 0;
+  std::uint64_t partial = 0;
+  std::uint64_t missing = 0;
+  std::uint64_t damaged = 0;
+  std::uint64_t tokens = 0;  ///< generated ones of done rows; counted by count_rows only
+};
+
+/// The shared result file, open for this run on every rank.
+struct Output {
+  ResultLayout layout;
+  RunEpoch epoch;
+  RowCounts found;              ///< when this run began
+  std::optional<RunLock> lock;  ///< rank 0
+  std::vector<RowRange> to_do;  ///< rank 0: rows that this run has to generate
+};
+
+/// Collective: rank 0 takes the lock, creates the file or checks that it belongs to this job, and
+/// judges every row (damaged ones are emptied, to be generated again).
+/// @throws on every rank the same: OutputError, MissingInputError, FormatError, IoError.
+[[nodiscard]] Output open_output(const JobConfig& config, const JobPlan& plan, RunContext& context,
+                                 bool valid_dataset);
+
+}  // namespace gridmill::job_detail

@@ -1,0 +1,200 @@
+#include <algorithm>
+#include <thread>
+#include <utility>
+#include <variant>
+
+#include "gridmill/base/check.hpp"
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/log.hpp"
+#include "gridmill/grid/collectives.hpp"
+#include "gridmill/job/signals.hpp"
+#include "job/replica_detail.hpp"
+
+namespace gridmill::job_detail {
+
+namespace {
+
+constexpr double kReportInterval_s = 0.5;
+/// Rows that take longer are saved half-way, so that no kill costs more than this much work a row.
+constexpr double kPartialInterval_s = 60.0;
+/// How long an idle rank sleeps between looks at its mailbox.
+constexpr std::chrono::microseconds kIdleSleep{200};
+
+}  // namespace
+
+Replica::Replica(const Parts& parts)
+    : parts_(parts),
+      leader_(parts.context.is_leader()),
+      row_file_(open_row_file(parts.config.output, false)),
+      generator_(parts.context.model(), parts.context.execution(), parts.context.parameters(),
+                 {.slots = parts.slots, .max_length = parts.plan.max_length}) {
+  // Asked for ahead of need: half of the slots' worth of rows in hand hides the way to rank 0.
+  if (leader_) {
+    client_.emplace(parts.context.grid().world().rank(), 0,
+                    static_cast<std::uint64_t>((parts.slots + 1) / 2), parts.port);
+  }
+}
+
+void Replica::run(const std::function<void()>& every_pass) {
+  while (true) {
+    forward_signals();
+    handle_messages();
+    every_pass();
+    std::vector<RowId> rows;
+    const PassOrders orders = agree_on_orders(rows);
+    for (const RowId row : rows) admit(row);
+    if (orders.drain != 0 && !drained_) {
+      drained_ = true;
+      if (leader_) put_partial_rows();
+    }
+    const bool working = !drained_ && !generator_.idle();
+    const Activity all =
+        group_activity({static_cast<std::uint8_t>(working),
+                        static_cast<std::uint8_t>(!drained_ && orders.more_to_come != 0)});
+    if (all.working == 0 && all.pending == 0) break;
+    const SteadyClock::time_point start = SteadyClock::now();
+    if (all.working == 0) {
+      std::this_thread::sleep_for(kIdleSleep);
+      times_.idle_s += seconds_since(start);
+      continue;
+    }
+    // After a drain a rank still takes part in its group's gathers; a row that ends meanwhile
+    // counts.
+    const std::vector<Completion> completions = generator_.step();
+    (working ? times_.compute_s : times_.idle_s) += seconds_since(start);
+    if (!leader_) continue;
+    for (const Completion& completion : completions) put(completion);
+    if (seconds_since(last_partial_) > kPartialInterval_s) put_partial_rows();
+    report();
+  }
+  if (leader_) {
+    last_report_ = {};
+    report();
+    client_->finish();
+  }
+}
+
+void Replica::forward_signals() {
+  const int stops = signals::stop_requests();
+  if (stops > stops_forwarded_) {
+    stops_forwarded_ = stops;
+    WorkMessage stop{.kind = WorkMessage::Kind::stop, .from = parts_.context.grid().world().rank()};
+    stop.at_once = stops > 1 ? 1 : 0;
+    parts_.port.send(0, stop);
+  }
+  if (signals::take_commit_request() && parts_.store != nullptr) parts_.store->flush();
+}
+
+void Replica::handle_messages() {
+  while (const std::optional<WorkMessage> message = parts_.port.poll()) {
+    using Kind = WorkMessage::Kind;
+    if (message->kind == Kind::grant || message->kind == Kind::drain) {
+      GRIDMILL_ASSERT(client_.has_value(), "only leaders get work");
+      client_->handle(*message);
+    } else {
+      GRIDMILL_ASSERT(parts_.server != nullptr, "only rank 0 serves leases");
+      parts_.server->handle(*message);
+    }
+  }
+}
+
+Replica::PassOrders Replica::agree_on_orders(std::vector<RowId>& rows) {
+  PassOrders orders;
+  if (leader_) {
+    client_->ask();
+    while (static_cast<int>(rows.size()) < generator_.free_slots()) {
+      const std::optional<RowId> row = client_->next();
+      if (!row) break;
+      rows.push_back(*row);
+    }
+    orders.new_rows = static_cast<std::uint32_t>(rows.size());
+    orders.drain = client_->draining() ? 1 : 0;
+    orders.more_to_come = client_->exhausted() ? 0 : 1;
+  }
+  const Communicator& tp = parts_.context.grid().tp();
+  if (tp.size() > 1) {
+    broadcast(tp, 0, orders);
+    if (orders.new_rows > 0) broadcast(tp, 0, rows);
+  }
+  return orders;
+}
+
+void Replica::admit(RowId row) {
+  std::variant<Request, BadPrompt> made = parts_.requests.make(row);
+  if (const auto* bad = std::get_if<BadPrompt>(&made)) {
+    put_failed(row, bad->reason);
+    return;
+  }
+  Request& request = std::get<Request>(made);
+  const RowRecord record = read_records(*row_file_, parts_.output.layout, row, 1).front();
+  if (record.status == static_cast<std::uint16_t>(RowStatus::partial) &&
+      is_consistent(parts_.output.layout, row, record)) {
+    const StoredRow stored = read_row(*row_file_, parts_.output.layout, row);
+    request.replay.assign(stored.tokens.begin() + stored.record.prefix_length, stored.tokens.end());
+  }
+  GRIDMILL_ASSERT(generator_.admit(std::move(request)), "a row was claimed without a free slot");
+}
+
+void Replica::put_failed(RowId row, const std::string& reason) {
+  if (!leader_) return;
+  parts_.store->put({.row = row,
+                     .status = RowStatus::failed,
+                     .finish_reason = FinishReason::error,
+                     .failure = reason});
+  ++unreported_.rows_failed;
+}
+
+void Replica::put(const Completion& completion) {
+  if (completion.reason == FinishReason::error) {
+    put_failed(completion.row, completion.failure);
+    return;
+  }
+  parts_.store->put({.row = completion.row,
+                     .status = RowStatus::done,
+                     .finish_reason = completion.reason,
+                     .prefix_length = static_cast<std::uint32_t>(completion.prefix_length),
+                     .tokens = completion.tokens,
+                     .logprobs = completion.logprobs});
+  ++unreported_.rows_done;
+}
+
+void Replica::put_partial_rows() {
+  last_partial_ = SteadyClock::now();
+  // Logprobs are computed again by the replay; a partial row stores zeros in their place.
+  std::vector<float> no_logprobs;
+  for (const InFlightRow& row : generator_.in_flight()) {
+    if (static_cast<std::int64_t>(row.tokens.size()) <= row.prefix_length) continue;
+    if (parts_.output.layout.shape.logprobs != 0) no_logprobs.assign(row.tokens.size(), 0.0F);
+    parts_.store->put({.row = row.row,
+                       .status = RowStatus::partial,
+                       .finish_reason = FinishReason::none,
+                       .prefix_length = static_cast<std::uint32_t>(row.prefix_length),
+                       .tokens = row.tokens,
+                       .logprobs = no_logprobs});
+  }
+}
+
+void Replica::report() {
+  if (seconds_since(last_report_) < kReportInterval_s) return;
+  last_report_ = SteadyClock::now();
+  const GeneratorStatistics& now = generator_.statistics();
+  unreported_.prompt_tokens =
+      static_cast<std::uint64_t>(now.prompt_tokens - reported_.prompt_tokens);
+  unreported_.new_tokens = static_cast<std::uint64_t>(now.new_tokens - reported_.new_tokens);
+  reported_ = now;
+  client_->report(unreported_);
+  unreported_ = {};
+}
+
+Replica::Activity Replica::group_activity(Activity mine) {
+  if (!parts_.context.lock_step()) return mine;
+  const Communicator& fsdp = parts_.context.grid().fsdp();
+  Activity all;
+  for (const Activity& other : all_gather(fsdp, mine)) {
+    all.working |= other.working;
+    all.pending |= other.pending;
+  }
+  return all;
+}
+
+}  // namespace gridmill::job_detail

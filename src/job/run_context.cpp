@@ -1,0 +1,78 @@
+#include "gridmill/job/run_context.hpp"
+
+#include <utility>
+
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/log.hpp"
+#include "gridmill/grid/collectives.hpp"
+#include "gridmill/job/machine.hpp"
+
+namespace gridmill {
+
+namespace {
+
+DType resolve_compute_dtype(const RunOptions& options, const CheckpointFile& checkpoint) {
+  if (options.compute_dtype == "fp32") return DType::fp32;
+  if (options.compute_dtype == "bf16") return DType::bf16;
+  return dominant_dtype(checkpoint, parameter_dtype_from_name(options.param_dtype));
+}
+
+/// Lets exchanges reach the memory of a device; nothing for a backend on the host.
+std::optional<HostStaging> staging_of(Backend& backend) {
+  if (backend.host_memory()) return std::nullopt;
+  return HostStaging{
+      [&backend](Stream& stream, const std::byte* device, std::span<std::byte> host) {
+        backend.download(stream, device, host);
+      },
+      [&backend](Stream& stream, std::span<const std::byte> host, std::byte* device) {
+        backend.upload(stream, host, device);
+      }};
+}
+
+}  // namespace
+
+RunContext::RunContext(const RunOptions& options)
+    : options_(options), grid_(Grid::create(MPI_COMM_WORLD, options.grid)) {
+  log::configure(log::level_from_name(options.log_level), grid_.world().rank());
+  threads_ = options.threads > 0 ? options.threads : threads_for_rank(grid_);
+  agree_on(grid_.world(), [this] {
+    checkpoint_.emplace(CheckpointFile::open(options_.model));
+    model_ = make_model(checkpoint_->model());
+    if (!checkpoint_->tokenizer_kind().empty()) {
+      tokenizer_ = make_tokenizer(checkpoint_->tokenizer_kind(), checkpoint_->tokenizer(),
+                                  static_cast<int>(model_->info().vocab_size), options_.model);
+    }
+    backend_ = make_backend(options_.backend,
+                            {.compute_dtype = resolve_compute_dtype(options_, *checkpoint_),
+                             .threads = threads_,
+                             .kernel_target = options_.kernel_target});
+    stream_ = backend_->make_stream();
+    static_cast<void>(model_->parameters(grid_.shape().tp, grid_.coord().tp));
+  });
+  tp_exchange_ = std::make_unique<MpiExchange>(grid_.tp(), staging_of(*backend_));
+  fsdp_exchange_ = std::make_unique<MpiExchange>(grid_.fsdp(), staging_of(*backend_));
+  execution_.emplace(
+      ExecutionContext{.backend = *backend_, .stream = *stream_, .tp = *tp_exchange_});
+  log::info(
+      "{} ranks as dp {} x fsdp {} x tp {} on {} nodes, {} threads a rank; {} backend ({}), {}",
+      grid_.world().size(), grid_.shape().dp, grid_.shape().fsdp, grid_.shape().tp, grid_.nodes(),
+      threads_, backend_->name(), backend_->target(), backend_->numerics_id());
+}
+
+void RunContext::load() {
+  parameters_ =
+      make_parameter_source(*checkpoint_, model_->parameters(grid_.shape().tp, grid_.coord().tp),
+                            grid_, *backend_, *stream_,
+                            {.gather_once = options_.gather_params_once,
+                             .fsdp_min_weight_size = options_.fsdp_min_weight_size,
+                             .dtype = parameter_dtype_from_name(options_.param_dtype),
+                             .threads = threads_});
+}
+
+int RunContext::resolve_slots(std::int64_t max_length) {
+  if (options_.slots > 0) return options_.slots;
+  return slots_for_replica(
+      grid_, model_->state_bytes_per_slot(grid_.shape().tp, max_length, backend_->compute_dtype()));
+}
+
+}  // namespace gridmill

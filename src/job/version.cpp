@@ -1,0 +1,8 @@
+#include "gridmill/job/version.hpp"
+
+namespace gridmill {
+
+std::string version() { return GRIDMILL_VERSION; }
+std::string git_hash() { return GRIDMILL_GIT_HASH; }
+
+}  // namespace gridmill
