@@ -1,0 +1,195 @@
+#include "gridmill/convert/convert.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "convert/foreign_model_detail.hpp"
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/file.hpp"
+#include "gridmill/base/format.hpp"
+#include "gridmill/base/log.hpp"
+#include "gridmill/checkpoint/checkpoint_writer.hpp"
+#include "gridmill/model/model.hpp"
+#include "gridmill/tokenizer/tokenizer.hpp"
+
+namespace gridmill {
+
+namespace {
+
+using convert_detail::ForeignModel;
+using convert_detail::ForeignTensor;
+using convert_detail::ParameterTake;
+
+/// 64 MiB of fp32; with scratch and the converted bytes about 250 MiB at a time.
+constexpr std::int64_t kPieceElements = std::int64_t{16} << 20;
+
+/// One parameter of the new checkpoint and where its numbers come from.
+struct Plan {
+  ParameterSpec spec;
+  ParameterTake take;
+  const ForeignTensor* tensor;  ///< nullptr: zeros
+  DType dtype;
+};
+
+ForeignModel open_file(const std::string& path) {
+  constexpr std::string_view kHdf5Signature = "\x89HDF\r\n\x1a\n";
+  const FileDescriptor file = open_for_reading(path);
+  std::array<char, kHdf5Signature.size()> start{};
+  const std::uint64_t size = file_size(file, path);
+  if (size >= start.size()) {
+    read_exactly(file, 0, std::as_writable_bytes(std::span(start)), path);
+    if (std::string_view(start.data(), start.size()) == kHdf5Signature) {
+      return convert_detail::open_xlstm_jax(path);
+    }
+  }
+  if (path.ends_with(".safetensors")) {
+    throw UsageError(path +
+                     ": a single safetensors file says too little; give the folder that "
+                     "also has config.json");
+  }
+  return convert_detail::open_llama2c(path);
+}
+
+ForeignModel open_source(const std::string& path) {
+  std::error_code ignored;
+  const std::filesystem::file_status status = std::filesystem::status(path, ignored);
+  if (!std::filesystem::exists(status)) {
+    throw MissingInputError("cannot read " + path + ": no such file or folder");
+  }
+  if (std::filesystem::is_directory(status)) return convert_detail::open_hugging_face(path);
+  return open_file(path);
+}
+
+void check_options(const ConvertOptions& options) {
+  if (options.source.empty() || options.destination.empty()) {
+    throw UsageError("convert needs a source and a destination");
+  }
+  if (options.dtype == DType::fp16) {
+    throw UsageError("checkpoints hold fp32 or bf16; fp16 is no choice for --dtype");
+  }
+  std::error_code ignored;
+  if (std::filesystem::equivalent(options.source, options.destination, ignored)) {
+    throw UsageError(options.destination + ": source and destination are the same");
+  }
+  if (std::filesystem::is_directory(options.destination, ignored)) {
+    throw OutputError(options.destination + " is a folder, expected the name of a new file");
+  }
+}
+
+/// Reads the tokenizer that was asked for, and makes sure that it loads.
+void settle_tokenizer(ForeignModel& foreign, const std::string& asked_for) {
+  std::string where = foreign.where + "/" + foreign.tokenizer_kind;
+  if (!asked_for.empty()) {
+    foreign.tokenizer_kind = tokenizer_kind_of(asked_for);
+    foreign.tokenizer = read_text_file(asked_for);
+    where = asked_for;
+  }
+  if (foreign.tokenizer_kind.empty()) {
+    log::warn(
+        "{}: no tokenizer; prompts for this checkpoint are given as token ids, or convert "
+        "again with --tokenizer",
+        foreign.where);
+    return;
+  }
+  const int vocab_size = foreign.model.at("vocab_size").get<int>();
+  const auto tokenizer =
+      make_tokenizer(foreign.tokenizer_kind, foreign.tokenizer, vocab_size, where);
+  if (tokenizer->vocab_size() > vocab_size) {
+    log::warn("{}: has ids up to {}, but the model knows {}; prompts with larger ids will fail",
+              where, tokenizer->vocab_size() - 1, vocab_size);
+  }
+}
+
+std::vector<Plan> plan_parameters(ForeignModel& foreign, std::optional<DType> dtype) {
+  std::vector<ParameterSpec> specs;
+  try {
+    specs = make_model(foreign.model)->parameters(1, 0).stored;
+  } catch (Error& error) {
+    error.add_context("checking the configuration of " + foreign.where);
+    throw;
+  }
+  std::vector<Plan> plans;
+  for (const ParameterSpec& spec : specs) {
+    ParameterTake take = foreign.take(spec, foreign.tensors);
+    const ForeignTensor* tensor =
+        take.tensor.empty() ? nullptr
+                            : &foreign.tensors.use(take.tensor, take.shape, foreign.where);
+    const DType stored = tensor == nullptr ? DType::fp32 : tensor->stored_as();
+    plans.push_back(
+        {.spec = spec, .take = std::move(take), .tensor = tensor, .dtype = dtype.value_or(stored)});
+  }
+  return plans;
+}
+
+void warn_of_leftovers(const ForeignModel& foreign) {
+  constexpr std::size_t kMostNamed = 5;
+  std::vector<std::string> names = foreign.tensors.unused();
+  std::erase_if(names, [&](const std::string& name) { return foreign.harmless(name); });
+  if (names.empty()) return;
+  std::string list;
+  for (std::size_t i = 0; i < std::min(names.size(), kMostNamed); ++i) {
+    list += (i == 0 ? "" : ", ") + names[i];
+  }
+  if (names.size() > kMostNamed) list += ", ...";
+  log::warn(
+      "{}: {} tensors are not used by this model: {}; check that the configuration is the "
+      "right one",
+      foreign.where, names.size(), list);
+}
+
+void write_parameter(const Plan& plan, CheckpointWriter& writer) {
+  std::vector<Bf16> rounded;
+  convert_detail::read_parameter(
+      plan.spec, plan.take, plan.tensor, kPieceElements, [&](std::span<const float> values) {
+        if (plan.dtype == DType::fp32) {
+          writer.append(plan.spec.name, std::as_bytes(values));
+          return;
+        }
+        rounded.resize(values.size());
+        std::transform(values.begin(), values.end(), rounded.begin(), fp32_to_bf16);
+        writer.append(plan.spec.name, std::as_bytes(std::span(rounded)));
+      });
+}
+
+}  // namespace
+
+ConvertReport convert(const ConvertOptions& options) {
+  check_options(options);
+  ForeignModel foreign = open_source(options.source);
+  settle_tokenizer(foreign, options.tokenizer);
+  const std::vector<Plan> plans = plan_parameters(foreign, options.dtype);
+  warn_of_leftovers(foreign);
+
+  ConvertReport report{.source_kind = foreign.kind,
+                       .model = foreign.model,
+                       .tokenizer_kind = foreign.tokenizer_kind};
+  CheckpointDescription description{.model = foreign.model,
+                                    .parameters = {},
+                                    .files = foreign.files,
+                                    .tokenizer_kind = foreign.tokenizer_kind,
+                                    .tokenizer = foreign.tokenizer};
+  for (const Plan& plan : plans) {
+    description.parameters.push_back({.spec = plan.spec, .dtype = plan.dtype});
+    const std::int64_t count = convert_detail::element_count(plan.spec.shape);
+    report.parameters += count;
+    report.parameter_bytes += static_cast<std::uint64_t>(count) * size_of(plan.dtype);
+  }
+  log::info("converting {} ({}): {} parameters, {} MiB", foreign.where, foreign.kind,
+            report.parameters, report.parameter_bytes >> 20);
+  CheckpointWriter writer(options.destination, std::move(description));
+  for (const Plan& plan : plans) {
+    log::debug("{} from {}", plan.spec.name, plan.take.tensor);
+    write_parameter(plan, writer);
+  }
+  writer.finish();
+  return report;
+}
+
+}  // namespace gridmill
