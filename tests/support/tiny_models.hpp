@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@ struct TinyModel {
   std::string name;
   Json config;
 };
+inline void PrintTo(const TinyModel& model, std::ostream* out) { *out << model.name; }
 
 inline Json llama_config() {
   return Json::parse(R"({"family": "llama", "vocab_size": 300, "hidden_size": 24, "layers": 2,

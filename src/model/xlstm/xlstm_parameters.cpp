@@ -170,7 +170,7 @@ class LayerUnit {
     const std::int64_t H = config_.common.heads;
     const IndexRange columns = all_of(gate_inputs(config_));
     parts_.inputs = unit_.matrix(
-        prefix_ + "up",
+        prefix_ + "up_xz",
         {{prefix_ + "up_x", all_of(I), all_of(D_)}, {prefix_ + "up_z", all_of(I), all_of(D_)}}, D_);
     parts_.conv = whole("conv", I);
     parts_.conv_bias = whole("conv_bias", I);
