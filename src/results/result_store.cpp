@@ -1,6 +1,7 @@
 #include "gridmill/results/result_store.hpp"
 
 #include <algorithm>
+#include <atomic>
 
 #include "commit_detail.hpp"
 #include "gridmill/base/error.hpp"
@@ -18,7 +19,7 @@ class ResultStore::Impl {
   void put(const RowResult& given) {
     require_open();
     check_fits(given);
-    committer_.rethrow_failure();
+    reporting([&] { committer_.rethrow_failure(); });
     RowResult result = given;
     const std::string failure = stored_failure_text(
         given.failure.empty() && given.status == RowStatus::failed ? "no reason given"
@@ -30,7 +31,7 @@ class ResultStore::Impl {
 
   void discard(std::span<const RowId> rows) {
     require_open();
-    committer_.rethrow_failure();
+    reporting([&] { committer_.rethrow_failure(); });
     for (const RowId row : rows) {
       if (row >= layout_.shape.rows) throw InternalError("a row beyond the file is discarded");
       // Ahead of any put() of the row, which therefore wins.
@@ -41,17 +42,19 @@ class ResultStore::Impl {
 
   void flush() {
     require_open();
-    committer_.flush();
+    reporting([&] { committer_.flush(); });
   }
 
   void close() {
     if (closed_) return;
     closed_ = true;
     committer_.stop();
-    committer_.flush();
+    reporting([&] { committer_.flush(); });
   }
 
   [[nodiscard]] bool closed() const { return closed_; }
+  /// Whether a caller has heard of the store's first error.
+  [[nodiscard]] bool reported() const { return reported_; }
   [[nodiscard]] StoreCounters counters() const { return committer_.counters(); }
 
  private:
@@ -99,20 +102,33 @@ class ResultStore::Impl {
                                   std::as_bytes(std::span(result.failure)), kFailureBytes);
   }
 
+  template <typename Work>
+  void reporting(Work&& work) {
+    try {
+      work();
+    } catch (...) {
+      reported_ = true;
+      throw;
+    }
+  }
+
   /// Runs `work`; an error in it is the store's last word.
   template <typename Work>
   void guarded(Work&& work) {
-    try {
-      work();
-    } catch (const Error& error) {
-      committer_.fail(error);
-    }
+    reporting([&] {
+      try {
+        work();
+      } catch (const Error& error) {
+        committer_.fail(error);
+      }
+    });
   }
 
   std::unique_ptr<RowFile> file_;
   ResultLayout layout_;
   detail::Committer committer_;
   bool closed_ = false;
+  std::atomic<bool> reported_{false};
 };
 
 ResultStore ResultStore::open(const std::string& path, const ResultLayout& layout,
@@ -129,9 +145,11 @@ ResultStore& ResultStore::operator=(ResultStore&&) noexcept = default;
 
 ResultStore::~ResultStore() {
   if (impl_ == nullptr || impl_->closed()) return;
+  const bool heard = impl_->reported();
   try {
     impl_->close();
   } catch (const std::exception& error) {
+    if (heard) return;
     log::each_rank(log::Level::error, "closing the result file: {}", error.what());
   }
 }

@@ -1,0 +1,200 @@
+#include "gridmill/results/result_file.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <string>
+
+#include "gridmill/base/error.hpp"
+#include "gridmill/h5/file.hpp"
+#include "support/temporary_folder.hpp"
+#include "unit/h5/python.hpp"
+#include "unit/results/sample.hpp"
+
+namespace gridmill {
+namespace {
+
+using test::create_sample;
+using test::sample_identity;
+using test::TemporaryFolder;
+
+constexpr ResultShape kShape{.rows = 6, .samples_per_prompt = 2, .max_length = 10};
+
+template <typename Kind, typename Function>
+std::string message_of(Function&& function) {
+  try {
+    function();
+  } catch (const Kind& error) {
+    return error.what();
+  }
+  return "(nothing was thrown)";
+}
+
+TEST(ResultFile, ANewFileSaysWhatItIs) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("out.h5");
+  create_sample(path, kShape);
+  const ResultFile file = ResultFile::open(path);
+  EXPECT_EQ(file.layout().shape, kShape);
+  EXPECT_EQ(file.job(), sample_identity(2));
+  EXPECT_EQ(file.creator_version(), "0.1.0");
+  EXPECT_FALSE(std::filesystem::exists(path + ".tmp"));
+  for (RowId row = 0; row < 6; ++row) EXPECT_EQ(file.read_row(row).record, RowRecord{});
+}
+
+TEST(ResultFile, OptionalDatasetsAreThereWhenAskedFor) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("out.h5");
+  create_sample(path, {.rows = 3, .max_length = 5, .logprobs = 1, .valid = 1});
+  const h5::File file = h5::File::open(path);
+  EXPECT_EQ(file.dataset("/token_logprobs").shape(), (std::vector<std::uint64_t>{3, 5}));
+  EXPECT_EQ(file.dataset("/valid").type(), h5::ElementType::of(h5::Kind::u8));
+  EXPECT_EQ(ResultFile::open(path).layout().shape.valid, 1);
+  create_sample(path, kShape);
+  EXPECT_FALSE(h5::File::open(path).exists("/token_logprobs"));
+}
+
+TEST(ResultFile, EqualJobsGiveEqualBytesWhereverTheyAreMade) {
+  const TemporaryFolder folder;
+  create_sample(folder.file("a.h5"), kShape);
+  create_sample(folder.file("another-name.h5"), kShape);
+  EXPECT_EQ(read_text_file(folder.file("a.h5")), read_text_file(folder.file("another-name.h5")));
+}
+
+TEST(ResultFile, AnEmptyJobMakesAReadableFile) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("out.h5");
+  create_sample(path, {.rows = 0, .max_length = 5});
+  EXPECT_EQ(ResultFile::open(path).layout().shape.rows, 0U);
+}
+
+TEST(ResultFile, AHugeFileTakesRoomForItsRecordsOnly) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("out.h5");
+  create_sample(path, {.rows = 10'000, .max_length = 100'000});
+  struct stat status {};
+  ASSERT_EQ(::stat(path.c_str(), &status), 0);
+  EXPECT_GT(status.st_size, 4'000'000'000);
+  EXPECT_GE(status.st_blocks * 512, 320'000);
+  EXPECT_LT(status.st_blocks * 512, 1'000'000);
+}
+
+TEST(ResultFile, ReadsInH5pyAsThePageSays) {
+  GRIDMILL_NEEDS_H5PY();
+  const TemporaryFolder folder;
+  const std::string path = folder.file("out.h5");
+  const ResultShape shape{.rows = 4, .samples_per_prompt = 2, .max_length = 8, .logprobs = 1};
+  create_sample(path, shape);
+  {
+    ResultStore store = ResultStore::open(path, ResultFile::open(path).layout());
+    for (const RowId row : {0, 2, 3}) store.put(test::SampleRow(shape, row).result());
+    store.close();
+  }
+  const test::PythonResult result = test::run_python(R"(
+import h5py, json, sys
+with h5py.File(sys.argv[1]) as f:
+    rows, tokens = f["rows"][:], f["tokens"]
+    assert f.attrs["format"] == "gridmill-results" and f.attrs["format_version"] == 1
+    assert f.attrs["gridmill_version"] == "0.1.0"
+    assert json.loads(f.attrs["job"])["seed"] == 7
+    assert rows["status"].tolist() == [1, 0, 1, 2], rows["status"]
+    assert rows["finish_reason"].tolist() == [3, 0, 3, 4]
+    assert rows["prompt_index"].tolist() == [0, 0, 1, 1]
+    assert rows["sample_index"].tolist() == [0, 0, 0, 1]
+    n = rows["length"][2]
+    assert tokens[2, :n].tolist() == [2001 + t for t in range(n)]
+    assert not tokens[2, n:].any()
+    assert f["token_logprobs"].shape == (4, 8) and f["token_logprobs"].dtype == "float32"
+    assert f["failure"][3] == b"line 3 is no JSON" and f["failure"][0] == b""
+    for name in f:
+        assert f[name].chunks is None and f[name].id.get_offset() % 4096 == 0
+print(sorted(f for f in ("rows", "tokens")))
+)",
+                                                     path);
+  EXPECT_EQ(result.exit_code, 0) << result.output;
+}
+
+TEST(ResultFile, AnotherJobIsRefusedWithTheOptionsThatDiffer) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("out.h5");
+  create_sample(path, kShape);
+  const ResultFile file = ResultFile::open(path);
+  EXPECT_NO_THROW(file.require_same_job(sample_identity(2), kShape));
+  JobIdentity other = sample_identity(2);
+  other.fields["seed"] = 8;
+  other.fields["logprobs"] = true;
+  const std::string message =
+      message_of<OutputError>([&] { file.require_same_job(other, kShape); });
+  EXPECT_NE(message.find(path + " belongs to another job"), std::string::npos) << message;
+  EXPECT_NE(message.find("seed is 7 there and 8 here"), std::string::npos) << message;
+  EXPECT_NE(message.find("logprobs is not set there and true here"), std::string::npos) << message;
+  EXPECT_EQ(message.find("temperature"), std::string::npos) << message;
+  ResultShape longer = kShape;
+  longer.max_length = 11;
+  EXPECT_THROW(file.require_same_job(sample_identity(2), longer), OutputError);
+}
+
+TEST(ResultFile, OtherFilesAreFormatErrors) {
+  const TemporaryFolder folder;
+  EXPECT_THROW(static_cast<void>(ResultFile::open(folder.file("none.h5"))), MissingInputError);
+  EXPECT_THROW(static_cast<void>(ResultFile::open(folder.write("a.h5", "text"))), FormatError);
+  h5::File other = h5::File::create(folder.file("b.h5"));
+  other.write_text_attribute("/", "format", "gridmill-checkpoint");
+  other.close();
+  const std::string message =
+      message_of<FormatError>([&] { static_cast<void>(ResultFile::open(folder.file("b.h5"))); });
+  EXPECT_NE(message.find("no result file of gridmill"), std::string::npos) << message;
+}
+
+TEST(ResultFile, AnotherFormatVersionIsAFormatError) {
+  const TemporaryFolder folder;
+  h5::File other = h5::File::create(folder.file("b.h5"));
+  other.write_text_attribute("/", "format", "gridmill-results");
+  other.write_integer_attribute("/", "format_version", 2);
+  other.close();
+  EXPECT_NE(message_of<FormatError>([&] {
+              static_cast<void>(ResultFile::open(folder.file("b.h5")));
+            }).find("format_version 2"),
+            std::string::npos);
+}
+
+TEST(ResultFile, AFileCutShortAnywhereIsAFormatError) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("out.h5");
+  create_sample(path, kShape);
+  const std::uintmax_t whole = std::filesystem::file_size(path);
+  for (std::uintmax_t size = 0; size < whole; size += 509) {
+    std::filesystem::resize_file(path, whole - 1 - size);
+    EXPECT_THROW(static_cast<void>(ResultFile::open(path)), FormatError) << whole - 1 - size;
+  }
+}
+
+TEST(ResultFile, WhatCannotBeCreatedIsAnOutputError) {
+  const TemporaryFolder folder;
+  EXPECT_THROW(create_sample(folder.file("no/folder/out.h5"), kShape), OutputError);
+  // 2^50 rows need 2^55 bytes of records: no file system of today has that room.
+  EXPECT_THROW(
+      create_sample(folder.file("out.h5"), {.rows = std::uint64_t{1} << 50, .max_length = 1}),
+      OutputError);
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
+TEST(ResultFile, AStaleTemporaryFileIsNoObstacle) {
+  const TemporaryFolder folder;
+  folder.write("out.h5.tmp", "left by a kill");
+  create_sample(folder.file("out.h5"), kShape);
+  EXPECT_NO_THROW(static_cast<void>(ResultFile::open(folder.file("out.h5"))));
+  EXPECT_FALSE(std::filesystem::exists(folder.file("out.h5.tmp")));
+}
+
+TEST(JobIdentity, TextIsCanonical) {
+  const JobIdentity a{Json{{"b", 1}, {"a", 0.5}}};
+  const JobIdentity b{Json{{"a", 0.5}, {"b", 1}}};
+  EXPECT_EQ(a.text(), b.text());
+  EXPECT_EQ(JobIdentity::from_text(a.text(), "here"), b);
+  EXPECT_THROW(static_cast<void>(JobIdentity::from_text("[1]", "here")), FormatError);
+}
+
+}  // namespace
+}  // namespace gridmill

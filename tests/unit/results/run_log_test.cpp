@@ -1,0 +1,66 @@
+#include "gridmill/results/run_log.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/file.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace gridmill {
+namespace {
+
+using test::TemporaryFolder;
+
+TEST(RunLog, OneRecordARun) {
+  const TemporaryFolder folder;
+  const std::string output = folder.file("out.h5");
+  EXPECT_EQ(last_run(output), std::nullopt);
+  RunLog first(output);
+  first.begin({{"start", "now"}, {"model", "a.h5"}});
+  EXPECT_EQ(last_run(output)->at("model"), "a.h5");
+  first.finish({{"start", "now"}, {"model", "a.h5"}, {"exit_code", 75}});
+  RunLog second(output);
+  second.begin({{"start", "later"}, {"model", "b.h5"}});
+  EXPECT_EQ(read_text_file(run_log_path_of(output)),
+            "{\"start\":\"now\",\"model\":\"a.h5\",\"exit_code\":75}\n"
+            "{\"start\":\"later\",\"model\":\"b.h5\"}\n");
+  second.finish({{"start", "later"}, {"exit_code", 0}});
+  EXPECT_EQ(last_run(output)->at("exit_code"), 0);
+}
+
+TEST(RunLog, ALineThatAKillCutShortIsPassedOver) {
+  const TemporaryFolder folder;
+  const std::string output = folder.file("out.h5");
+  folder.write("out.h5.runs.jsonl", "{\"n\":1}\n{\"n\":2}\n{\"n\":3, \"host");
+  EXPECT_EQ(last_run(output)->at("n"), 2);
+  RunLog log(output);
+  log.begin({{"n", 4}});
+  EXPECT_EQ(last_run(output)->at("n"), 4);
+  log.finish({{"n", 5}});
+  EXPECT_EQ(read_text_file(run_log_path_of(output)),
+            "{\"n\":1}\n{\"n\":2}\n{\"n\":3, \"host\n{\"n\":5}\n");
+}
+
+TEST(RunLog, AFileWithoutAnyRecordHasNoLastRun) {
+  const TemporaryFolder folder;
+  folder.write("out.h5.runs.jsonl", "\n\nno\n");
+  EXPECT_EQ(last_run(folder.file("out.h5")), std::nullopt);
+}
+
+TEST(RunLog, BytesThatAreNoTextDoNotStopIt) {
+  const TemporaryFolder folder;
+  RunLog log(folder.file("out.h5"));
+  EXPECT_NO_THROW(log.begin({{"command", "\xFF"}}));
+  EXPECT_EQ(last_run(folder.file("out.h5"))->at("command"), "\uFFFD");
+}
+
+TEST(RunLog, FinishingWithoutBeginningIsOurOwnMistake) {
+  const TemporaryFolder folder;
+  RunLog log(folder.file("out.h5"));
+  EXPECT_THROW(log.finish({{"n", 1}}), InternalError);
+}
+
+}  // namespace
+}  // namespace gridmill
