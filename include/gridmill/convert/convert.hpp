@@ -20,9 +20,6 @@ struct ConvertOptions {
   std::string tokenizer = {};
   /// fp32 or bf16 for every parameter; none = as the source has them.
   std::optional<DType> dtype = std::nullopt;
-};  ///< tokenizer file; empty = what lies in a Hugging Face folder
-std::optional<DType> dtype =
-    {};  ///< fp32 or bf16 for every parameter; none = as the source has them
 };
 
 /// What was converted.
