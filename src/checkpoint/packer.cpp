@@ -1,0 +1,182 @@
+#include <algorithm>
+#include <cstring>
+#include <span>
+
+#include "checkpoint/packer_detail.hpp"
+#include "checkpoint/parallel_detail.hpp"
+#include "checkpoint/unit_layout_detail.hpp"
+#include "gridmill/base/check.hpp"
+
+namespace gridmill::checkpoint_detail {
+
+namespace {
+
+/// Source bytes of one piece of work: enough for long reads, little enough for caches and for
+/// sharing among threads.
+constexpr std::int64_t kWorkBytes = std::int64_t{4} << 20;
+
+float element(const std::byte* data, DType dtype, std::size_t index) {
+  if (dtype == DType::fp32) {
+    float value = 0;
+    std::memcpy(&value, data + index * sizeof value, sizeof value);
+    return value;
+  }
+  std::uint16_t half = 0;
+  std::memcpy(&half, data + index * sizeof half, sizeof half);
+  return dtype == DType::bf16 ? bf16_to_fp32(half) : fp16_to_fp32(half);
+}
+
+/// `count` elements from one dtype to another; to bf16 by rounding.
+std::vector<std::byte> converted(std::vector<std::byte> data, DType from, DType to) {
+  if (from == to) return data;
+  const std::size_t count = data.size() / size_of(from);
+  std::vector<std::byte> out(count * size_of(to));
+  for (std::size_t index = 0; index < count; ++index) {
+    const float value = element(data.data(), from, index);
+    if (to == DType::bf16) {
+      const Bf16 half = fp32_to_bf16(value);
+      std::memcpy(out.data() + index * sizeof half, &half, sizeof half);
+    } else {
+      std::memcpy(out.data() + index * sizeof value, &value, sizeof value);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+Packer::Packer(const CheckpointFile& file, const ModelParameters& parameters,
+               const Backend& backend, ParameterDType cast)
+    : file_(file), backend_(backend), cast_(cast) {
+  for (const ParameterSpec& spec : parameters.stored) stored_[spec.name] = &file.require(spec);
+}
+
+DType Packer::cast_dtype(const StoredParameter& parameter) const {
+  switch (cast_) {
+    case ParameterDType::bf16:
+      return DType::bf16;
+    case ParameterDType::fp32:
+      return DType::fp32;
+    case ParameterDType::checkpoint:
+      break;
+  }
+  return parameter.dtype;
+}
+
+DType Packer::packed_dtype(const MatrixSpec& matrix) const {
+  const DType first = cast_dtype(*stored_.at(matrix.parts.front().parameter));
+  for (const MatrixPart& part : matrix.parts) {
+    if (cast_dtype(*stored_.at(part.parameter)) != first) return DType::fp32;  // holds both exactly
+  }
+  return first;
+}
+
+void Packer::add(const MatrixSpec& matrix, IndexRange panels, std::byte* target) {
+  if (panels.count == 0) return;
+  const std::size_t panel_bytes = backend_.panel_bytes(matrix.shape, matrix.layout);
+  const std::int64_t source_bytes =
+      std::max<std::int64_t>(1, panel_width(matrix, backend_) * matrix.shape.inputs * 4);
+  const std::int64_t piece = std::max<std::int64_t>(1, kWorkBytes / source_bytes);
+  for (std::int64_t done = 0; done < panels.count; done += piece) {
+    panels_.push_back({&matrix,
+                       {panels.first + done, std::min(piece, panels.count - done)},
+                       target + static_cast<std::size_t>(done) * panel_bytes});
+  }
+}
+
+void Packer::add(const VectorSpec& vector, IndexRange elements, std::byte* target) {
+  if (elements.count > 0) vectors_.push_back({&vector, elements, target});
+}
+
+void Packer::run(int threads) {
+  run_parallel(threads, panels_.size() + vectors_.size(), [&](std::size_t index) {
+    if (index < panels_.size()) {
+      pack(panels_[index]);
+    } else {
+      fill(vectors_[index - panels_.size()]);
+    }
+  });
+  panels_.clear();
+  vectors_.clear();
+}
+
+std::vector<std::byte> Packer::read(const StoredParameter& parameter, IndexRange rows,
+                                    IndexRange columns, DType dtype) const {
+  std::vector<std::byte> data(static_cast<std::size_t>(rows.count * columns.count) *
+                              size_of(parameter.dtype));
+  file_.read(parameter, rows, columns, data);
+  // The cast comes first, whatever the matrix is packed from: bf16 rounds, also on the way to fp32.
+  const DType cast = cast_dtype(parameter);
+  return converted(converted(std::move(data), parameter.dtype, cast), cast, dtype);
+}
+
+void Packer::pack(const PanelWork& work) const {
+  const MatrixSpec& matrix = *work.matrix;
+  const std::int64_t width = panel_width(matrix, backend_);
+  const std::size_t panel_bytes = backend_.panel_bytes(matrix.shape, matrix.layout);
+  const DType dtype = packed_dtype(matrix);
+
+  std::vector<std::vector<PanelSource>> sources;
+  std::vector<IndexRange> rows(matrix.parts.size());  // of each part, over all these panels
+  for (std::int64_t panel = 0; panel < work.panels.count; ++panel) {
+    sources.push_back(panel_sources(matrix, width, work.panels.first + panel));
+    for (const PanelSource& source : sources.back()) {
+      IndexRange& range = rows[source.part];
+      if (range.count == 0) range.first = source.rows.first;
+      range.count = source.rows.end() - range.first;  // panels ascend, and so do a part's rows
+    }
+  }
+  std::vector<std::vector<std::byte>> data(matrix.parts.size());
+  for (std::size_t index = 0; index < matrix.parts.size(); ++index) {
+    const MatrixPart& part = matrix.parts[index];
+    GRIDMILL_ASSERT(part.columns.count == matrix.shape.inputs,
+                    "part " + part.parameter + " of " + matrix.name + " has other inputs");
+    if (rows[index].count > 0) {
+      data[index] = read(*stored_.at(part.parameter), rows[index], part.columns, dtype);
+    }
+  }
+  const std::size_t row_bytes = static_cast<std::size_t>(matrix.shape.inputs) * size_of(dtype);
+  std::vector<const std::byte*> lanes(static_cast<std::size_t>(width));
+  for (std::size_t panel = 0; panel < sources.size(); ++panel) {
+    std::fill(lanes.begin(), lanes.end(), nullptr);
+    for (const PanelSource& source : sources[panel]) {
+      const std::byte* first =
+          data[source.part].data() +
+          static_cast<std::size_t>(source.rows.first - rows[source.part].first) * row_bytes;
+      for (std::int64_t row = 0; row < source.rows.count; ++row) {
+        lanes[static_cast<std::size_t>(source.lane + row)] =
+            first + static_cast<std::size_t>(row) * row_bytes;
+      }
+    }
+    backend_.pack_panel(matrix.shape, matrix.layout, dtype, lanes,
+                        {work.target + panel * panel_bytes, panel_bytes});
+  }
+}
+
+void Packer::fill(const VectorWork& work) const {
+  std::int64_t begin = 0;  // of the part, in the vector
+  for (const VectorPart& part : work.vector->parts) {
+    const std::int64_t first = std::max(begin, work.elements.first);
+    const std::int64_t last = std::min(begin + part.elements.count, work.elements.end());
+    if (first < last) {
+      std::byte* target =
+          work.target + static_cast<std::size_t>(first - work.elements.first) * sizeof(float);
+      const std::size_t bytes = static_cast<std::size_t>(last - first) * sizeof(float);
+      if (part.parameter.empty()) {
+        std::memset(target, 0, bytes);
+      } else {
+        const StoredParameter& parameter = *stored_.at(part.parameter);
+        const IndexRange elements{part.elements.first + first - begin, last - first};
+        std::vector<std::byte> data(static_cast<std::size_t>(elements.count) *
+                                    size_of(parameter.dtype));
+        file_.read_elements(parameter, elements, data);
+        const DType cast = cast_dtype(parameter);
+        data = converted(converted(std::move(data), parameter.dtype, cast), cast, DType::fp32);
+        std::memcpy(target, data.data(), bytes);
+      }
+    }
+    begin += part.elements.count;
+  }
+}
+
+}  // namespace gridmill::checkpoint_detail

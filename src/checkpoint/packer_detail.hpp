@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "gridmill/checkpoint/checkpoint_file.hpp"
+#include "gridmill/checkpoint/parameter_store.hpp"
+#include "gridmill/kernels/backend.hpp"
+#include "gridmill/params/parameter_spec.hpp"
+
+namespace gridmill::checkpoint_detail {
+
+/// Reads rows of stored parameters, casts them, and packs them into host memory. Work is collected
+/// first and then done by several threads.
+class Packer {
+ public:
+  /// @throws FormatError if `file` lacks a parameter or has it in another shape.
+  Packer(const CheckpointFile& file, const ModelParameters& parameters, const Backend& backend,
+         ParameterDType cast);
+
+  /// Panels [panels] of `matrix`, one after the other, to `target`. `matrix` must outlive run().
+  void add(const MatrixSpec& matrix, IndexRange panels, std::byte* target);
+  /// Elements [elements] of `vector` in fp32 to `target`. `vector` must outlive run().
+  void add(const VectorSpec& vector, IndexRange elements, std::byte* target);
+  /// Does what was added and forgets it. @throws IoError, FormatError
+  void run(int threads);
+
+ private:
+  struct PanelWork {
+    const MatrixSpec* matrix = nullptr;
+    IndexRange panels;
+    std::byte* target = nullptr;
+  };
+  struct VectorWork {
+    const VectorSpec* vector = nullptr;
+    IndexRange elements;
+    std::byte* target = nullptr;
+  };
+  void pack(const PanelWork& work) const;
+  void fill(const VectorWork& work) const;
+  [[nodiscard]] DType packed_dtype(const MatrixSpec& matrix) const;
+  [[nodiscard]] DType cast_dtype(const StoredParameter& parameter) const;
+  [[nodiscard]] std::vector<std::byte> read(const StoredParameter& parameter, IndexRange rows,
+                                            IndexRange columns, DType dtype) const;
+
+  const CheckpointFile& file_;
+  const Backend& backend_;
+  ParameterDType cast_;
+  std::unordered_map<std::string, const StoredParameter*> stored_;
+  std::vector<PanelWork> panels_;
+  std::vector<VectorWork> vectors_;
+};
+
+}  // namespace gridmill::checkpoint_detail

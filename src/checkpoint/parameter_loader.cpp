@@ -1,0 +1,269 @@
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "checkpoint/node_plan_detail.hpp"
+#include "checkpoint/packer_detail.hpp"
+#include "checkpoint/parameter_loader_detail.hpp"
+#include "gridmill/base/check.hpp"
+#include "gridmill/base/error.hpp"
+#include "gridmill/grid/collectives.hpp"
+#include "gridmill/grid/transfer.hpp"
+
+namespace gridmill::checkpoint_detail {
+
+namespace {
+
+/// One arena holds all units: of each its own block (or, gathered once on a device, all blocks),
+/// then its kept part.
+struct Arena {
+  std::vector<std::size_t> block_starts;
+  std::vector<std::size_t> kept_starts;
+  std::size_t bytes = 0;
+};
+
+Arena plan_arena(const std::vector<UnitLayout>& layouts, int own, bool all_blocks) {
+  Arena arena;
+  for (const UnitLayout& layout : layouts) {
+    arena.block_starts.push_back(arena.bytes);
+    arena.bytes +=
+        all_blocks ? layout.gathered_bytes : layout.block_bytes[static_cast<std::size_t>(own)];
+    arena.kept_starts.push_back(arena.bytes);
+    arena.bytes += layout.kept_bytes;
+  }
+  return arena;
+}
+
+std::vector<ResidentUnit> resident_units(const Arena& arena, const std::byte* base) {
+  std::vector<ResidentUnit> units;
+  for (std::size_t unit = 0; unit < arena.block_starts.size(); ++unit) {
+    units.push_back({base + arena.block_starts[unit], base + arena.kept_starts[unit]});
+  }
+  return units;
+}
+
+/// Gives `packer` this rank's items of a unit: its shard at `block`, what is not cut at `kept`.
+void add_own_items(Packer& packer, const UnitSpec& unit, const UnitLayout& layout, int own,
+                   std::byte* block, std::byte* kept) {
+  const auto add = [&](const auto& spec, const Place& place) {
+    const std::size_t shard = place.split ? static_cast<std::size_t>(own) : 0;
+    std::byte* base = place.gathered ? block : kept;
+    packer.add(spec, place.items[shard], base + place.offsets[shard]);
+  };
+  for (std::size_t index = 0; index < unit.matrices.size(); ++index) {
+    add(unit.matrices[index], layout.matrices[index]);
+  }
+  for (std::size_t index = 0; index < unit.vectors.size(); ++index) {
+    add(unit.vectors[index], layout.vectors[index]);
+  }
+}
+
+class Loader {
+ public:
+  Loader(const CheckpointFile& file, const ModelParameters& parameters, Grid& grid,
+         Backend& backend, Stream& stream, const ParameterOptions& options)
+      : file_(file),
+        parameters_(parameters),
+        grid_(grid),
+        backend_(backend),
+        stream_(stream),
+        options_(options),
+        own_(grid.fsdp().rank()),
+        packer_(agree_on(grid.world(),
+                         [&] { return Packer(file, parameters, backend, options.dtype); })) {}
+
+  LoadedParameters load() {
+    const std::uint64_t read_before = file_.bytes_read();
+    const bool once = options_.gather_once || grid_.fsdp().size() == 1;
+    loaded_.whole = once;
+    if (backend_.host_memory() && once) {
+      load_for_node();
+    } else if (backend_.host_memory()) {
+      load_shard();
+    } else {
+      load_device(once);
+    }
+    loaded_.bytes_read = file_.bytes_read() - read_before;
+    return std::move(loaded_);
+  }
+
+ private:
+  void plan_layouts(const LayoutRules& rules) {
+    agree_on(grid_.world(), [&] {
+      for (std::size_t unit = 0; unit < parameters_.units.size(); ++unit) {
+        LayoutRules of_unit = rules;
+        const bool embeds = static_cast<UnitId>(unit) == parameters_.embedding_unit;
+        of_unit.table_stays = rules.table_stays && embeds &&
+                              parameters_.units[unit].matrices.at(0).layout == MatrixLayout::rows;
+        loaded_.layouts.push_back(layout_unit(parameters_.units[unit], backend_, of_unit));
+      }
+    });
+  }
+
+  /// A shard of every unit in memory of this rank alone.
+  void load_shard() {
+    plan_layouts({.shards = grid_.fsdp().size(),
+                  .own = own_,
+                  .min_elements = options_.fsdp_min_weight_size,
+                  .table_stays = true});
+    const Arena arena = plan_arena(loaded_.layouts, own_, false);
+    allocate(arena.bytes);
+    loaded_.resident = resident_units(arena, loaded_.memory.data());
+    for (std::size_t unit = 0; unit < parameters_.units.size(); ++unit) {
+      add_own_items(packer_, parameters_.units[unit], loaded_.layouts[unit], own_,
+                    loaded_.memory.data() + arena.block_starts[unit],
+                    loaded_.memory.data() + arena.kept_starts[unit]);
+    }
+    agree_on(grid_.world(), [&] { packer_.run(options_.threads); });
+  }
+
+  void allocate(std::size_t bytes) {
+    if (backend_.host_memory()) check_memory(bytes, "the parameters");
+    agree_on(grid_.world(), [&] {
+      if (bytes > 0) loaded_.memory = backend_.allocate(bytes);
+    });
+  }
+
+  /// Collective over the world; only the ranks of a node know how much it has.
+  void check_memory(std::size_t bytes, const std::string& what) {
+    agree_on(grid_.world(), [&] { check_node_memory(grid_.node(), bytes, what); });
+  }
+
+  /// One copy a node, packed by all its ranks together and completed from other nodes.
+  void load_for_node() {
+    plan_layouts({});
+    const Arena arena = plan_arena(loaded_.layouts, 0, true);
+    const Communicator& sharers = grid_.node_tp_peers();
+    check_memory(sharers.rank() == 0 ? arena.bytes : 0, "the parameters");
+    loaded_.shared = agree_on(
+        grid_.world(), [&] { return NodeMemory::create(sharers, arena.bytes, "the parameters"); });
+    std::byte* base = loaded_.shared.bytes().data();
+    loaded_.resident = resident_units(arena, base);
+
+    const Communicator& peers_comm = grid_.tp_peers();
+    const std::vector<Peer> peers =
+        all_gather(peers_comm, Peer{own_, grid_.node_of(grid_.world().rank())});
+    std::vector<OutgoingPiece> outgoing;
+    std::vector<IncomingPiece> incoming;
+    const auto plan = [&](const auto& spec, const Place& place, std::int64_t elements,
+                          std::byte* kept) {
+      const bool split = elements > options_.fsdp_min_weight_size;
+      const NodePlan moves = plan_node_copy(peers, peers_comm.rank(), place.item_count(),
+                                            split ? grid_.fsdp().size() : 1);
+      std::byte* first = kept + place.offsets[0];
+      const auto bytes_of = [&](IndexRange items) {
+        return std::span(first + static_cast<std::size_t>(items.first) * place.item_bytes,
+                         static_cast<std::size_t>(items.count) * place.item_bytes);
+      };
+      for (const IndexRange items : moves.pack) packer_.add(spec, items, bytes_of(items).data());
+      for (const auto& move : moves.send) outgoing.push_back({move.peer, bytes_of(move.items)});
+      for (const auto& move : moves.receive) incoming.push_back({move.peer, bytes_of(move.items)});
+    };
+    for (std::size_t unit = 0; unit < parameters_.units.size(); ++unit) {
+      const UnitSpec& spec = parameters_.units[unit];
+      const UnitLayout& layout = loaded_.layouts[unit];
+      std::byte* kept = base + arena.kept_starts[unit];
+      for (std::size_t index = 0; index < spec.matrices.size(); ++index) {
+        const MatrixShape& shape = spec.matrices[index].shape;
+        plan(spec.matrices[index], layout.matrices[index], shape.outputs * shape.inputs, kept);
+      }
+      for (std::size_t index = 0; index < spec.vectors.size(); ++index) {
+        plan(spec.vectors[index], layout.vectors[index], vector_size(spec.vectors[index]), kept);
+      }
+    }
+    agree_on(grid_.world(), [&] { packer_.run(options_.threads); });
+    transfer_pieces(peers_comm, outgoing, incoming);
+    for (const IncomingPiece& piece : incoming) loaded_.bytes_received += piece.bytes.size();
+    loaded_.shared.seal(sharers);
+    grid_.world().barrier();
+  }
+
+  /// Through host memory, a unit at a time, since packing happens on the host.
+  void load_device(bool once) {
+    plan_layouts({.shards = grid_.fsdp().size(),
+                  .own = own_,
+                  .min_elements = options_.fsdp_min_weight_size,
+                  .split_vectors = false,  // pieces could not be put together on the device
+                  .equal_blocks = true,
+                  .table_stays = !once});
+    const Arena arena = plan_arena(loaded_.layouts, own_, once);
+    allocate(arena.bytes);
+    loaded_.resident = resident_units(arena, loaded_.memory.data());
+    for (std::size_t unit = 0; unit < parameters_.units.size(); ++unit) {
+      const UnitLayout& layout = loaded_.layouts[unit];
+      const std::size_t own_bytes = layout.block_bytes[static_cast<std::size_t>(own_)];
+      const std::size_t block_bytes = once ? layout.gathered_bytes : own_bytes;
+      std::vector<std::byte> host;
+      agree_on(grid_.world(), [&] {
+        host.resize(block_bytes + layout.kept_bytes);
+        std::byte* block =
+            host.data() + (once ? layout.block_starts[static_cast<std::size_t>(own_)] : 0);
+        add_own_items(packer_, parameters_.units[unit], layout, own_, block,
+                      host.data() + block_bytes);
+        packer_.run(options_.threads);
+      });
+      if (once && grid_.fsdp().size() > 1) {
+        const auto blocks = std::span(host).first(block_bytes);
+        all_gather_bytes(
+            grid_.fsdp(),
+            blocks.subspan(layout.block_starts[static_cast<std::size_t>(own_)], own_bytes), blocks);
+        loaded_.bytes_received += block_bytes - own_bytes;
+      }
+      agree_on(grid_.world(), [&] {
+        backend_.upload(stream_, host, loaded_.memory.data() + arena.block_starts[unit]);
+        stream_.synchronize();
+      });
+    }
+  }
+
+  const CheckpointFile& file_;
+  const ModelParameters& parameters_;
+  Grid& grid_;
+  Backend& backend_;
+  Stream& stream_;
+  const ParameterOptions& options_;
+  int own_;
+  Packer packer_;
+  LoadedParameters loaded_;
+};
+
+}  // namespace
+
+LoadedParameters load_parameters(const CheckpointFile& file, const ModelParameters& parameters,
+                                 Grid& grid, Backend& backend, Stream& stream,
+                                 const ParameterOptions& options) {
+  return Loader(file, parameters, grid, backend, stream, options).load();
+}
+
+EmbeddingLookup::Table embedding_table(const ModelParameters& parameters,
+                                       const LoadedParameters& loaded, const Backend& backend,
+                                       int own_shard) {
+  const auto unit = static_cast<std::size_t>(parameters.embedding_unit);
+  const MatrixSpec& matrix = parameters.units.at(unit).matrices.at(0);
+  const Place& place = loaded.layouts[unit].matrices[0];
+  EmbeddingLookup::Table table;
+  table.ids = parameters.embedding_ids;
+  table.panel_width = panel_width(matrix, backend);
+  table.weight = Weight{.shape = matrix.shape,
+                        .fuse = matrix.fuse,
+                        .layout = matrix.layout,
+                        .panel_bytes = place.item_bytes,
+                        .runs = {}};
+  const ResidentUnit& resident = loaded.resident[unit];
+  const bool shard_only = place.split && !loaded.whole;
+  if (shard_only) table.shards = place.items;
+  if (!shard_only) table.shards = {{0, place.item_count()}};
+  for (std::size_t shard = 0; shard < place.items.size(); ++shard) {
+    if (shard_only && static_cast<int>(shard) != own_shard) continue;
+    if (place.items[shard].count == 0) continue;
+    const std::byte* base = resident.kept;
+    if (place.gathered) {
+      base = resident.block + (loaded.whole ? loaded.layouts[unit].block_starts[shard] : 0);
+    }
+    table.weight.runs.push_back(
+        {place.items[shard].first, place.items[shard].count, base + place.offsets[shard]});
+  }
+  return table;
+}
+
+}  // namespace gridmill::checkpoint_detail

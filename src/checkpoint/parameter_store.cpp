@@ -1,0 +1,168 @@
+#include "gridmill/checkpoint/parameter_store.hpp"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "checkpoint/embedding_lookup_detail.hpp"
+#include "checkpoint/parameter_loader_detail.hpp"
+#include "checkpoint/unit_gather_detail.hpp"
+#include "checkpoint/unit_layout_detail.hpp"
+#include "gridmill/base/check.hpp"
+#include "gridmill/base/content_hash.hpp"
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/format.hpp"
+#include "gridmill/grid/collectives.hpp"
+#include "gridmill/grid/mpi_exchange.hpp"
+
+namespace gridmill {
+
+namespace detail = checkpoint_detail;
+
+ParameterDType parameter_dtype_from_name(std::string_view name) {
+  if (name == "checkpoint") return ParameterDType::checkpoint;
+  if (name == "bf16") return ParameterDType::bf16;
+  if (name == "fp32") return ParameterDType::fp32;
+  throw UsageError(
+      fmt::format("--param-dtype is '{}', but must be checkpoint, bf16 or fp32", name));
+}
+
+DType dominant_dtype(const CheckpointFile& file, ParameterDType cast) {
+  if (cast == ParameterDType::bf16) return DType::bf16;
+  if (cast == ParameterDType::fp32) return DType::fp32;
+  std::uint64_t bf16_bytes = 0;
+  for (const StoredParameter& parameter : file.parameters()) {
+    if (parameter.dtype != DType::bf16) continue;
+    std::uint64_t bytes = size_of(parameter.dtype);
+    for (const std::int64_t extent : parameter.spec.shape) {
+      bytes *= static_cast<std::uint64_t>(extent);
+    }
+    bf16_bytes += bytes;
+  }
+  return bf16_bytes * 2 > file.parameter_bytes() ? DType::bf16 : DType::fp32;
+}
+
+struct CheckpointParameters::Impl {
+  Backend& backend;
+  Stream& stream;
+  ModelParameters parameters;
+  detail::LoadedParameters loaded;
+  std::vector<UnitWeights> weights;  ///< of units that need no gathering
+  std::unique_ptr<MpiExchange> staged;
+  std::unique_ptr<detail::UnitGather> gather;  ///< null if everything is here
+  std::unique_ptr<detail::EmbeddingLookup> lookup;
+  std::uint64_t checkpoint_bytes = 0;
+  int held = 0;
+
+  [[nodiscard]] bool is_gathered(UnitId unit) const {
+    return gather && loaded.layouts.at(static_cast<std::size_t>(unit)).gathered_bytes > 0;
+  }
+};
+
+CheckpointParameters::CheckpointParameters(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+CheckpointParameters::~CheckpointParameters() = default;
+
+void CheckpointParameters::prefetch(UnitId unit) {
+  if (impl_->is_gathered(unit)) impl_->gather->prefetch(unit);
+}
+
+UnitLease CheckpointParameters::acquire(UnitId unit) {
+  GRIDMILL_ASSERT(impl_->held < 2, "at most two units may be held");
+  if (!impl_->is_gathered(unit)) {
+    ++impl_->held;
+    return {impl_->weights.at(static_cast<std::size_t>(unit)), [this] { --impl_->held; }};
+  }
+  const UnitWeights& weights = impl_->gather->acquire(unit);
+  ++impl_->held;
+  return {weights, [this, unit] {
+            impl_->gather->release(unit);
+            --impl_->held;
+          }};
+}
+
+void CheckpointParameters::embed(Stream& stream, std::span<const TokenId> ids, DeviceMatrix out) {
+  impl_->lookup->embed(stream, ids, out);
+}
+
+ParameterStatistics CheckpointParameters::statistics() const {
+  ParameterStatistics statistics;
+  statistics.checkpoint_bytes = impl_->checkpoint_bytes;
+  statistics.bytes_read = impl_->loaded.bytes_read;
+  statistics.bytes_received = impl_->loaded.bytes_received + impl_->lookup->bytes_received();
+  statistics.private_bytes = impl_->loaded.memory.size_bytes();
+  statistics.shared_bytes = impl_->loaded.shared.bytes().size();
+  if (impl_->gather) {
+    statistics.bytes_received += impl_->gather->bytes_received();
+    statistics.private_bytes += impl_->gather->buffer_bytes();
+  }
+  return statistics;
+}
+
+std::string CheckpointParameters::held_hash() const {
+  ContentHash hash;
+  hash.update(impl_->loaded.shared.bytes());
+  const Buffer& memory = impl_->loaded.memory;
+  if (impl_->backend.host_memory()) {
+    hash.update(std::span<const std::byte>(memory.data(), memory.size_bytes()));
+    return hash.hex();
+  }
+  constexpr std::size_t kPiece = std::size_t{16} << 20;
+  std::vector<std::byte> piece(std::min(memory.size_bytes(), kPiece));
+  for (std::size_t done = 0; done < memory.size_bytes(); done += kPiece) {
+    const auto some = std::span(piece).first(std::min(kPiece, memory.size_bytes() - done));
+    impl_->backend.download(impl_->stream, memory.data() + done, some);
+    impl_->stream.synchronize();
+    hash.update(some);
+  }
+  return hash.hex();
+}
+
+std::unique_ptr<CheckpointParameters> make_parameter_source(const CheckpointFile& file,
+                                                            const ModelParameters& parameters,
+                                                            Grid& grid, Backend& backend,
+                                                            Stream& stream,
+                                                            const ParameterOptions& options) {
+  auto impl = std::unique_ptr<CheckpointParameters::Impl>(
+      new CheckpointParameters::Impl{backend, stream, parameters, {}, {}, {}, {}, {}, 0, 0});
+  impl->checkpoint_bytes = file.parameter_bytes();
+  impl->loaded = detail::load_parameters(file, impl->parameters, grid, backend, stream, options);
+  const detail::LoadedParameters& loaded = impl->loaded;
+  const std::vector<UnitSpec>& units = impl->parameters.units;
+  const int own = grid.fsdp().rank();
+
+  if (!loaded.whole) {
+    agree_on(grid.world(), [&] {
+      Exchange* exchange = options.device_exchange;
+      if (backend.host_memory()) {
+        exchange = nullptr;
+      } else if (exchange == nullptr) {
+        impl->staged = std::make_unique<MpiExchange>(
+            grid.fsdp(),
+            HostStaging{[&backend](Stream& on, const std::byte* device, std::span<std::byte> host) {
+                          backend.download(on, device, host);
+                        },
+                        [&backend](Stream& on, std::span<const std::byte> host, std::byte* device) {
+                          backend.upload(on, host, device);
+                        }});
+        exchange = impl->staged.get();
+      }
+      impl->gather = std::make_unique<detail::UnitGather>(units, loaded.layouts, loaded.resident,
+                                                          grid.fsdp(), backend, stream, exchange);
+    });
+  }
+  for (std::size_t unit = 0; unit < units.size(); ++unit) {
+    const detail::ResidentUnit& resident = loaded.resident[unit];
+    const bool elsewhere = !loaded.whole && loaded.layouts[unit].gathered_bytes > 0;
+    impl->weights.push_back(elsewhere
+                                ? UnitWeights{}
+                                : detail::make_weights(units[unit], loaded.layouts[unit], own,
+                                                       resident.block, resident.kept, nullptr));
+  }
+  impl->lookup = std::make_unique<detail::EmbeddingLookup>(
+      detail::embedding_table(impl->parameters, loaded, backend, own), grid.tp(), grid.fsdp(),
+      backend);
+  return std::make_unique<CheckpointParameters>(std::move(impl));
+}
+
+}  // namespace gridmill

@@ -1,0 +1,86 @@
+#include "gridmill/grid/node_memory.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "gridmill/base/error.hpp"
+#include "gridmill/grid/collectives.hpp"
+
+namespace gridmill {
+namespace {
+
+class NodeMemoryTest : public testing::TestWithParam<MemoryHandOver> {
+ protected:
+  Communicator world_ = Communicator::duplicate(MPI_COMM_WORLD);
+  std::size_t rank_ = static_cast<std::size_t>(world_.rank());
+  std::size_t ranks_ = static_cast<std::size_t>(world_.size());
+};
+
+TEST_P(NodeMemoryTest, WhatOneRankWritesTheOthersRead) {
+  constexpr std::size_t kEach = 5000;  // no multiple of a page
+  NodeMemory memory = NodeMemory::create(world_, kEach * ranks_, "a test", GetParam());
+  ASSERT_EQ(memory.bytes().size(), kEach * ranks_);
+  for (std::size_t i = 0; i < kEach; ++i) {
+    EXPECT_EQ(memory.bytes()[rank_ * kEach + i], std::byte{0});
+    memory.bytes()[rank_ * kEach + i] = static_cast<std::byte>(rank_ + 1);
+  }
+  memory.seal(world_);
+  for (std::size_t rank = 0; rank < ranks_; ++rank) {
+    EXPECT_EQ(memory.bytes()[rank * kEach], static_cast<std::byte>(rank + 1));
+    EXPECT_EQ(memory.bytes()[rank * kEach + kEach - 1], static_cast<std::byte>(rank + 1));
+  }
+  world_.barrier();
+}
+
+INSTANTIATE_TEST_SUITE_P(Ways, NodeMemoryTest,
+                         testing::Values(MemoryHandOver::automatic, MemoryHandOver::proc_folder,
+                                         MemoryHandOver::unix_socket));
+
+TEST(NodeMemory, NothingIsEmpty) {
+  const Communicator world = Communicator::duplicate(MPI_COMM_WORLD);
+  EXPECT_TRUE(NodeMemory::create(world, 0, "nothing").bytes().empty());
+}
+
+TEST(NodeMemory, TooMuchIsRefusedOnEveryRankBeforeAnythingIsTaken) {
+  const Communicator world = Communicator::duplicate(MPI_COMM_WORLD);
+  const std::size_t each = available_node_memory() / static_cast<std::size_t>(world.size());
+  EXPECT_GT(each, 0U);
+  EXPECT_NO_THROW(check_node_memory(world, 1 << 20, "a test"));
+  try {
+    check_node_memory(world, each * 2, "the model");
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const ResourceError& error) {
+    EXPECT_NE(std::string(error.what()).find("the model"), std::string::npos);
+  }
+}
+
+TEST(NodeMemory, ARankThatCannotMapItFailsEveryRank) {
+  const Communicator world = Communicator::duplicate(MPI_COMM_WORLD);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_AS, &before), 0);
+  const bool unlucky = world.rank() == world.size() - 1;
+  if (unlucky) {
+    rlimit tight = before;
+    std::size_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    tight.rlim_cur = pages * 4096 + (std::size_t{8} << 20);  // what is mapped, and 8 MiB
+    ASSERT_EQ(::setrlimit(RLIMIT_AS, &tight), 0);
+  }
+  std::string message;
+  try {
+    static_cast<void>(NodeMemory::create(world, std::size_t{32} << 20, "the model"));
+  } catch (const ResourceError& error) {
+    message = error.what();
+  }
+  ::setrlimit(RLIMIT_AS, &before);
+  EXPECT_NE(message.find("the model"), std::string::npos) << message;
+  EXPECT_EQ(all_gather_text(world, message),
+            std::vector<std::string>(static_cast<std::size_t>(world.size()), message));
+}
+
+}  // namespace
+}  // namespace gridmill

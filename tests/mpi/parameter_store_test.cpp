@@ -1,0 +1,397 @@
+#include "gridmill/checkpoint/parameter_store.hpp"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gridmill/base/clock.hpp"
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/format.hpp"
+#include "gridmill/grid/collectives.hpp"
+#include "mpi/grid_shapes.hpp"
+#include "mpi/parameter_model.hpp"
+#include "support/null_device/null_device.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace gridmill {
+namespace {
+
+using test::ParameterModel;
+
+/// One way to hold parameters.
+struct Setting {
+  GridShape shape{};
+  int nodes = 1;  ///< pretended: ranks are dealt in contiguous groups
+  bool once = false;
+  std::int64_t min_elements = 0;
+  bool tied = false;
+  DType compute = DType::fp32;
+  ParameterDType cast = ParameterDType::checkpoint;
+  bool device = false;  ///< a backend whose memory the host cannot see
+};
+
+std::string describe(const Setting& setting) {
+  return fmt::format("{}x{}x{} nodes {} {} min {} {} {} cast {} {}", setting.shape.dp,
+                     setting.shape.fsdp, setting.shape.tp, setting.nodes,
+                     setting.once ? "once" : "per layer", setting.min_elements,
+                     setting.tied ? "tied" : "untied", name_of(setting.compute),
+                     static_cast<int>(setting.cast), setting.device ? "device" : "host");
+}
+
+class ParameterStoreTest : public ::testing::Test {
+ protected:
+  ParameterStoreTest() {
+    // Rank 0's folder, for everybody.
+    if (world_.rank() == 0) folder_ = std::make_unique<test::TemporaryFolder>();
+    if (folder_) path_ = folder_->file("");
+    broadcast(world_, 0, path_);
+    if (world_.rank() == 0) {
+      tied_.write(path_ + "tied.h5");
+      untied_.write(path_ + "untied.h5");
+    }
+    world_.barrier();
+  }
+  ~ParameterStoreTest() override { world_.barrier(); }
+
+  [[nodiscard]] const ParameterModel& model(const Setting& setting) const {
+    return setting.tied ? tied_ : untied_;
+  }
+  [[nodiscard]] CheckpointFile file(const Setting& setting) const {
+    return CheckpointFile::open(path_ + (setting.tied ? "tied.h5" : "untied.h5"));
+  }
+  [[nodiscard]] Grid grid(const Setting& setting) const {
+    return Grid::create_with_nodes(MPI_COMM_WORLD, setting.shape,
+                                   world_.rank() * setting.nodes / world_.size());
+  }
+
+  Communicator world_ = Communicator::duplicate(MPI_COMM_WORLD);
+  std::unique_ptr<test::TemporaryFolder> folder_;
+  std::string path_;
+  ParameterModel tied_{true};
+  ParameterModel untied_{false};
+};
+
+/// A source with everything it needs.
+struct Holder {
+  Grid grid;
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Stream> stream;
+  ModelParameters parameters;
+  std::unique_ptr<CheckpointParameters> source;
+
+  Holder(Grid made, const Setting& setting, const ParameterModel& model, const CheckpointFile& file)
+      : grid(std::move(made)),
+        backend(setting.device ? testing::make_null_device(setting.compute)
+                               : make_backend("reference", {.compute_dtype = setting.compute})),
+        stream(backend->make_stream()),
+        parameters(model.parameters(setting.shape.tp, grid.coord().tp)),
+        source(make_parameter_source(file, parameters, grid, *backend, *stream,
+                                     {.gather_once = setting.once,
+                                      .fsdp_min_weight_size = setting.min_elements,
+                                      .dtype = setting.cast,
+                                      .threads = 2})) {}
+
+  [[nodiscard]] std::vector<std::byte> bytes(const std::byte* device, std::size_t count) const {
+    std::vector<std::byte> host(count);
+    if (count > 0) backend->download(*stream, device, host);
+    stream->synchronize();
+    return host;
+  }
+};
+
+std::vector<Setting> settings_of(const GridShape& shape) {
+  std::vector<Setting> settings;
+  for (const bool once : {false, true}) {
+    for (const std::int64_t min_elements : {0, 500, 1'000'000}) {
+      for (const bool device : {false, true}) {
+        const bool tied = (min_elements == 0) != device;
+        const DType compute = once != tied ? DType::fp32 : DType::bf16;
+        settings.push_back({.shape = shape,
+                            .once = once,
+                            .min_elements = min_elements,
+                            .tied = tied,
+                            .compute = compute,
+                            .device = device});
+      }
+    }
+  }
+  for (const int nodes : {2, 3}) {
+    if (nodes > shape.ranks()) continue;
+    settings.push_back({.shape = shape, .nodes = nodes, .once = true});
+    settings.push_back({.shape = shape, .nodes = nodes, .once = true, .min_elements = 500});
+  }
+  settings.push_back({.shape = shape, .tied = true, .cast = ParameterDType::bf16});
+  settings.push_back({.shape = shape, .once = true, .cast = ParameterDType::fp32});
+  return settings;
+}
+
+void expect_unit(const Holder& holder, const ParameterModel& model, const Setting& setting,
+                 UnitId unit) {
+  const UnitSpec& spec = holder.parameters.units[static_cast<std::size_t>(unit)];
+  const UnitLease lease = holder.source->acquire(unit);
+  ASSERT_EQ(lease->matrices.size(), spec.matrices.size());
+  for (std::size_t index = 0; index < spec.matrices.size(); ++index) {
+    const Weight& weight = lease->matrices[index];
+    EXPECT_EQ(weight.shape, spec.matrices[index].shape);
+    const std::vector<std::byte> expected =
+        model.packed(spec.matrices[index], *holder.backend, setting.cast);
+    std::vector<std::byte> found;
+    for (const PanelRun& run : weight.runs) {
+      EXPECT_EQ(static_cast<std::size_t>(run.first_panel) * weight.panel_bytes, found.size());
+      const auto bytes =
+          holder.bytes(run.data, static_cast<std::size_t>(run.panels) * weight.panel_bytes);
+      found.insert(found.end(), bytes.begin(), bytes.end());
+    }
+    EXPECT_TRUE(found == expected) << spec.name << "." << spec.matrices[index].name;
+  }
+  ASSERT_EQ(lease->vectors.size(), spec.vectors.size());
+  for (std::size_t index = 0; index < spec.vectors.size(); ++index) {
+    const ConstDeviceVector vector = lease->vectors[index];
+    const std::vector<float> expected = model.vector_values(spec.vectors[index], setting.cast);
+    ASSERT_EQ(vector.size, static_cast<std::int64_t>(expected.size()));
+    const auto bytes = holder.bytes(reinterpret_cast<const std::byte*>(vector.data),
+                                    expected.size() * sizeof(float));
+    EXPECT_EQ(std::memcmp(bytes.data(), expected.data(), bytes.size()), 0)
+        << spec.name << "." << spec.vectors[index].name;
+  }
+}
+
+TEST_F(ParameterStoreTest, EveryGridSeesTheWeightsOfAPlainPack) {
+  for (const GridShape& shape : test::shapes_of_this_job()) {
+    for (const Setting& setting : settings_of(shape)) {
+      SCOPED_TRACE(describe(setting));
+      const Holder holder(grid(setting), setting, model(setting), file(setting));
+      const auto units = static_cast<UnitId>(holder.parameters.units.size());
+      const UnitId first = setting.tied ? 0 : 1;  // a table of its own is looked up only
+      for (int pass = 0; pass < 2; ++pass) {
+        holder.source->prefetch(first);
+        for (UnitId unit = first; unit < units; ++unit) {
+          if (unit + 1 < units) holder.source->prefetch(unit + 1);
+          expect_unit(holder, model(setting), setting, unit);
+        }
+      }
+    }
+  }
+}
+
+TEST_F(ParameterStoreTest, EveryGridEmbedsPlainRows) {
+  for (const GridShape& shape : test::shapes_of_this_job()) {
+    for (const Setting& setting : settings_of(shape)) {
+      SCOPED_TRACE(describe(setting));
+      const Holder holder(grid(setting), setting, model(setting), file(setting));
+      // Each replica has its own ids, and some have none; tp ranks share theirs.
+      const GridCoord coord = holder.grid.coord();
+      const int replica = coord.dp * setting.shape.fsdp + coord.fsdp;
+      for (const int count : {0, 1, 7, 40}) {
+        std::vector<TokenId> ids;
+        for (int i = 0; i < count * (replica % 3); ++i) {
+          ids.push_back((replica * 31 + i * i * 7) % ParameterModel::kVocabulary);
+        }
+        const auto rows = static_cast<std::int64_t>(ids.size());
+        constexpr std::int64_t kStride = ParameterModel::kWidth + 5;
+        const Buffer memory = holder.backend->allocate(
+            static_cast<std::size_t>(std::max<std::int64_t>(rows, 1) * kStride) * sizeof(float));
+        auto* data = reinterpret_cast<float*>(memory.data());
+        holder.source->embed(*holder.stream, ids, {data, rows, ParameterModel::kWidth, kStride});
+        for (std::int64_t row = 0; row < rows; ++row) {
+          const auto bytes = holder.bytes(reinterpret_cast<const std::byte*>(data + row * kStride),
+                                          static_cast<std::size_t>(kStride) * sizeof(float));
+          std::vector<float> expected = model(setting).embedding_row(
+              ids[static_cast<std::size_t>(row)], setting.cast, setting.compute);
+          expected.resize(static_cast<std::size_t>(kStride), 0.0F);  // the gap stays
+          ASSERT_EQ(std::memcmp(bytes.data(), expected.data(), bytes.size()), 0) << "row " << row;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(ParameterStoreTest, ARankReadsOnlyItsOwnShard) {
+  for (const bool once : {false, true}) {
+    const Setting setting{.shape = {1, world_.size(), 1}, .once = once};
+    const Holder holder(grid(setting), setting, model(setting), file(setting));
+    const ParameterStatistics statistics = holder.source->statistics();
+    const double share = static_cast<double>(statistics.bytes_read) /
+                         static_cast<double>(statistics.checkpoint_bytes);
+    const Spread spread = spread_over_ranks(world_, std::vector<double>{share})[0];
+    // Everything but 36 of the 192 elements of `blocks`, once in all.
+    EXPECT_LE(spread.mean * world_.size(), 1.0);
+    EXPECT_GE(spread.mean * world_.size(), 0.95);
+    EXPECT_LE(spread.max, 1.5 / world_.size());  // whole panels cannot be cut evenly
+  }
+}
+
+TEST_F(ParameterStoreTest, SmallParametersStayWholeOnEveryRankThatGathers) {
+  const Setting setting{.shape = {1, world_.size(), 1}, .min_elements = 1'000'000};
+  const Holder holder(grid(setting), setting, model(setting), file(setting));
+  const ParameterStatistics statistics = holder.source->statistics();
+  EXPECT_GE(static_cast<double>(statistics.bytes_read),
+            0.95 * static_cast<double>(statistics.checkpoint_bytes));
+  { const UnitLease lease = holder.source->acquire(1); }
+  EXPECT_EQ(holder.source->statistics().bytes_received, 0U);
+}
+
+TEST_F(ParameterStoreTest, ReplicasOfANodeShareOneCopyAndReadItOnce) {
+  const Setting setting{.shape = {world_.size(), 1, 1}};
+  const Holder holder(grid(setting), setting, model(setting), file(setting));
+  const ParameterStatistics statistics = holder.source->statistics();
+  EXPECT_EQ(statistics.private_bytes, 0U);
+  EXPECT_GT(statistics.shared_bytes, 0U);
+  EXPECT_LE(sum_over_ranks(world_, statistics.bytes_read), statistics.checkpoint_bytes);
+}
+
+TEST_F(ParameterStoreTest, EachByteCrossesToANodeOnce) {
+  // Each shard is on one node only, so a node of n lacks (n - 1) / n of everything.
+  const int ranks = world_.size();
+  const Setting setting{.shape = {1, ranks, 1}, .nodes = ranks, .once = true};
+  const Holder holder(grid(setting), setting, model(setting), file(setting));
+  const ParameterStatistics statistics = holder.source->statistics();
+  const double whole = static_cast<double>(statistics.shared_bytes);
+  const double received = static_cast<double>(sum_over_ranks(world_, statistics.bytes_received));
+  EXPECT_LE(received, whole * (ranks - 1));
+  EXPECT_GE(received, whole * (ranks - 1) * 0.9);  // paddings are not sent
+}
+
+TEST_F(ParameterStoreTest, AShardAndTwoUnitsAreAllTheMemoryThatGatheringTakes) {
+  const Setting whole_setting{.shape = {world_.size(), 1, 1}};
+  const std::uint64_t whole =
+      Holder(grid(whole_setting), whole_setting, model(whole_setting), file(whole_setting))
+          .source->statistics()
+          .shared_bytes;
+  const Setting setting{.shape = {1, world_.size(), 1}, .tied = false};
+  const Holder holder(grid(setting), setting, model(setting), file(setting));
+  std::uint64_t largest = 0;
+  for (const UnitSpec& unit : holder.parameters.units) {
+    std::uint64_t bytes = 0;
+    for (const MatrixSpec& matrix : unit.matrices) {
+      bytes += model(setting).packed(matrix, *holder.backend, setting.cast).size();
+    }
+    for (const VectorSpec& vector : unit.vectors) {
+      bytes += model(setting).vector_values(vector, setting.cast).size() * sizeof(float);
+    }
+    largest = std::max(largest, bytes);
+  }
+  const ParameterStatistics statistics = holder.source->statistics();
+  if (world_.size() == 1) {
+    EXPECT_EQ(statistics.private_bytes, 0U);
+    return;
+  }
+  // Shards differ by at most a panel a matrix; pieces are padded to cache lines.
+  const auto share = static_cast<double>(whole) / world_.size();
+  EXPECT_LE(static_cast<double>(statistics.private_bytes),
+            share * 1.5 + 2.2 * static_cast<double>(largest));
+  for (UnitId unit = 1; unit < static_cast<UnitId>(holder.parameters.units.size()); ++unit) {
+    const UnitLease lease = holder.source->acquire(unit);
+  }
+  EXPECT_EQ(holder.source->statistics().private_bytes, statistics.private_bytes);
+}
+
+TEST_F(ParameterStoreTest, TwoUnitsMayBeHeldButNotThree) {
+  const Setting setting{.shape = {1, world_.size(), 1}};
+  const Holder holder(grid(setting), setting, model(setting), file(setting));
+  {
+    const UnitLease first = holder.source->acquire(1);
+    const UnitLease second = holder.source->acquire(2);
+    EXPECT_THROW(static_cast<void>(holder.source->acquire(3)), InternalError);
+  }
+  expect_unit(holder, model(setting), setting, 3);
+  expect_unit(holder, model(setting), setting, 1);
+}
+
+TEST_F(ParameterStoreTest, UnitsMayBeTakenInAnyOrderWithAndWithoutPrefetch) {
+  const Setting setting{.shape = {1, world_.size(), 1}};
+  const Holder holder(grid(setting), setting, model(setting), file(setting));
+  for (const UnitId unit : {3, 1, 1, 4, 2}) expect_unit(holder, model(setting), setting, unit);
+  // Prefetched, and then something else is wanted.
+  holder.source->prefetch(1);
+  holder.source->prefetch(2);
+  holder.source->prefetch(3);
+  for (const UnitId unit : {4, 2, 1}) expect_unit(holder, model(setting), setting, unit);
+}
+
+TEST_F(ParameterStoreTest, TpRanksHoldDifferentWeightsAndReplicasEqualOnes) {
+  for (const bool once : {false, true}) {
+    for (const GridShape& shape : test::shapes_of_this_job()) {
+      const Setting setting{.shape = shape, .once = once};
+      SCOPED_TRACE(describe(setting));
+      const Holder holder(grid(setting), setting, model(setting), file(setting));
+      const auto hashes = all_gather_text(holder.grid.world(), holder.source->held_hash());
+      for (int a = 0; a < shape.ranks(); ++a) {
+        for (int b = 0; b < shape.ranks(); ++b) {
+          const GridCoord at_a = coord_of(shape, a);
+          const GridCoord at_b = coord_of(shape, b);
+          const bool equal = at_a.tp == at_b.tp && (once || at_a.fsdp == at_b.fsdp);
+          EXPECT_EQ(hashes[static_cast<std::size_t>(a)] == hashes[static_cast<std::size_t>(b)],
+                    equal);
+        }
+      }
+    }
+  }
+}
+
+TEST_F(ParameterStoreTest, AMissingParameterIsTheSameErrorEverywhere) {
+  const Setting setting{.shape = {1, world_.size(), 1}};
+  Grid made = grid(setting);
+  const auto backend = make_backend("reference", {});
+  const auto stream = backend->make_stream();
+  ModelParameters parameters = untied_.parameters(1, 0);
+  if (world_.rank() == world_.size() - 1) parameters.stored.push_back({"layers.9.norm", {24}});
+  std::string message;
+  try {
+    static_cast<void>(
+        make_parameter_source(file(setting), parameters, made, *backend, *stream, {}));
+  } catch (const FormatError& error) {
+    message = error.what();
+  }
+  EXPECT_NE(message.find("layers.9.norm"), std::string::npos);
+  EXPECT_EQ(all_gather_text(world_, message),
+            std::vector<std::string>(static_cast<std::size_t>(world_.size()), message));
+}
+
+TEST_F(ParameterStoreTest, AReadErrorOfOneRankReachesAllWithinSeconds) {
+  for (const bool once : {false, true}) {
+    for (const bool device : {false, true}) {
+      const Setting setting{.shape = {1, world_.size(), 1}, .once = once, .device = device};
+      SCOPED_TRACE(describe(setting));
+      // The last rank's file is cut after it was opened.
+      const bool unlucky = world_.rank() == world_.size() - 1;
+      const std::string copy = path_ + "cut.h5";
+      if (unlucky) {
+        std::filesystem::copy_file(path_ + "untied.h5", copy,
+                                   std::filesystem::copy_options::overwrite_existing);
+      }
+      const CheckpointFile opened = unlucky ? CheckpointFile::open(copy) : file(setting);
+      if (unlucky) std::filesystem::resize_file(copy, 100);
+      const SteadyClock::time_point start = SteadyClock::now();
+      std::string message;
+      try {
+        const Holder holder(grid(setting), setting, model(setting), opened);
+      } catch (const FormatError& error) {
+        message = error.what();
+      }
+      EXPECT_LT(SteadyClock::now() - start, std::chrono::seconds(5));
+      EXPECT_NE(message.find("cut.h5 is cut short"), std::string::npos) << message;
+      EXPECT_EQ(all_gather_text(world_, message),
+                std::vector<std::string>(static_cast<std::size_t>(world_.size()), message));
+    }
+  }
+}
+
+TEST_F(ParameterStoreTest, TheDominantDtypeIsThatOfMostBytes) {
+  EXPECT_EQ(dominant_dtype(file({.tied = true}), ParameterDType::checkpoint), DType::bf16);
+  EXPECT_EQ(dominant_dtype(file({.tied = false}), ParameterDType::checkpoint), DType::fp32);
+  EXPECT_EQ(dominant_dtype(file({.tied = true}), ParameterDType::fp32), DType::fp32);
+  EXPECT_EQ(dominant_dtype(file({.tied = false}), ParameterDType::bf16), DType::bf16);
+  EXPECT_EQ(parameter_dtype_from_name("bf16"), ParameterDType::bf16);
+  EXPECT_THROW(static_cast<void>(parameter_dtype_from_name("fp16")), UsageError);
+}
+
+}  // namespace
+}  // namespace gridmill
