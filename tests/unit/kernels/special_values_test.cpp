@@ -1,0 +1,177 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <optional>
+
+#include "gridmill/base/error.hpp"
+#include "unit/kernels/candidates.hpp"
+#include "unit/kernels/select_cases.hpp"
+#include "unit/kernels/test_device.hpp"
+
+// NaN, infinities and subnormal numbers, on every backend.
+namespace gridmill::testing {
+namespace {
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kTiny = std::numeric_limits<float>::min();  // smallest normal number
+constexpr SamplingPlan kGreedy{.temperature = 0.0F, .key = {}};
+constexpr SamplingPlan kRandom{.temperature = 1.0F, .key = {}};
+
+class SpecialValues : public ::testing::TestWithParam<Candidate> {
+ protected:
+  void SetUp() override {
+    try {
+      device_.emplace(make_candidate(GetParam()));
+    } catch (const ResourceError& error) {
+      GTEST_SKIP() << "needs " << label(GetParam()) << ": " << error.what();
+    }
+  }
+  void TearDown() override {
+    if (device_) device_->check_and_clear();
+  }
+  [[nodiscard]] static bool bf16() { return GetParam().dtype == DType::bf16; }
+
+  /// y = w x for one output.
+  float product(const std::vector<float>& x, const std::vector<float>& w) {
+    const auto inputs = static_cast<std::int64_t>(x.size());
+    Matrix rows({1, inputs});
+    Matrix weights({1, inputs});
+    rows.flat() = x;
+    weights.flat() = w;
+    const DeviceMatrix out = device_->matrix(1, 1);
+    device_->backend().linear(device_->stream(), device_->pack(rows), device_->weight(weights), {},
+                              0.0F, out);
+    return device_->download(out)(0, 0);
+  }
+
+  std::optional<TestDevice> device_;
+};
+
+TEST_P(SpecialValues, ASubnormalInputCountsAsZeroInBf16Only) {
+  // 2^-130 * 2^10 is 2^-120, a normal number.
+  EXPECT_EQ(product({0x1p-130F, 0.0F}, {0x1p10F, 0.0F}), bf16() ? 0.0F : 0x1p-120F);
+  EXPECT_EQ(product({0.0F, 0x1p10F}, {0.0F, 0x1p-130F}), bf16() ? 0.0F : 0x1p-120F);
+}
+
+TEST_P(SpecialValues, ASubnormalValueIsNotRoundedUpToANormalOne) {
+  const float just_below = std::nextafter(kTiny, 0.0F);  // nearest bf16 is kTiny itself
+  EXPECT_EQ(product({just_below, 0.0F}, {0x1p10F, 0.0F}), bf16() ? 0.0F : just_below * 0x1p10F);
+}
+
+TEST_P(SpecialValues, ASubnormalSumBecomesZeroInBf16Only) {
+  // The first step gives 2^-130; in bf16 mode it is gone before the second adds 2^-126.
+  // Inside a pair the odd input comes first, so the steps are 1 and 0 there.
+  const std::vector<float> w =
+      bf16() ? std::vector<float>{0x1p-63F, 0x1p-65F} : std::vector<float>{0x1p-65F, 0x1p-63F};
+  const float sum = product({bf16() ? 0x1p-63F : 0x1p-65F, bf16() ? 0x1p-65F : 0x1p-63F}, w);
+  EXPECT_EQ(sum, bf16() ? 0x1p-126F : 0x1p-126F + 0x1p-130F);
+}
+
+TEST_P(SpecialValues, DifferencesOfNormalNumbersMayVanish) {
+  const float sum = product({1.5F, -1.0F}, {kTiny, kTiny});
+  EXPECT_EQ(sum, bf16() ? 0.0F : 0.5F * kTiny);
+}
+
+TEST_P(SpecialValues, SubnormalEmbeddingRowsAreZeroInBf16Only) {
+  Matrix table({1, 2});
+  table(0, 0) = 0x1p-130F;
+  table(0, 1) = -0x1p-130F;
+  for (const MatrixLayout layout : {MatrixLayout::rows, MatrixLayout::panels}) {
+    const Weight w =
+        device_->weight(table, {.shape = {.outputs = 1, .inputs = 2}, .layout = layout});
+    const DeviceMatrix out = device_->matrix(1, 2);
+    const std::vector<TokenId> ids = {0};
+    device_->backend().embed(device_->stream(), w, 0, ids, out);
+    const Matrix row = device_->download(out);
+    EXPECT_EQ(row(0, 0), bf16() ? 0.0F : 0x1p-130F);
+    EXPECT_EQ(row(0, 1), bf16() ? 0.0F : -0x1p-130F);
+    EXPECT_TRUE(std::signbit(row(0, 1)));
+  }
+}
+
+TEST_P(SpecialValues, SubnormalResidualsVanishInBf16Only) {
+  Matrix x({1, 1});
+  x(0, 0) = 0.75F * kTiny;
+  const DeviceMatrix out = device_->matrix(x);
+  const ConstDeviceVector zero = device_->vector({0.0F});
+  device_->backend().norm_add(device_->stream(), device_->matrix(Matrix({1, 1}, 1.0F)),
+                              {.weight = zero, .bias = {}}, out);
+  EXPECT_EQ(device_->download(out)(0, 0), bf16() ? 0.0F : 0.75F * kTiny);
+}
+
+TEST_P(SpecialValues, TheCallersFloatingPointModeComesBack) {
+  static_cast<void>(product({0x1p-130F}, {1.0F}));
+  volatile float tiny = kTiny;
+  volatile float half = tiny * 0.5F;
+  EXPECT_NE(half, 0.0F);
+}
+
+TEST_P(SpecialValues, NanAndInfinityGoThroughAProduct) {
+  EXPECT_TRUE(std::isnan(product({1.0F, kNan, 1.0F}, {1.0F, 1.0F, 1.0F})));
+  EXPECT_TRUE(std::isnan(product({1.0F, 0.0F}, {1.0F, kInfinity})));
+  EXPECT_EQ(product({1.0F, 2.0F}, {1.0F, kInfinity}), kInfinity);
+}
+
+class Selection : public SpecialValues {
+ protected:
+  /// Head with one input: logit of id = head[id] * 1.
+  std::vector<SelectPartial> select(const std::vector<float>& head, const SelectRow& row) {
+    SelectCase one{.rows = 1, .inputs = 1, .vocab_size = static_cast<std::int64_t>(head.size())};
+    SelectData data{Matrix({1, 1}, 1.0F), Matrix({one.vocab_size, 1}), {row}};
+    data.head.flat() = head;
+    return run_select(*device_, one, data);
+  }
+};
+
+TEST_P(Selection, ANanLogitIsReportedInItsGroupOnly) {
+  std::vector<float> head(512, 0.25F);
+  head[130] = kNan;
+  const std::vector<SelectPartial> partials = select(head, {.plan = kGreedy});
+  for (std::size_t group = 0; group < 8; ++group) {
+    EXPECT_EQ(partials[group].has_nan, group == 2 ? 1 : 0) << group;
+  }
+  EXPECT_TRUE(join_partials(partials).has_nan);
+}
+
+TEST_P(Selection, ANanIsSeenWhereverItStands) {
+  for (std::size_t at = 0; at < 70; ++at) {
+    std::vector<float> head(70, 1.0F);
+    head[at] = kNan;
+    EXPECT_TRUE(join_partials(select(head, {.plan = kRandom})).has_nan) << at;
+  }
+}
+
+TEST_P(Selection, TheLowestIdWinsATie) {
+  std::vector<float> head(700, -1.0F);
+  for (const std::size_t id : {300, 301, 64, 65, 650}) head[id] = 2.0F;
+  EXPECT_EQ(join_partials(select(head, {.plan = kGreedy})).id, 64);
+}
+
+TEST_P(Selection, OnlyMinusInfinityGivesTheFirstId) {
+  const std::vector<float> head(200, -kInfinity);
+  EXPECT_EQ(join_partials(select(head, {.plan = kGreedy})).id, 0);
+}
+
+TEST_P(Selection, InfinityWins) {
+  std::vector<float> head(200, 1.0F);
+  head[150] = kInfinity;
+  EXPECT_EQ(join_partials(select(head, {.plan = kGreedy})).id, 150);
+  EXPECT_EQ(join_partials(select(head, {.plan = kRandom})).id, 150);
+}
+
+TEST_P(Selection, MinusInfinityBesideNumbersTakesNoProbability) {
+  std::vector<float> head(64, -kInfinity);
+  head[10] = 3.0F;
+  const Choice choice = join_partials(select(head, {.plan = kGreedy, .target = 9}));
+  EXPECT_EQ(choice.id, 10);
+  EXPECT_EQ(choice.logprob, 0.0F);
+  EXPECT_EQ(choice.target_logprob, -kInfinity);
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, SpecialValues, ::testing::ValuesIn(all_candidates()), test_name);
+INSTANTIATE_TEST_SUITE_P(Backends, Selection, ::testing::ValuesIn(all_candidates()), test_name);
+
+}  // namespace
+}  // namespace gridmill::testing
