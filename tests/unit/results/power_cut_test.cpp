@@ -127,6 +127,8 @@ void run_until_cut(const std::shared_ptr<Disk>& disk, std::set<RowId>& durable,
 void check(const Disk& disk, const std::set<RowId>& durable) {
   const DiskRowFile reader(std::make_shared<Disk>(disk));
   const std::vector<RowState> states = scan_rows(reader, layout(), 0, kShape.rows);
+  // A record never reaches the disk ahead of what it describes.
+  ASSERT_TRUE(rows_in_state(states, RowState::damaged).empty());
   for (RowId row = 0; row < kShape.rows; ++row) {
     const bool finished = states[row] == RowState::done || states[row] == RowState::failed;
     if (durable.contains(row)) {
