@@ -14,10 +14,13 @@ namespace gridmill::test {
 /// A model on one backend with its parameters in memory, ready to feed.
 class ModelRun {
  public:
+  /// With random parameters.
   ModelRun(const Json& config, Backend& backend, int slots, std::int64_t max_length,
            std::uint32_t seed = 1)
+      : ModelRun(config, backend, random_tensors(*make_model(config), seed), slots, max_length) {}
+  ModelRun(const Json& config, Backend& backend, Tensors given, int slots, std::int64_t max_length)
       : model(make_model(config)),
-        tensors(random_tensors(*model, seed)),
+        tensors(std::move(given)),
         stream(backend.make_stream()),
         context{backend, *stream, no_exchange},
         parameters(backend, *model, tensors),
