@@ -131,15 +131,19 @@ namespace hardware {
 
 }  // namespace
 
-const FmaLoops& fma_loops() {
+const FmaLoops& library_fma_loops() {
   static constexpr FmaLoops kLibrary = {
       library::panel_fp32,   library::panel_bf16, library::dot_fp32,         library::dot_bf16,
       library::multiply_add, library::decay_add,  library::lanes_of_products};
+  return kLibrary;
+}
+
+const FmaLoops& fma_loops() {
   static constexpr FmaLoops kHardware = {
       hardware::panel_fp32,   hardware::panel_bf16, hardware::dot_fp32,         hardware::dot_bf16,
       hardware::multiply_add, hardware::decay_add,  hardware::lanes_of_products};
   static const bool has_fma = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  return has_fma ? kHardware : kLibrary;
+  return has_fma ? kHardware : library_fma_loops();
 }
 
 }  // namespace gridmill::reference

@@ -31,5 +31,7 @@ struct FmaLoops {
 
 /// Those that suit this CPU.
 [[nodiscard]] const FmaLoops& fma_loops();
+/// Those that run on any CPU.
+[[nodiscard]] const FmaLoops& library_fma_loops();
 
 }  // namespace gridmill::reference

@@ -69,6 +69,16 @@ TEST_P(SpecialValues, ASubnormalSumBecomesZeroInBf16Only) {
   EXPECT_EQ(sum, bf16() ? 0x1p-126F : 0x1p-126F + 0x1p-130F);
 }
 
+TEST_P(SpecialValues, AMissingOddInputIsMultipliedAsPlusZero) {
+  if (!bf16()) GTEST_SKIP() << "fp32 chains have no pairs";
+  // The first pair flushes to -0; the +0 of the second pair's odd element makes it +0.
+  const float sum = product({-0x1p-63F, 0.0F, -0.0F}, {0x1p-67F, 0.0F, 1.0F});
+  EXPECT_EQ(sum, 0.0F);
+  EXPECT_FALSE(std::signbit(sum));
+  const float even = product({-0x1p-63F, 0.0F, -0.0F, -0.0F}, {0x1p-67F, 0.0F, 1.0F, 1.0F});
+  EXPECT_TRUE(std::signbit(even));
+}
+
 TEST_P(SpecialValues, DifferencesOfNormalNumbersMayVanish) {
   const float sum = product({1.5F, -1.0F}, {kTiny, kTiny});
   EXPECT_EQ(sum, bf16() ? 0.0F : 0.5F * kTiny);
