@@ -1,0 +1,61 @@
+// LIBS: convert
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "convert/hugging_face_detail.hpp"
+#include "convert/xlstm_jax_detail.hpp"
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/json.hpp"
+#include "gridmill/base/log.hpp"
+#include "gridmill/model/model.hpp"
+
+namespace {
+
+using namespace gridmill;  // NOLINT(google-build-using-namespace)
+using convert_detail::ConfigFields;
+
+/// Runs `translate`; a configuration may be refused, by it or by the model.
+template <typename Translate>
+void try_to(Translate translate) {
+  try {
+    static_cast<void>(make_model(translate()));
+  } catch (const FormatError&) {
+    return;
+  }
+}
+
+}  // namespace
+
+/// A foreign configuration: config.json of Hugging Face, or the attribute config of an xlstm-jax
+/// file. Whatever it says, it is translated or refused with FormatError.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  log::configure(log::Level::error, 0);
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  Json parsed;
+  try {
+    parsed = parse_json(text, "config.json");
+  } catch (const FormatError&) {
+    return 0;
+  }
+  try_to([&] {
+    ConfigFields config(parsed, "config.json");
+    const auto family = convert_detail::hugging_face_family(config);
+    Json model = convert_detail::hugging_face_model(config, family);
+    convert_detail::set_token_ids(model, config, family, parsed, "generation_config.json");
+    config.warn_of_unread();
+    return model;
+  });
+  try_to([&] {
+    ConfigFields config(parsed, "config");
+    convert_detail::FlaxLayout layout;
+    return convert_detail::flax_xlstm_model(config, layout);
+  });
+  try_to([&] {
+    ConfigFields config(parsed, "config");
+    convert_detail::FlaxLayout layout;
+    return convert_detail::flax_llama_model(config, layout);
+  });
+  return 0;
+}
