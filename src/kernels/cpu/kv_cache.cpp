@@ -21,7 +21,8 @@ constexpr std::size_t kChunkBytes = std::size_t{32} << 20;
 PagedKvCache::PagedKvCache(const KvCacheShape& shape, DType dtype)
     : shape_(shape),
       dtype_(dtype),
-      padded_((shape.head_dim + 15) / 16 * 16),
+      padded_(dtype == DType::bf16 ? (shape.head_dim + 31) / 32 * 32
+                                   : (shape.head_dim + 15) / 16 * 16),
       tables_(static_cast<std::size_t>(shape.slots)) {
   const std::size_t element = size_of(dtype);
   const std::int64_t even = dtype == DType::bf16 ? (shape.head_dim + 1) / 2 * 2 : shape.head_dim;
@@ -90,7 +91,9 @@ std::byte* PagedKvCache::element(const std::vector<std::byte*>& table, int layer
   std::int64_t index = 0;
   if (part == Part::value) {
     base += key_bytes_;
-    index = slot * padded_ + d;
+    // bf16: columns c and c + 16 of 32 are a pair.
+    const int column = dtype_ == DType::bf16 ? d / 32 * 32 + d % 16 * 2 + d % 32 / 16 : d;
+    index = slot * padded_ + column;
   } else if (dtype_ == DType::bf16) {
     index = (d / 2 * kPageKeys + slot) * 2 + d % 2;
   } else {

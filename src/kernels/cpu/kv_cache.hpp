@@ -12,7 +12,7 @@ namespace gridmill::cpu {
 
 /// Keys and values in pages of 64 positions, taken from a pool when a sequence reaches them and
 /// given back when its slot is reset. A page holds every layer and kv head (attention.hpp):
-///   [layer][kv head][ keys [units of Dh][64] | values [64][Dh rounded up to 16] ]
+///   [layer][kv head][ keys [units of Dh][64] | values [64][padded Dh] ]
 class PagedKvCache final : public KvCache {
  public:
   PagedKvCache(const KvCacheShape& shape, DType dtype);
@@ -45,7 +45,7 @@ class PagedKvCache final : public KvCache {
 
   KvCacheShape shape_;
   DType dtype_;
-  std::int64_t padded_;  ///< Dh rounded up to 16
+  std::int64_t padded_;  ///< columns of a value: Dh rounded up to 16 (fp32) or 32 (bf16)
   std::size_t key_bytes_;
   std::size_t value_bytes_;
   std::size_t page_bytes_;

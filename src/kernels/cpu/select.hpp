@@ -64,10 +64,7 @@ GRIDMILL_SIMD int first_largest(const F32x16 values[kBlockVectors], int count) {
                             splat(-kInfinity));
     max = select(less(max, x), x, max);
   }
-  alignas(64) float lanes[16];
-  store(lanes, max);
-  float largest = lanes[0];
-  for (int l = 1; l < 16; ++l) largest = largest < lanes[l] ? lanes[l] : largest;
+  const float largest = largest_lane(max);
   for (int v = 0; v < kBlockVectors; ++v) {
     const unsigned valid = (1U << larger(0, smaller(16, count - 16 * v))) - 1U;
     const unsigned hits = bits_of(equal(values[v], splat(largest))) & valid;

@@ -94,9 +94,12 @@ void CpuBackend::attend(Stream& /*stream*/, std::span<const TokenSpan> spans,
   args.key_bytes = paged->key_bytes();
   args.value_bytes = paged->value_bytes();
   args.out = out;
-  // Scores, outputs and queries of a tile of 4 rows.
-  const std::size_t row = kPageKeys + 2 * rounded_up(attention.head_dim, 16);
-  run(kernels_.attend, args, args.span_count * attention.kv_heads, 4 * row * sizeof(float));
+  // Scores, and outputs and queries (with some words beside) of every tile of 4 query rows.
+  const std::size_t tile = 8 * rounded_up(attention.head_dim, 32) + 64;
+  const int group = attention.heads / attention.kv_heads;
+  const auto tiles = static_cast<std::size_t>((group + 3) / 4 * attention.kv_heads + 2);
+  run(kernels_.attend, args, args.span_count * attention.kv_heads,
+      (4 * kPageKeys + tiles * tile) * sizeof(float));
 }
 
 void CpuBackend::run_mlstm(std::span<const TokenSpan> spans, const Mlstm& mlstm, int layer,

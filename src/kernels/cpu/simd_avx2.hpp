@@ -160,6 +160,14 @@ GRIDMILL_SIMD float tree_sum(F32x16 x) {
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
+/// The largest lane; no lane may be NaN.
+GRIDMILL_SIMD float largest_lane(F32x16 x) {
+  const __m256 eight = _mm256_max_ps(x.a, x.b);
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
 GRIDMILL_SIMD void transpose_quads_half(__m256& a, __m256& b, __m256& c, __m256& d) {
   const __m256 ab_low = _mm256_unpacklo_ps(a, b);
   const __m256 ab_high = _mm256_unpackhi_ps(a, b);
@@ -176,12 +184,16 @@ GRIDMILL_SIMD void transpose_quads(F32x16& x, F32x16& y, F32x16& z, F32x16& w) {
   transpose_quads_half(x.b, y.b, z.b, w.b);
 }
 
-/// 16 bf16 values, widened exactly.
-GRIDMILL_SIMD F32x16 load_bf16(const std::uint16_t* p) {
-  const __m128i low = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  const __m128i high = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8));
-  return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(low), 16)),
-          _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(high), 16))};
+/// 16 pairs of bf16: the low halves, and the high halves, widened exactly.
+GRIDMILL_SIMD void load_bf16_pairs(const std::uint32_t* p, F32x16& low, F32x16& high) {
+  const I32x16 pairs = {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+                        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 8))};
+  low = float_of_bits(shift_left<16>(pairs));
+  high = float_of_bits(pairs & splat_int(-65536));
+}
+GRIDMILL_SIMD void store_words(std::uint32_t* p, I32x16 x) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x.a);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 8), x.b);
 }
 /// The low halves of 16 words.
 GRIDMILL_SIMD void store_low_halves(std::uint16_t* p, I32x16 x) {

@@ -108,6 +108,16 @@ GRIDMILL_SIMD float tree_sum(F32x16 a) {
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
+/// The largest lane; no lane may be NaN.
+GRIDMILL_SIMD float largest_lane(F32x16 a) {
+  const __m256 low = _mm512_castps512_ps256(a.v);
+  const __m256 high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a.v), 1));
+  const __m256 eight = _mm256_max_ps(low, high);
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
 /// Inside each group of four lanes: rows a, b, c, d become columns.
 GRIDMILL_SIMD void transpose_quads(F32x16& a, F32x16& b, F32x16& c, F32x16& d) {
   const __m512 ab_low = _mm512_unpacklo_ps(a.v, b.v);
@@ -120,11 +130,13 @@ GRIDMILL_SIMD void transpose_quads(F32x16& a, F32x16& b, F32x16& c, F32x16& d) {
   d.v = _mm512_shuffle_ps(ab_high, cd_high, 0xEE);
 }
 
-/// 16 bf16 values, widened exactly.
-GRIDMILL_SIMD F32x16 load_bf16(const std::uint16_t* p) {
-  const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16))};
+/// 16 pairs of bf16: the low halves, and the high halves, widened exactly.
+GRIDMILL_SIMD void load_bf16_pairs(const std::uint32_t* p, F32x16& low, F32x16& high) {
+  const __m512i pairs = _mm512_loadu_si512(p);
+  low.v = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
+  high.v = _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(-65536)));
 }
+GRIDMILL_SIMD void store_words(std::uint32_t* p, I32x16 a) { _mm512_storeu_si512(p, a.v); }
 /// The low halves of 16 words.
 GRIDMILL_SIMD void store_low_halves(std::uint16_t* p, I32x16 a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a.v));
