@@ -1,8 +1,11 @@
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,7 +26,8 @@ struct GoldenModel {
   Tensors tensors;
 };
 
-inline GoldenModel convert_model(const std::string& source, const std::string& tokenizer = "") {
+inline GoldenModel convert_model_once(const std::string& source,
+                                      const std::string& tokenizer = "") {
   const TemporaryFolder folder;
   const std::string path = (folder.path() / "model.h5").string();
   static_cast<void>(convert({.source = source, .destination = path, .tokenizer = tokenizer}));
@@ -49,6 +53,15 @@ inline GoldenModel convert_model(const std::string& source, const std::string& t
     }
   }
   return model;
+}
+
+/// Converted once in a process, however many tests ask.
+inline const GoldenModel& convert_model(const std::string& source,
+                                        const std::string& tokenizer = "") {
+  static std::map<std::string, GoldenModel> converted;
+  const auto found = converted.find(source);
+  if (found != converted.end()) return found->second;
+  return converted[source] = convert_model_once(source, tokenizer);
 }
 
 /// A recorded array with its shape.

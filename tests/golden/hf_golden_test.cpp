@@ -1,7 +1,7 @@
 // Models of Hugging Face transformers against what transformers itself computed.
 #include <gtest/gtest.h>
 
-#include <filesystem>
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -42,6 +42,14 @@ std::vector<Case> cases() {
           {"xlstm_dims_not_64", 4.7e-5, "", "", false},
           {"xlstm_fused", 1.4e-5, "", "", false},
           {"xlstm_single", 2.0e-5, "", "", false}};
+}
+
+std::vector<Case> named(const std::vector<std::string>& names) {
+  std::vector<Case> chosen = cases();
+  std::erase_if(chosen, [&](const Case& one) {
+    return std::find(names.begin(), names.end(), one.name) == names.end();
+  });
+  return chosen;
 }
 
 /// One recorded prompt.
@@ -110,6 +118,29 @@ TEST_P(HuggingFaceGolden, TokenByTokenAndInPiecesOfFiveTheLogitsHaveTheBitsOfThe
   }
 }
 
+/// Models with recorded bfloat16 arithmetic.
+class HuggingFaceGoldenBf16 : public HuggingFaceGolden {};
+
+TEST_P(HuggingFaceGoldenBf16, TheLogitsAreNoFurtherOffThanThoseOfTransformersInBf16) {
+  const auto backend = make_backend("reference", {.compute_dtype = DType::bf16});
+  test::ModelRun run(model_.config, *backend, model_.tensors, 1, 192);
+  const h5::File file = h5::File::open(folder_ + "/golden.h5");
+  int compared = 0;
+  for (std::size_t i = 0; i < prompts_.size(); ++i) {
+    const Prompt& prompt = prompts_[i];
+    const std::string theirs = "/p" + std::to_string(i) + "/logits_bf16_compute";
+    if (!prompt.logits_fp64) continue;  // recorded for two prompts of three
+    ++compared;
+    run.state->reset(0);
+    const std::vector<float> logits = run.feed(0, prompt.all).flat();
+    const double off =
+        test::largest_difference(file.dataset(theirs).read_as<float>(), prompt.logits_fp64->values);
+    EXPECT_LE(test::largest_difference(logits, prompt.logits_fp64->values), 1.5 * off);
+    EXPECT_GT(test::largest_difference(logits, prompt.logits), 100 * GetParam().err32);
+  }
+  EXPECT_EQ(compared, 2);
+}
+
 TEST_P(HuggingFaceGolden, GreedyIdsAreExactlyThoseOfTransformers) {
   Generator generator(*run_->model, run_->context, run_->parameters,
                       {.slots = static_cast<int>(prompts_.size()), .max_length = 192});
@@ -132,12 +163,14 @@ TEST_P(HuggingFaceGolden, GreedyIdsAreExactlyThoseOfTransformers) {
   EXPECT_EQ(generator.statistics().completed_rows, static_cast<std::int64_t>(prompts_.size()));
 }
 
-TEST_P(HuggingFaceGolden, StatesAfterThePromptAreThoseOfTransformers) {
+/// Models with recorded states.
+class HuggingFaceGoldenStates : public HuggingFaceGolden {};
+
+TEST_P(HuggingFaceGoldenStates, AfterThePromptAreThoseOfTransformers) {
   const h5::File file = h5::File::open(folder_ + "/golden.h5");
   const std::int64_t layers = model_.config.at("layers").get<std::int64_t>();
   for (std::size_t i = 0; i < prompts_.size(); ++i) {
     const std::string group = "/p" + std::to_string(i) + "/state_after_prompt/";
-    if (!file.exists(group + "0/c")) continue;  // not recorded for this model
     run_->state->reset(0);
     run_->feed(0, prompts_[i].prompt);
     const std::vector<float> saved = run_->state->save(0);
@@ -166,10 +199,17 @@ TEST_P(HuggingFaceGolden, StatesAfterThePromptAreThoseOfTransformers) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, HuggingFaceGolden, ::testing::ValuesIn(cases()),
-                         [](const ::testing::TestParamInfo<Case>& each) {
-                           return each.param.name;
-                         });
+std::string case_name(const ::testing::TestParamInfo<Case>& each) { return each.param.name; }
+
+INSTANTIATE_TEST_SUITE_P(Cases, HuggingFaceGolden, ::testing::ValuesIn(cases()), case_name);
+INSTANTIATE_TEST_SUITE_P(Cases, HuggingFaceGoldenBf16,
+                         ::testing::ValuesIn(named({"smollm_like", "xlstm_bf16_sharded"})),
+                         case_name);
+INSTANTIATE_TEST_SUITE_P(Cases, HuggingFaceGoldenStates,
+                         ::testing::ValuesIn(named({"tiny_xlstm_shakespeare", "xlstm_bf16_sharded",
+                                                    "xlstm_bias_caps", "xlstm_fused",
+                                                    "xlstm_single"})),
+                         case_name);
 
 }  // namespace
 }  // namespace gridmill

@@ -216,6 +216,9 @@ std::vector<std::vector<float>> recorded_states(const h5::File& file, const std:
 // bfloat16 activations the two round in different places.
 constexpr double kExactBound = 1.4e-4;
 constexpr double kLooseBound = 0.6;
+// The attention scores of the recorded Llama models are sharp (factor 1 / sqrt(heads)): evaluating
+// llama_scan's formulas in float32 with NumPy is 1.3e-4 off the same in float64. Twice that.
+constexpr double kAttentionBound = 2.6e-4;
 
 TEST_P(XlstmJaxGolden, StepLogitsAndStatesAreThoseOfTheRecordedRuns) {
   const double bound = GetParam().exact ? kExactBound : kLooseBound;
@@ -245,15 +248,16 @@ TEST_P(XlstmJaxGolden, StepLogitsAndStatesAreThoseOfTheRecordedRuns) {
   EXPECT_EQ(compared, 5U);
 }
 
-TEST_P(XlstmJaxGolden, AnOrdinaryForwardPassIsThatOfTheSeedsModel) {
-  if (model_.config.value("layer_type", "") == "mlstm") {
-    // In a whole forward pass its convolution sees earlier tokens; in generation it never does, and
-    // only that is what gridmill computes (docs/models.md).
-    return;
-  }
+/// Models whose whole forward pass is their generation. That of the older mLSTM layer is not: its
+/// convolution sees earlier tokens there, and in generation it never does (docs/models.md).
+class XlstmJaxForward : public XlstmJaxGolden {};
+
+TEST_P(XlstmJaxForward, IsThatOfTheSeedsModel) {
   Json config = model_.config;
   // The seed's Llama attends to the whole row here, and to nothing but itself in generation.
-  if (config.at("family") == "llama") config["generation_attention"] = "cached";
+  const bool attends = config.at("family") == "llama";
+  if (attends) config["generation_attention"] = "cached";
+  const double bound = attends ? kAttentionBound : GetParam().exact ? kExactBound : kLooseBound;
   const h5::File file = h5::File::open(path_);
   std::size_t compared = 0;
   for (const Recording& recorded : runs_) {
@@ -268,20 +272,24 @@ TEST_P(XlstmJaxGolden, AnOrdinaryForwardPassIsThatOfTheSeedsModel) {
         recorded.param_dtype ? test::rounded_to_bf16(model_.tensors) : model_.tensors;
     test::ModelRun run(config, *backend_, tensors, static_cast<int>(B), 64);
     const Fed fed = feed_rows(run, recorded.tokens, B, n, n);
-    EXPECT_LE(test::largest_difference(fed.logits, logits->values),
-              GetParam().exact ? kExactBound : kLooseBound);
+    EXPECT_LE(test::largest_difference(fed.logits, logits->values), bound);
   }
   EXPECT_EQ(compared, 4U);
 }
+
+std::string case_name(const ::testing::TestParamInfo<Case>& each) { return each.param.name; }
 
 INSTANTIATE_TEST_SUITE_P(Cases, XlstmJaxGolden,
                          ::testing::Values(Case{"llama_blocks", 22}, Case{"llama_scan", 28},
                                            Case{"xlstm_v0_conv", 22},
                                            Case{"xlstm_v1_bf16", 22, false},
                                            Case{"xlstm_v1_blocks", 22}, Case{"xlstm_v1_scan", 45}),
-                         [](const ::testing::TestParamInfo<Case>& each) {
-                           return each.param.name;
-                         });
+                         case_name);
+INSTANTIATE_TEST_SUITE_P(Cases, XlstmJaxForward,
+                         ::testing::Values(Case{"llama_blocks", 22}, Case{"llama_scan", 28},
+                                           Case{"xlstm_v1_bf16", 22, false},
+                                           Case{"xlstm_v1_blocks", 22}, Case{"xlstm_v1_scan", 45}),
+                         case_name);
 
 }  // namespace
 }  // namespace gridmill
