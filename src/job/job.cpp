@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,84 +9,22 @@
 #include <utility>
 #include <vector>
 
-#include "gridmill/base/format.hpp"
-#include "gridmill/base/log.hpp"
 #include "gridmill/grid/collectives.hpp"
 #include "gridmill/job/job_plan.hpp"
-#include "gridmill/job/machine.hpp"
 #include "gridmill/job/run_context.hpp"
-#include "gridmill/job/version.hpp"
-#include "gridmill/results/recovery.hpp"
 #include "gridmill/results/run_log.hpp"
 #include "job/lockstep_detail.hpp"
 #include "job/metrics_detail.hpp"
 #include "job/output_detail.hpp"
 #include "job/prompt_file_detail.hpp"
 #include "job/replica_detail.hpp"
+#include "job/run_report_detail.hpp"
 
 namespace gridmill {
 
 namespace {
 
 using namespace job_detail;
-
-/// Reports an error of one rank alone and ends the job: other ranks may be inside a collective
-/// call.
-[[noreturn]] void abort_with(const Error& error) {
-  std::fputs(fmt::format("gridmill: error: {}\n", error.what()).c_str(), stderr);
-  abort_job(error.code());
-}
-
-OrderedJson run_record(const JobConfig& config, RunContext& context, const Output& output) {
-  const GridShape grid = context.grid().shape();
-  return {{"start", utc_timestamp()},
-          {"host", host_name()},
-          {"epoch", output.epoch.number},
-          {"version", version()},
-          {"git", git_hash()},
-          {"grid", {{"dp", grid.dp}, {"fsdp", grid.fsdp}, {"tp", grid.tp}}},
-          {"nodes", context.grid().nodes()},
-          {"backend", context.backend().name()},
-          {"kernel_target", context.backend().target()},
-          {"command_line", config.command_line},
-          {"model", std::filesystem::absolute(config.run.model).string()},
-          {"prompts", std::filesystem::absolute(config.prompts).string()},
-          {"rows_found",
-           {{"done", output.found.done},
-            {"failed", output.found.failed},
-            {"partial", output.found.partial},
-            {"damaged", output.found.damaged}}}};
-}
-
-/// What the file says at the end; the records were checked when they were written.
-struct FinalCounts {
-  std::uint64_t failed = 0;
-  std::uint64_t unfinished = 0;
-};
-
-FinalCounts count_final(const JobConfig& config, const Output& output) {
-  const std::unique_ptr<RowFile> file = open_row_file(config.output, false);
-  FinalCounts counts;
-  for (const RowState state :
-       scan_rows(*file, output.layout, 0, output.layout.shape.rows, {.payload = false})) {
-    if (state == RowState::failed) ++counts.failed;
-    if (state != RowState::failed && state != RowState::done) ++counts.unfinished;
-  }
-  return counts;
-}
-
-ExitCode verdict(const JobConfig& config, const FinalCounts& counts) {
-  if (counts.unfinished > 0) {
-    log::warn("stopped early: {} rows remain; run the same command again", counts.unfinished);
-    return ExitCode::stopped_early;
-  }
-  if (counts.failed > 0) {
-    log::warn("{} failed rows in {}; gridmill export --only failed shows why", counts.failed,
-              config.output);
-    if (!config.allow_failed_rows) return ExitCode::failed_rows;
-  }
-  return ExitCode::ok;
-}
 
 /// Rank 0's side of the loop.
 struct Server {
@@ -204,10 +140,7 @@ ExitCode run_job(const JobConfig& config) {
     if (!root) return;
     server.progress->finish(server.leases->counts());
     server.metrics->finish(summary);
-    code = verdict(config, count_final(config, output));
-    record["end"] = utc_timestamp();
-    record["exit_code"] = static_cast<int>(code);
-    run_log->finish(record);
+    code = conclude(config, output, *run_log, record);
   });
   broadcast(world, 0, code);
   return code;

@@ -44,7 +44,7 @@ TEST(WorkProtocol, ThreeLeadersShareAllRowsAndFinish) {
   std::deque<Post::Port> ports;
   std::deque<LeaseClient> clients;
   for (int rank = 0; rank < 3; ++rank) {
-    ports.push_back(post.port(rank));
+    ports.emplace_back(post, rank);
     clients.emplace_back(rank, 100, 4, ports.back());
   }
   std::multiset<RowId> seen;

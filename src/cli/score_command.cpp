@@ -1,0 +1,35 @@
+#include "cli/command.hpp"
+#include "cli/run_options.hpp"
+#include "gridmill/job/score_job.hpp"
+
+namespace gridmill::cli {
+
+ExitCode run_score(const Arguments& arguments, const MpiSession* /*session*/) {
+  ScoreConfig config;
+  CommandSyntax syntax{
+      .name = "score",
+      .example =
+          "Example: mpirun -n 4 gridmill score --model out/stories.h5 --prompts texts.txt "
+          "--output scores.h5",
+      .summary =
+          "Log-probability of every token of given texts: token_logprobs [N,T], sum_logprob "
+          "[N], length [N]."};
+  po::options_description own("What is scored");
+  auto add = own.add_options();
+  add("prompts", po::value(&config.prompts)->required()->value_name("FILE"),
+      ".jsonl, .txt or .h5, as for generate");
+  add("prompt-field",
+      po::value(&config.prompt_field)->default_value(config.prompt_field)->value_name("NAME"),
+      "field of a .jsonl object that holds the text");
+  add("output", po::value(&config.output)->required()->value_name("S.h5"),
+      "appears when it is complete");
+  add("add-special-tokens", switch_value(&config.add_special_tokens),
+      "as the tokenizer's post-processor says");
+  add("logits", switch_value(&config.logits), "add logits [N,T,V]");
+  syntax.options.add(run_options(config.run)).add(own);
+  if (!parse(syntax, arguments)) return ExitCode::ok;
+  check_run_options(config.run);
+  return run_score_job(config);
+}
+
+}  // namespace gridmill::cli
