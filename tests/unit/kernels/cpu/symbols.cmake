@@ -1,0 +1,27 @@
+# cmake -DNM=... -DOBJECTS="a.o;b.o" -P symbols.cmake
+#
+# A target file may only define weak symbols (inline functions, templates) in its own namespace: the
+# linker keeps one copy of a weak symbol for the whole program, and that copy must not need AVX-512.
+set(checked 0)
+foreach(object IN LISTS OBJECTS)
+  if(NOT object MATCHES "target_([a-z0-9]+)\\.cpp")
+    continue()
+  endif()
+  set(target ${CMAKE_MATCH_1})
+  execute_process(COMMAND ${NM} --demangle ${object} OUTPUT_VARIABLE symbols RESULT_VARIABLE failed)
+  if(failed)
+    message(FATAL_ERROR "${NM} cannot read ${object}")
+  endif()
+  string(REPLACE ";" "," symbols "${symbols}")
+  string(REPLACE "\n" ";" symbols "${symbols}")
+  foreach(symbol IN LISTS symbols)
+    # (DW.ref. names are the compiler's pointers to its unwinder.)
+    if(symbol MATCHES " [WVu] " AND NOT symbol MATCHES "DW\\.ref\\." AND NOT symbol MATCHES "gridmill::cpu::${target}::")
+      message(SEND_ERROR "${object} defines a weak symbol outside of its namespace: ${symbol}")
+    endif()
+  endforeach()
+  math(EXPR checked "${checked} + 1")
+endforeach()
+if(NOT checked EQUAL 3)
+  message(FATAL_ERROR "expected the objects of 3 targets, found ${checked} in: ${OBJECTS}")
+endif()
