@@ -63,8 +63,10 @@ ForeignModel open_source(const std::string& path) {
   if (!std::filesystem::exists(status)) {
     throw MissingInputError("cannot read " + path + ": no such file or folder");
   }
-  if (std::filesystem::is_directory(status)) return convert_detail::open_hugging_face(path);
-  return open_file(path);
+  if (!std::filesystem::is_directory(status)) return open_file(path);
+  std::string folder = path;
+  while (folder.size() > 1 && folder.ends_with('/')) folder.pop_back();
+  return convert_detail::open_hugging_face(folder);
 }
 
 void check_options(const ConvertOptions& options) {

@@ -133,13 +133,28 @@ std::int64_t default_max_positions(HuggingFaceFamily family) {
 
 void ignore_or_refuse_rest(ConfigFields& config) {
   ignore_common_fields(config);
-  config.ignore({"attention_dropout", "pretraining_tp", "rope_theta"});
+  config.ignore({"attention_dropout", "pretraining_tp", "rope_theta", "is_llama_config"});
   // Fields of relatives of these families that change what is computed.
-  config.refuse({"final_logit_softcapping", "attn_logit_softcapping", "query_pre_attn_scalar",
-                 "num_experts", "num_local_experts", "n_routed_experts", "mlp_only_layers",
-                 "attention_chunk_size", "no_rope_layers", "use_qk_norm", "qk_layernorm",
-                 "clip_qkv", "alibi", "dual_chunk_attention_config", "attn_temperature_tuning",
-                 "rope_local_base_freq", "scale_embedding", "normalize_embedding"});
+  config.refuse({"final_logit_softcapping",
+                 "attn_logit_softcapping",
+                 "query_pre_attn_scalar",
+                 "num_experts",
+                 "num_local_experts",
+                 "n_routed_experts",
+                 "mlp_only_layers",
+                 "attention_chunk_size",
+                 "no_rope_layers",
+                 "use_qk_norm",
+                 "qk_layernorm",
+                 "clip_qkv",
+                 "alibi",
+                 "dual_chunk_attention_config",
+                 "attn_temperature_tuning",
+                 "rope_local_base_freq",
+                 "scale_embedding",
+                 "normalize_embedding",
+                 "rope_interleaved",
+                 "use_mrope"});
   config.refuse({"logit_scale", "logits_scaling", "embedding_multiplier", "residual_multiplier",
                  "attention_multiplier", "partial_rotary_factor"},
                 true);

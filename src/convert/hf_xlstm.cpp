@@ -142,6 +142,12 @@ Json xlstm_model(ConfigFields& config, HuggingFaceFamily family) {
   config.ignore({"tie_word_embeddings", "chunk_size", "chunkwise_kernel", "sequence_kernel",
                  "step_kernel", "mode", "return_last_states", "max_inference_chunksize",
                  "autocast_kernel_dtype", "inference_state_dtype", "norm_reduction_force_float32"});
+  // Switches of the training code (xlstm-jax) that converted checkpoints may carry along.
+  config.ignore({"add_embedding_dropout", "add_post_blocks_norm", "add_forward_backend_padding",
+                 "forward_backend_name", "init_distribution", "init_distribution_embed",
+                 "init_distribution_out", "output_init_fn", "igate_bias_init_range",
+                 "fgate_bias_init_range", "lm_head_dtype"});
+  config.refuse({"add_post_norm", "add_qk_norm", "gate_linear_headwise"});
   return model;
 }
 

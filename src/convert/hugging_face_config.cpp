@@ -116,8 +116,8 @@ void ignore_common_fields(ConfigFields& config) {
   config.ignore(
       {// what it is and who wrote it
        "model_type", "architectures", "transformers_version", "_name_or_path", "name_or_path",
-       "auto_map", "unsloth_version", "unsloth_fixed", "tokenizer_class", "torch_dtype", "dtype",
-       "_commit_hash", "is_decoder",
+       "auto_map", "transformers.js_config", "unsloth_version", "unsloth_fixed", "tokenizer_class",
+       "torch_dtype", "dtype", "_commit_hash", "is_decoder",
        // tokens: see set_token_ids
        "bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "decoder_start_token_id",
        // training, initialisation, other tasks

@@ -165,6 +165,16 @@ TEST_P(FlaxLlama, AMissingOrMisshapenArrayIsNamed) {
                            {"lm_head/out_norm/scale", "[8, 1]", "expected [8]"}));
 }
 
+TEST(FlaxFileKinds, ChunkedAndCompressedDatasetsAreRead) {
+  const TemporaryFolder folder;
+  convert({.source = GRIDMILL_TEST_DATA "/convert/flax_chunked.h5",
+           .destination = folder.file("chunked.h5")});
+  const CheckpointFile chunked = CheckpointFile::open(folder.file("chunked.h5"));
+  tiny_llama(true).write(folder.file("params.h5"));
+  convert({.source = folder.file("params.h5"), .destination = folder.file("plain.h5")});
+  EXPECT_EQ(chunked.hash(), CheckpointFile::open(folder.file("plain.h5")).hash());
+}
+
 TEST(FlaxFileKinds, OtherHdf5FilesAreRefused) {
   const TemporaryFolder folder;
   const ConvertOptions options{.source = folder.file("p.h5"), .destination = folder.file("m.h5")};
