@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t kMostSteps = 64;
 constexpr std::size_t kLongestContent = 1024;
 constexpr std::size_t kGrowth = 64;
-constexpr std::size_t kSlackBytes = 64 * 1024;
+constexpr std::size_t kSlackBytes = 65'536;
 
 template <typename... F>
 struct Overloaded : F... {
@@ -37,10 +37,10 @@ Regex read_pattern(const Json& component, const std::string& where) {
   if (has(pattern, "String")) {
     return Regex::of_literal(text_at(pattern, "String", where + ": pattern"), where);
   }
-  return Regex(text_at(pattern, "Regex", where + ": pattern"), where);
+  return {text_at(pattern, "Regex", where + ": pattern"), where};
 }
 
-Normalizer::Normalizer(const Json& component, const std::string& where) : where_(where) {
+Normalizer::Normalizer(const Json& component, std::string where) : where_(std::move(where)) {
   if (!component.is_null()) add(component);
 }
 

@@ -16,7 +16,7 @@ class Normalizer {
  public:
   Normalizer() = default;  ///< changes nothing
   /// @throws FormatError, with the word `unsupported` for other types.
-  Normalizer(const Json& component, const std::string& where);
+  Normalizer(const Json& component, std::string where);
 
   /// An empty text stays empty.
   /// @throws FormatError if the text grows beyond 64 times its size and 64 KiB.

@@ -16,7 +16,7 @@ constexpr std::size_t kMostSteps = 64;  // real files have up to five
 // GPT-2's words: contractions, runs of letters, digits or symbols with the blank before them, and
 // white space that leaves its last blank to the next word.
 constexpr std::string_view kGpt2Pattern =
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 SplitBehavior read_behavior(const Json& component, const std::string& where) {
   const std::string& name = text_at(component, "behavior", where);
@@ -105,7 +105,7 @@ std::vector<TextCut> apply_behavior(std::vector<TextCut> cuts, SplitBehavior beh
   throw InternalError("unknown split behavior");
 }
 
-PreTokenizer::PreTokenizer(const Json& component, const std::string& where) : where_(where) {
+PreTokenizer::PreTokenizer(const Json& component, std::string where) : where_(std::move(where)) {
   if (!component.is_null()) add(component);
 }
 

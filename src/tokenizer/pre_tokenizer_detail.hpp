@@ -23,7 +23,7 @@ class PreTokenizer {
  public:
   PreTokenizer() = default;  ///< one piece
   /// @throws FormatError, with the word `unsupported` for other types.
-  PreTokenizer(const Json& component, const std::string& where);
+  PreTokenizer(const Json& component, std::string where);
 
   /// Pieces of `text`, without empty ones. They point into `text`, or into `storage` if the text
   /// had to be changed.

@@ -112,7 +112,7 @@ Regex Regex::of_literal(std::string_view literal, const std::string& where) {
     if (std::string_view("\\^$.[]|()?*+{}").find(c) != std::string_view::npos) pattern += '\\';
     pattern += c;
   }
-  return Regex(pattern, where);
+  return {pattern, where};
 }
 
 std::vector<TextCut> Regex::cut_well_formed(std::string_view text) const {

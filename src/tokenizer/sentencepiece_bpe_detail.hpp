@@ -27,7 +27,7 @@ struct SentencePieceText {
 class SentencePieceBpe : public TextEncoder {
  public:
   SentencePieceBpe(SentencePieceText text, std::string where)
-      : text_(std::move(text)), where_(std::move(where)) {}
+      : text_(text), where_(std::move(where)) {}
 
   /// A piece that merges may make. If two are equal the first one counts.
   /// @throws FormatError if it is empty, longer than LongestMatch::kLongestWord, or `score` is NaN.
