@@ -107,6 +107,7 @@ class Loader {
                   .min_elements = options_.fsdp_min_weight_size,
                   .table_stays = true});
     const Arena arena = plan_arena(loaded_.layouts, own_, false);
+    check_memory(arena.bytes + UnitGather::bytes_for(loaded_.layouts), "the parameters' shards");
     allocate(arena.bytes);
     loaded_.resident = resident_units(arena, loaded_.memory.data());
     for (std::size_t unit = 0; unit < parameters_.units.size(); ++unit) {
@@ -118,7 +119,6 @@ class Loader {
   }
 
   void allocate(std::size_t bytes) {
-    if (backend_.host_memory()) check_memory(bytes, "the parameters");
     agree_on(grid_.world(), [&] {
       if (bytes > 0) loaded_.memory = backend_.allocate(bytes);
     });

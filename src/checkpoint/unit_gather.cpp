@@ -15,14 +15,19 @@ UnitGather::UnitGather(const std::vector<UnitSpec>& units, const std::vector<Uni
       fsdp_(fsdp),
       stream_(stream),
       device_exchange_(device_exchange) {
-  std::size_t slot_bytes = 0;
-  for (const UnitLayout& layout : layouts_) {
-    slot_bytes = std::max(slot_bytes, layout.gathered_bytes + layout.assembled_bytes);
-  }
+  buffer_bytes_ = bytes_for(layouts_);
   for (Slot& slot : slots_) {
-    if (slot_bytes > 0) slot.memory = backend.allocate(slot_bytes);
+    if (buffer_bytes_ > 0) slot.memory = backend.allocate(buffer_bytes_ / slots_.size());
   }
-  buffer_bytes_ = slot_bytes * slots_.size();
+}
+
+std::size_t UnitGather::bytes_for(const std::vector<UnitLayout>& layouts) {
+  std::size_t largest = 0;
+  for (const UnitLayout& layout : layouts) {
+    if (layout.gathered_bytes == 0) continue;
+    largest = std::max(largest, layout.gathered_bytes + layout.assembled_bytes);
+  }
+  return largest * kSlots;
 }
 
 UnitGather::Slot* UnitGather::find(UnitId unit) {

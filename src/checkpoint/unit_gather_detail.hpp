@@ -35,10 +35,13 @@ class UnitGather {
   const UnitWeights& acquire(UnitId unit);
   void release(UnitId unit);
 
+  /// Memory that both buffers take together.
+  [[nodiscard]] static std::size_t bytes_for(const std::vector<UnitLayout>& layouts);
   [[nodiscard]] std::size_t buffer_bytes() const { return buffer_bytes_; }
   [[nodiscard]] std::uint64_t bytes_received() const { return bytes_received_; }
 
  private:
+  static constexpr std::size_t kSlots = 2;  // one in use, one on its way
   struct Slot {
     Buffer memory;
     UnitId unit = -1;
@@ -59,7 +62,7 @@ class UnitGather {
   const Communicator& fsdp_;
   Stream& stream_;
   Exchange* device_exchange_;
-  std::array<Slot, 2> slots_;
+  std::array<Slot, kSlots> slots_;
   std::size_t buffer_bytes_ = 0;
   std::uint64_t bytes_received_ = 0;
   std::uint64_t clock_ = 0;

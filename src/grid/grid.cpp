@@ -18,6 +18,13 @@ GridShape resolve_grid(GridShape shape, int ranks) {
   if (shape.dp < 0) {
     throw UsageError(fmt::format("--dp is {}, but must be >= 0 (0: whatever remains)", shape.dp));
   }
+  constexpr int kMost = 1 << 24;  // of one axis; keeps the products below far from overflow
+  if (shape.fsdp > kMost || shape.dp > kMost) {
+    throw UsageError(
+        fmt::format("--dp {} x --fsdp {} is larger than any machine; this job has {} "
+                    "rank{}",
+                    shape.dp, shape.fsdp, ranks, ranks == 1 ? "" : "s"));
+  }
   const std::int64_t group = std::int64_t{shape.fsdp} * shape.tp;
   if (shape.dp == 0) {
     if (ranks % group != 0) {
