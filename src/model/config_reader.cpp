@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -30,6 +29,17 @@ std::int64_t ConfigReader::integer(const std::string& name, std::int64_t least) 
 std::int64_t ConfigReader::integer_or(const std::string& name, std::int64_t fallback,
                                       std::int64_t least) {
   return find(name) == nullptr ? fallback : integer(name, least);
+}
+
+int ConfigReader::size(const std::string& name, int least) {
+  constexpr std::int64_t kMost = 1'000'000;
+  const std::int64_t value = integer(name, least);
+  if (value > kMost) fail(fmt::format("{} is {}, expected at most {}", name, value, kMost));
+  return static_cast<int>(value);
+}
+
+int ConfigReader::size_or(const std::string& name, int fallback, int least) {
+  return find(name) == nullptr ? fallback : size(name, least);
 }
 
 double ConfigReader::number(const std::string& name, double least) {
@@ -118,9 +128,9 @@ CommonConfig read_common(ConfigReader& reader) {
   static_cast<void>(reader.text("family"));
   config.vocab_size = reader.integer("vocab_size", 1);
   if (config.vocab_size > kLargestId) reader.fail("vocab_size exceeds 32-bit token ids");
-  config.hidden_size = reader.integer("hidden_size", 1);
-  config.layers = static_cast<int>(std::min<std::int64_t>(reader.integer("layers", 1), 1 << 20));
-  config.heads = static_cast<int>(std::min<std::int64_t>(reader.integer("heads", 1), 1 << 20));
+  config.hidden_size = reader.size("hidden_size", 1);
+  config.layers = reader.size("layers", 1);
+  config.heads = reader.size("heads", 1);
   config.norm_eps = static_cast<float>(reader.number("norm_eps", 0));
   config.logit_soft_cap = static_cast<float>(reader.number_or("logit_soft_cap", 0, 0));
   const std::int64_t bos_id = reader.integer_or("bos_id", -1, -1);

@@ -22,6 +22,9 @@ class ConfigReader {
   [[nodiscard]] std::int64_t integer(const std::string& name, std::int64_t least);
   [[nodiscard]] std::int64_t integer_or(const std::string& name, std::int64_t fallback,
                                         std::int64_t least);
+  /// A size that kernels hold in an int: at most a million.
+  [[nodiscard]] int size(const std::string& name, int least);
+  [[nodiscard]] int size_or(const std::string& name, int fallback, int least);
   /// Finite.
   [[nodiscard]] double number(const std::string& name, double least);
   [[nodiscard]] double number_or(const std::string& name, double fallback, double least);

@@ -56,9 +56,9 @@ LlamaConfig read_llama_config(const Json& json) {
   ConfigReader reader(json, "model configuration");
   LlamaConfig config;
   config.common = read_common(reader);
-  config.kv_heads = static_cast<int>(reader.integer("kv_heads", 1));
-  config.head_dim = static_cast<int>(reader.integer("head_dim", 2));
-  config.intermediate_size = reader.integer("intermediate_size", 1);
+  config.kv_heads = reader.size("kv_heads", 1);
+  config.head_dim = reader.size("head_dim", 2);
+  config.intermediate_size = reader.size("intermediate_size", 1);
   config.tied = reader.flag_or("tied", false);
   config.qkv_bias = reader.flag_or("qkv_bias", false);
   config.out_bias = reader.flag_or("out_bias", false);

@@ -7,7 +7,10 @@
 namespace gridmill::model_detail {
 
 LlamaModel::LlamaModel(LlamaConfig config) : config_(std::move(config)) {
-  const LlamaParameters whole = llama_parameters(config_, {});
+  // Every layer has its parameters at the same places: one tells them all.
+  LlamaConfig single = config_;
+  single.common.layers = 1;
+  const LlamaParameters whole = llama_parameters(single, {});
   parts_ = whole.layer;
   head_ = whole.head;
   final_norm_ = whole.final_norm;

@@ -11,9 +11,9 @@ NormKind read_norm(ConfigReader& reader, const std::string& name, const std::str
 }
 
 OlderLayer read_older_layer(ConfigReader& reader) {
-  return {.inner_size = reader.integer("inner_size", 1),
-          .conv_kernel = reader.integer("conv_kernel", 1),
-          .qkv_block_size = reader.integer("qkv_block_size", 1),
+  return {.inner_size = reader.size("inner_size", 1),
+          .conv_kernel = reader.size("conv_kernel", 1),
+          .qkv_block_size = reader.size("qkv_block_size", 1),
           .gate_input = reader.choice_or<GateInput>("gate_input", "qkv",
                                                     {{"qkv", GateInput::qkv},
                                                      {"x", GateInput::x},
@@ -59,8 +59,8 @@ XlstmConfig read_xlstm_config(const Json& json) {
   ConfigReader reader(json, "model configuration");
   XlstmConfig config;
   config.common = read_common(reader);
-  config.qk_dim = reader.integer("qk_dim", 1);
-  config.v_dim = reader.integer("v_dim", 1);
+  config.qk_dim = reader.size("qk_dim", 1);
+  config.v_dim = reader.size("v_dim", 1);
   config.older =
       reader.choice_or<bool>("layer_type", "mlstm_v1", {{"mlstm_v1", false}, {"mlstm", true}});
   if (config.older) config.older_layer = read_older_layer(reader);
@@ -79,7 +79,7 @@ XlstmConfig read_xlstm_config(const Json& json) {
   config.ffn = reader.choice_or<FeedForward>(
       "ffn", "gated",
       {{"gated", FeedForward::gated}, {"plain", FeedForward::plain}, {"none", FeedForward::none}});
-  config.ffn_size = reader.integer_or("ffn_size", 0, 0);
+  config.ffn_size = reader.size_or("ffn_size", 0, 0);
   config.activation = reader.choice_or<Activation>("activation", "silu",
                                                    {{"silu", Activation::silu},
                                                     {"gelu_tanh", Activation::gelu_tanh},

@@ -7,7 +7,10 @@
 namespace gridmill::model_detail {
 
 XlstmModel::XlstmModel(XlstmConfig config) : config_(std::move(config)) {
-  const XlstmParameters whole = xlstm_parameters(config_, {});
+  // Every layer has its parameters at the same places: one tells them all.
+  XlstmConfig single = config_;
+  single.common.layers = 1;
+  const XlstmParameters whole = xlstm_parameters(single, {});
   parts_ = whole.layer;
   first_layer_ = whole.first_layer;
   head_ = {.weight = whole.head,

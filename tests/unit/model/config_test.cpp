@@ -113,6 +113,17 @@ TEST(ModelConfig, SizesThatContradictEachOtherAreRefused) {
   EXPECT_TRUE(mentions(refusal(with(xlstm_older_config(), "qkv_block_size", 5)), "qkv_block_size"));
 }
 
+TEST(ModelConfig, SizesBeyondReasonAreRefusedNotClamped) {
+  for (const char* field : {"layers", "heads", "hidden_size", "kv_heads", "head_dim"}) {
+    EXPECT_TRUE(mentions(refusal(with(llama_config(), field, 2'000'000)), field)) << field;
+  }
+  EXPECT_TRUE(mentions(refusal(with(llama_config(), "vocab_size", 1L << 40)), "vocab_size"));
+  EXPECT_TRUE(mentions(refusal(with(llama_config(), "eod_ids", {1L << 40})), "eod_ids"));
+  EXPECT_TRUE(mentions(refusal(with(llama_config(), "layers", -1)), "layers"));
+  EXPECT_TRUE(
+      mentions(refusal(with(llama_config(), "max_length", 18446744073709551615UL)), "max_length"));
+}
+
 TEST(ModelConfig, KindsThatWeDoNotRunAreUnsupported) {
   Json rotary = llama_config();
   rotary["rotary"]["type"] = "yarn";

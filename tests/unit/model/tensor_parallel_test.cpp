@@ -27,7 +27,6 @@ struct Seen {
   std::vector<float> logits;
   std::vector<TokenId> ids;
   std::vector<float> logprobs;
-  friend bool operator==(const Seen&, const Seen&) = default;
 };
 
 Seen run_rank(const Case& test_case, const test::Tensors& tensors, Exchange& tp) {
