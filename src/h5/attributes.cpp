@@ -95,6 +95,18 @@ std::int64_t File::read_integer_attribute(const std::string& object,
   return value;
 }
 
+double File::read_number_attribute(const std::string& object, const std::string& name) const {
+  const std::string place = attribute_place(where(object), name);
+  const Handle attribute = open_attribute(object, name);
+  const Handle type = detail::own(H5Aget_type(attribute.id()), H5Tclose, "reading the type", place);
+  if (H5Tget_class(type.id()) != H5T_INTEGER && H5Tget_class(type.id()) != H5T_FLOAT) {
+    throw FormatError(fmt::format("{} is not a number", place));
+  }
+  double value = 0;
+  detail::check(H5Aread(attribute.id(), H5T_NATIVE_DOUBLE, &value), "reading", place);
+  return value;
+}
+
 void File::write_text_attribute(const std::string& object, const std::string& name,
                                 std::string_view text) {
   const std::string place = attribute_place(where(object), name);

@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <string_view>
+
 #include "gridmill/h5/file.hpp"
 #include "library_detail.hpp"
 
@@ -6,7 +9,14 @@ namespace gridmill::h5 {
 namespace detail {
 
 void quiet_library() {
-  static const herr_t once = H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  static const bool once = [] {
+    // A file whose closing failed (disk full) stays half alive in HDF5 1.10, and the library's
+    // cleanup at exit would touch it and crash. Files are closed by their owners; no cleanup is
+    // needed.
+    H5dont_atexit();
+    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+    return true;
+  }();
   static_cast<void>(once);
 }
 
@@ -18,18 +28,32 @@ extern "C" herr_t gridmill_h5_keep_description(unsigned /*depth*/, const H5E_err
   }
   return 0;
 }
+
+/// The reason of a failed system call alone, without the addresses and times around it; other texts
+/// lose their line ends.
+std::string in_one_line(std::string text) {
+  constexpr std::string_view kCause = "error message = '";
+  const std::size_t begin = text.find(kCause);
+  if (begin != std::string::npos) {
+    const std::size_t end = text.find('\'', begin + kCause.size());
+    return text.substr(begin + kCause.size(), end - begin - kCause.size());
+  }
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
 }  // namespace
 
 std::string innermost_reason() {
   std::string text = "no reason given";
   // Downward is from the API call inwards, so the last entry is the innermost.
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, gridmill_h5_keep_description, &text);
-  return text;
+  return in_one_line(text);
 }
 
 }  // namespace detail
 
 std::string library_version() {
+  detail::quiet_library();
   unsigned major = 0;
   unsigned minor = 0;
   unsigned release = 0;
