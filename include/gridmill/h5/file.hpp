@@ -60,6 +60,10 @@ class File {
   [[nodiscard]] std::int64_t read_integer_attribute(const std::string& object,
                                                     const std::string& name) const;
 
+  /// @throws FormatError if it is missing or no single number.
+  [[nodiscard]] double read_number_attribute(const std::string& object,
+                                             const std::string& name) const;
+
   void create_group(const std::string& object);
   /// Contiguous, allocated at once and never filled: zeros that take no room until written. An
   /// extent of 0 has no offset. @throws IoError
