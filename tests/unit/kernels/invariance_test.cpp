@@ -1,6 +1,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
 #include <optional>
 
 #include "gridmill/base/error.hpp"
@@ -38,20 +41,80 @@ Matrix row_of(const Matrix& matrix, std::int64_t row) {
   return single;
 }
 
+/// What a product does to rows, as a function of them.
+using RowFunction = std::function<Matrix(const Matrix& rows)>;
+
+void expect_rows_alone(const Matrix& x, const RowFunction& function) {
+  const Matrix together = function(x);
+  for (std::int64_t row = 0; row < x.extent(0); ++row) {
+    EXPECT_TRUE(same_bits(function(row_of(x, row)), row_of(together, row))) << "row " << row;
+  }
+}
+
+constexpr std::int64_t kRows = 37;
+constexpr std::int64_t kInputs = 67;
+constexpr std::int64_t kOutputs = 50;
+
 TEST_P(Invariance, ARowOfAProductIsThatOfTheRowAlone) {
-  for (const auto& [inputs, outputs] : {std::pair{9, 21}, std::pair{66, 50}}) {
-    Numbers numbers(1);
-    const Matrix x = numbers.matrix(37, inputs);
-    const Weight w = device().weight(numbers.matrix(outputs, inputs));
-    const auto product = [&](const Matrix& rows) {
-      const DeviceMatrix out = device().matrix(rows.extent(0), outputs);
-      device().backend().linear(device().stream(), device().pack(rows), w, {}, 0.0F, out);
-      return device().download(out);
-    };
-    const Matrix together = product(x);
-    for (std::int64_t row = 0; row < x.extent(0); ++row) {
-      EXPECT_TRUE(same_bits(product(row_of(x, row)), row_of(together, row))) << row;
-    }
+  Numbers numbers(1);
+  const Weight w = device().weight(numbers.matrix(kOutputs, kInputs));
+  expect_rows_alone(numbers.matrix(kRows, kInputs), [&](const Matrix& rows) {
+    const DeviceMatrix out = device().matrix(rows.extent(0), kOutputs);
+    device().backend().linear(device().stream(), device().pack(rows), w, {}, 0.0F, out);
+    return device().download(out);
+  });
+}
+
+TEST_P(Invariance, ARowOfAGatedProductIsThatOfTheRowAlone) {
+  Numbers numbers(2);
+  const Weight w = device().weight(
+      numbers.matrix(2 * kOutputs, kInputs),
+      {.shape = {.outputs = 2 * kOutputs, .inputs = kInputs}, .fuse = Fuse::interleave});
+  expect_rows_alone(numbers.matrix(kRows, kInputs), [&](const Matrix& rows) {
+    const PackedRows out = device().packed(rows.extent(0), kOutputs);
+    device().backend().linear_gated(device().stream(), device().pack(rows), w, {}, Activation::silu,
+                                    out);
+    return device().unpack(out);
+  });
+}
+
+TEST_P(Invariance, ARowOfARowParallelProductIsThatOfTheRowAlone) {
+  Numbers numbers(3);
+  const Weight w = device().weight(
+      numbers.matrix(kOutputs, kInputs),
+      {.shape = {
+           .outputs = kOutputs, .inputs = kInputs, .row_parallel = true, .whole_inputs = kInputs}});
+  expect_rows_alone(numbers.matrix(kRows, kInputs), [&](const Matrix& rows) {
+    const DeviceMatrix out = device().matrix(rows.extent(0), kOutputs);
+    device().backend().linear_row_parallel(device().stream(), device().pack(rows), w, {}, false,
+                                           out);
+    return device().download(out);
+  });
+}
+
+TEST_P(Invariance, ARowOfANormIsThatOfTheRowAlone) {
+  Numbers numbers(4);
+  const Norm norm{
+      .kind = NormKind::layer, .weight = device().vector(numbers.vector(kInputs)), .bias = {}};
+  expect_rows_alone(numbers.matrix(kRows, kInputs), [&](const Matrix& rows) {
+    const PackedRows out = device().packed(rows.extent(0), kInputs);
+    device().backend().norm_pack(device().stream(), device().matrix(rows), norm, {}, out);
+    return device().unpack(out);
+  });
+}
+
+TEST_P(Invariance, ARowOfASelectionIsThatOfTheRowAlone) {
+  const SelectCase together{.rows = kRows, .inputs = 12, .vocab_size = 700};
+  const SelectData data = select_data(together);
+  const std::vector<SelectPartial> all = run_select(device(), together, data);
+  for (std::int64_t row = 0; row < kRows; ++row) {
+    SelectCase alone = together;
+    alone.rows = 1;
+    const SelectData mine{
+        row_of(data.x, row), data.head, {data.rows[static_cast<std::size_t>(row)]}};
+    EXPECT_TRUE(same_partials(run_select(device(), alone, mine),
+                              {all.begin() + row * 8, all.begin() + (row + 1) * 8}))
+        << row;
   }
 }
 
