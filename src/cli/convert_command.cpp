@@ -19,11 +19,10 @@ ExitCode run_convert(const Arguments& arguments, const MpiSession* /*session*/) 
           "gridmill convert SRC DST.h5 [options]\n"
           "SRC: a Hugging Face folder, a llama2.c .bin, or an xlstm-jax HDF5 parameter file.",
       .options = po::options_description("Options")};
+  syntax.arguments.add_options()("source",
+                                 po::value(&convert_options.source)->required()->value_name("SRC"))(
+      "destination", po::value(&convert_options.destination)->required()->value_name("DST.h5"));
   auto add = syntax.options.add_options();
-  add("source", po::value(&convert_options.source)->required()->value_name("SRC"),
-      "what to convert (first argument)");
-  add("destination", po::value(&convert_options.destination)->required()->value_name("DST.h5"),
-      "checkpoint to write (second argument)");
   add("tokenizer", po::value(&convert_options.tokenizer)->value_name("FILE"),
       "tokenizer file; default: what lies in the folder");
   add("dtype", po::value(&dtype)->value_name("TYPE"),

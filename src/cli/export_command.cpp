@@ -188,9 +188,8 @@ ExitCode run_export(const Arguments& arguments, const MpiSession* /*session*/) {
       .summary =
           "A result file as jsonl or text. Model (for its tokenizer) and prompts default to\n"
           "those of the last run and are checked by hash. FILE appears when it is complete."};
+  syntax.arguments.add_options()("file", po::value(&options.file)->required());
   auto add = syntax.options.add_options();
-  add("file", po::value(&options.file)->required()->value_name("OUT.h5"),
-      "result file (first argument)");
   add("format", po::value(&options.format)->default_value(options.format)->value_name("NAME"),
       "jsonl, text");
   add("output,o", po::value(&options.output)->value_name("FILE"), "default: stdout");

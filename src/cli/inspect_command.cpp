@@ -81,8 +81,8 @@ ExitCode run_inspect(const Arguments& arguments, const MpiSession* /*session*/) 
   CommandSyntax syntax{.name = "inspect",
                        .example = "Example: gridmill inspect out/stories260K.h5",
                        .summary = "What is in a checkpoint or a result file."};
+  syntax.arguments.add_options()("file", po::value(&path)->required());
   auto add = syntax.options.add_options();
-  add("file", po::value(&path)->required()->value_name("FILE.h5"), "file (first argument)");
   add("json", switch_value(&json), "one JSON object");
   syntax.positional.add("file", 1);
   if (!parse(syntax, arguments)) return ExitCode::ok;

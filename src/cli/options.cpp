@@ -42,12 +42,14 @@ std::optional<po::variables_map> parse(const CommandSyntax& syntax, const Argume
     all.add_options()("config", po::value<std::string>()->value_name("FILE"),
                       "options as `name = value` lines; flags and environment beat it");
   }
+  po::options_description accepted;
+  accepted.add(all).add(syntax.arguments);
   po::variables_map values;
   try {
     // No guessing: an abbreviation that works today may be ambiguous tomorrow.
     const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
     po::store(po::command_line_parser(arguments)
-                  .options(all)
+                  .options(accepted)
                   .positional(syntax.positional)
                   .style(style)
                   .run(),

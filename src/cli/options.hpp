@@ -17,6 +17,7 @@ struct CommandSyntax {
   std::string example;  ///< first lines of the help
   std::string summary;
   po::options_description options{};
+  po::options_description arguments{};  ///< what `positional` names; not listed by the help
   po::positional_options_description positional{};
   bool config_file = false;  ///< takes --config FILE
 };

@@ -49,8 +49,8 @@ ExitCode run_status(const Arguments& arguments, const MpiSession* /*session*/) {
                        .summary =
                            "How far a result file is; safe while a job writes it.\n"
                            "Exit code 0: complete, 75: rows remain."};
+  syntax.arguments.add_options()("file", po::value(&path)->required());
   auto add = syntax.options.add_options();
-  add("file", po::value(&path)->required()->value_name("OUT.h5"), "result file (first argument)");
   add("json", switch_value(&json), "one JSON object");
   syntax.positional.add("file", 1);
   if (!parse(syntax, arguments)) return ExitCode::ok;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "gridmill/base/error.hpp"
+#include "gridmill/base/format.hpp"
 #include "gridmill/base/log.hpp"
 #include "gridmill/grid/collectives.hpp"
 #include "gridmill/job/machine.hpp"
@@ -46,6 +47,10 @@ RunContext::RunContext(const RunOptions& options)
                             {.compute_dtype = resolve_compute_dtype(options_, *checkpoint_),
                              .threads = threads_,
                              .kernel_target = options_.kernel_target});
+    if (options_.share_gpu && backend_->name() != "cuda") {
+      throw UsageError(fmt::format("--share-gpu goes with the cuda backend, this run uses {}",
+                                   backend_->name()));
+    }
     stream_ = backend_->make_stream();
     static_cast<void>(model_->parameters(grid_.shape().tp, grid_.coord().tp));
   });

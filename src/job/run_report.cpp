@@ -13,8 +13,6 @@
 
 namespace gridmill::job_detail {
 
-/// Reports an error of one rank alone and ends the job: other ranks may be inside a collective
-/// call.
 void abort_with(const Error& error) {
   std::fputs(fmt::format("gridmill: error: {}\n", error.what()).c_str(), stderr);
   abort_job(error.code());
@@ -22,6 +20,8 @@ void abort_with(const Error& error) {
 
 OrderedJson run_record(const JobConfig& config, RunContext& context, const Output& output) {
   const GridShape grid = context.grid().shape();
+  std::uint64_t rows_to_do = 0;
+  for (const RowRange& range : output.to_do) rows_to_do += range.count;
   return {{"start", utc_timestamp()},
           {"host", host_name()},
           {"epoch", output.epoch.number},
@@ -34,6 +34,7 @@ OrderedJson run_record(const JobConfig& config, RunContext& context, const Outpu
           {"command_line", config.command_line},
           {"model", std::filesystem::absolute(config.run.model).string()},
           {"prompts", std::filesystem::absolute(config.prompts).string()},
+          {"rows_to_do", rows_to_do},
           {"rows_found",
            {{"done", output.found.done},
             {"failed", output.found.failed},

@@ -166,11 +166,11 @@ INSTANTIATE_TEST_SUITE_P(Grids, GridMatrix,
                                                           GridShape{1, 4, 1}, GridShape{4, 1, 1},
                                                           GridShape{1, 1, 4}, GridShape{2, 2, 2}),
                                           testing::Bool()),
-                         [](const auto& info) {
-                           const GridShape grid = std::get<0>(info.param);
+                         [](const auto& instance) {
+                           const GridShape grid = std::get<0>(instance.param);
                            return "dp" + std::to_string(grid.dp) + "_fsdp" +
                                   std::to_string(grid.fsdp) + "_tp" + std::to_string(grid.tp) +
-                                  (std::get<1>(info.param) ? "_once" : "_per_layer");
+                                  (std::get<1>(instance.param) ? "_once" : "_per_layer");
                          });
 
 TEST(SameBits, SlotsAndBackendDoNotMatter) {

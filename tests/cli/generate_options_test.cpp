@@ -1,0 +1,305 @@
+// A test per option of `gridmill generate`, named as the option (dashes as underscores), that
+// observes its effect. contract_test.cpp holds this list against docs/cli.md.
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cli/cli_fixture.hpp"
+
+namespace gridmill {
+namespace {
+
+using test::cli;
+using test::ProgramResult;
+
+/// Exit code 0, with stderr in the message if not.
+testing::AssertionResult succeeds(const ProgramResult& result) {
+  if (result.exit_code == 0) return testing::AssertionSuccess();
+  return testing::AssertionFailure() << "exit code " << result.exit_code << ": " << result.err;
+}
+
+std::vector<std::vector<TokenId>> all_tokens() {
+  const ResultFile file = cli().result();
+  std::vector<std::vector<TokenId>> tokens;
+  for (RowId row = 0; row < file.layout().shape.rows; ++row) {
+    tokens.push_back(file.read_row(row).tokens);
+  }
+  return tokens;
+}
+
+std::vector<std::vector<TokenId>> generated(const std::vector<std::string>& options) {
+  EXPECT_TRUE(succeeds(cli().generate(options)));
+  return all_tokens();
+}
+
+TEST(GenerateOption, model) {
+  const auto stories = generated({"--model", "stories.h5"});
+  const auto shakespeare = generated({"--model", "shakespeare.h5"});
+  EXPECT_NE(stories, shakespeare);
+}
+
+TEST(GenerateOption, prompts) {
+  cli().folder().write("one.txt", "Ben\n");
+  EXPECT_EQ(generated({"--prompts", "one.txt"}).size(), 1U);
+  EXPECT_EQ(generated({"--prompts", "prompts.txt"}).size(), 4U);
+}
+
+TEST(GenerateOption, prompt_field) {
+  cli().folder().write("fields.jsonl", R"({"prompt": "Ben", "text": "The sun was"})"
+                                       "\n");
+  const auto prompt = generated({"--prompts", "fields.jsonl"});
+  const auto text = generated({"--prompts", "fields.jsonl", "--prompt-field", "text"});
+  EXPECT_NE(prompt, text);
+}
+
+TEST(GenerateOption, output) {
+  EXPECT_TRUE(succeeds(cli().generate({"--output", "elsewhere.h5"})));
+  EXPECT_EQ(ResultFile::open(cli().file("elsewhere.h5")).layout().shape.rows, 4U);
+}
+
+TEST(GenerateOption, dp) {
+  ASSERT_TRUE(succeeds(cli().generate({"--dp", "2"}, 2)));
+  EXPECT_EQ(cli().last_run().at("grid").at("dp"), 2);
+}
+
+TEST(GenerateOption, fsdp) {
+  ASSERT_TRUE(succeeds(cli().generate({"--fsdp", "2"}, 2)));
+  EXPECT_EQ(cli().last_run().at("grid").at("fsdp"), 2);
+  EXPECT_EQ(cli().last_run().at("grid").at("dp"), 1) << "dp 0 takes what remains";
+}
+
+TEST(GenerateOption, tp) {
+  ASSERT_TRUE(succeeds(cli().generate({"--tp", "2"}, 2)));
+  EXPECT_EQ(cli().last_run().at("grid").at("tp"), 2);
+}
+
+TEST(GenerateOption, gather_params_once) {
+  const std::vector<std::string> common = {"--fsdp", "2",         "--fsdp-min-weight-size",
+                                           "0",      "--metrics", "gather.jsonl"};
+  ASSERT_TRUE(succeeds(cli().generate(common, 2)));
+  EXPECT_EQ(cli().metrics("gather.jsonl").at("parameter_memory_shared").at("max"), 0);
+  std::vector<std::string> once = common;
+  once.emplace_back("--gather-params-once");
+  ASSERT_TRUE(succeeds(cli().generate(once, 2)));
+  EXPECT_GT(cli().metrics("gather.jsonl").at("parameter_memory_shared").at("max"), 0);
+}
+
+TEST(GenerateOption, fsdp_min_weight_size) {
+  const auto mean_read = [](const std::string& size) {
+    EXPECT_TRUE(succeeds(cli().generate(
+        {"--fsdp", "2", "--fsdp-min-weight-size", size, "--metrics", "min.jsonl"}, 2)));
+    return cli().metrics("min.jsonl").at("parameter_bytes_read").at("mean").get<double>();
+  };
+  EXPECT_LT(mean_read("0"), 0.6 * mean_read("100000000"));
+}
+
+TEST(GenerateOption, param_dtype) {
+  ASSERT_TRUE(succeeds(cli().generate({"--logprobs", "--compute-dtype", "fp32"})));
+  const auto exact = cli().result().read_row(0).logprobs;
+  ASSERT_TRUE(
+      succeeds(cli().generate({"--logprobs", "--compute-dtype", "fp32", "--param-dtype", "bf16"})));
+  EXPECT_NE(cli().result().read_row(0).logprobs, exact);
+  EXPECT_EQ(cli().result().job().fields.at("param_dtype"), "bf16");
+}
+
+TEST(GenerateOption, compute_dtype) {
+  ASSERT_TRUE(succeeds(cli().generate({"--compute-dtype", "bf16"})));
+  EXPECT_EQ(cli().result().job().fields.at("numerics"), "cpu-1-bf16");
+  ASSERT_TRUE(succeeds(cli().generate({})));
+  EXPECT_EQ(cli().result().job().fields.at("numerics"), "cpu-1-fp32");
+}
+
+TEST(GenerateOption, backend) {
+  ASSERT_TRUE(succeeds(cli().generate({"--backend", "reference"})));
+  EXPECT_EQ(cli().last_run().at("backend"), "reference");
+}
+
+TEST(GenerateOption, kernel_target) {
+  const auto fastest = generated({"--backend", "cpu"});
+  const auto avx2 = generated({"--backend", "cpu", "--kernel-target", "avx2"});
+  EXPECT_EQ(cli().last_run().at("kernel_target"), "avx2");
+  EXPECT_EQ(avx2, fastest) << "a target never changes bits";
+}
+
+TEST(GenerateOption, share_gpu) {
+  const ProgramResult result = cli().generate({"--backend", "cpu", "--share-gpu"});
+  EXPECT_EQ(result.exit_code, 64);
+  EXPECT_NE(result.err.find("--share-gpu"), std::string::npos) << result.err;
+}
+
+TEST(GenerateOption, max_length) {
+  generated({"--max-length", "17"});
+  EXPECT_EQ(cli().result().layout().shape.max_length, 17U);
+  for (const auto& tokens : all_tokens()) EXPECT_LE(tokens.size(), 17U);
+  EXPECT_EQ(cli().generate({"--max-length", "513"}).exit_code, 64) << "the model's limit is 512";
+}
+
+TEST(GenerateOption, allow_long) {
+  EXPECT_TRUE(
+      succeeds(cli().generate({"--max-length", "600", "--allow-long", "--max-new-tokens", "2"})));
+  EXPECT_EQ(cli().result().layout().shape.max_length, 600U);
+}
+
+TEST(GenerateOption, max_new_tokens) {
+  generated({"--max-new-tokens", "3"});
+  const ResultFile file = cli().result();
+  for (RowId row = 0; row < 4; ++row) {
+    const RowRecord record = file.read_row(row).record;
+    EXPECT_EQ(record.length, record.prefix_length + 3);
+    EXPECT_EQ(record.finish_reason, static_cast<std::uint16_t>(FinishReason::length));
+  }
+}
+
+TEST(GenerateOption, eod_token_id) {
+  const auto free = generated({"--eod-token-id=-1"});
+  const TokenId stop = free[0].back();
+  const auto stopped = generated({"--eod-token-id", std::to_string(stop)});
+  const RowRecord record = cli().result().read_row(0).record;
+  EXPECT_EQ(record.finish_reason, static_cast<std::uint16_t>(FinishReason::eod));
+  EXPECT_EQ(stopped[0].back(), stop) << "a generated one is the row's last token";
+  EXPECT_LE(stopped[0].size(), free[0].size());
+}
+
+TEST(GenerateOption, add_special_tokens) {
+  const auto with = generated({});
+  const auto without = generated({"--add-special-tokens=false"});
+  EXPECT_EQ(with[0][0], 1) << "the begin token";
+  EXPECT_NE(without[0][0], 1);
+}
+
+TEST(GenerateOption, temperature) {
+  EXPECT_EQ(generated({"--temperature", "0"}), generated({"--temperature", "0", "--seed", "9"}));
+  EXPECT_NE(generated({"--temperature", "1"}), generated({"--temperature", "0"}));
+}
+
+TEST(GenerateOption, seed) {
+  const auto one = generated({"--temperature", "1", "--seed", "1"});
+  EXPECT_EQ(generated({"--temperature", "1", "--seed", "1"}), one);
+  EXPECT_NE(generated({"--temperature", "1", "--seed", "18446744073709551615"}), one);
+}
+
+TEST(GenerateOption, samples_per_prompt) {
+  const auto rows = generated({"--temperature", "1", "--samples-per-prompt", "3"});
+  ASSERT_EQ(rows.size(), 12U);
+  EXPECT_NE(rows[0], rows[1]);
+  const RowRecord record = cli().result().read_row(7).record;
+  EXPECT_EQ(record.prompt_index, 2U);
+  EXPECT_EQ(record.sample_index, 1U);
+}
+
+TEST(GenerateOption, logprobs) {
+  generated({"--logprobs"});
+  const StoredRow row = cli().result().read_row(0);
+  ASSERT_EQ(row.logprobs.size(), row.tokens.size());
+  EXPECT_EQ(row.logprobs[0], 0.0F);
+  for (std::size_t i = 1; i < row.logprobs.size(); ++i) EXPECT_LT(row.logprobs[i], 0.0F);
+}
+
+TEST(GenerateOption, slots) {
+  const auto passes = [](const std::string& slots) {
+    EXPECT_TRUE(succeeds(cli().generate({"--slots", slots, "--metrics", "slots.jsonl"})));
+    return cli().metrics("slots.jsonl").at("passes").get<int>();
+  };
+  EXPECT_GT(passes("1"), 2 * passes("4"));
+}
+
+TEST(GenerateOption, threads) {
+  const auto one = generated({"--threads", "1"});
+  EXPECT_EQ(generated({"--threads", "2"}), one);
+  EXPECT_EQ(cli().generate({"--threads", "0"}).exit_code, 64);
+}
+
+TEST(GenerateOption, resume) {
+  generated({});
+  EXPECT_TRUE(succeeds(cli().generate_again({"--resume", "require"})));
+  EXPECT_EQ(cli().generate_again({"--resume", "never"}).exit_code, 73);
+  EXPECT_EQ(cli().generate({"--resume", "require"}).exit_code, 66);
+}
+
+TEST(GenerateOption, allow_failed_rows) {
+  cli().folder().write("broken.jsonl", "{\"prompt\": \"Ben\"}\nno json\n");
+  EXPECT_EQ(cli().generate({"--prompts", "broken.jsonl"}).exit_code, 1);
+  EXPECT_EQ(cli().generate({"--prompts", "broken.jsonl", "--allow-failed-rows"}).exit_code, 0);
+}
+
+TEST(GenerateOption, retry_failed) {
+  cli().folder().write("broken.jsonl", "{\"prompt\": \"Ben\"}\nno json\n");
+  EXPECT_EQ(cli().generate({"--prompts", "broken.jsonl", "--metrics", "retry1.jsonl"}).exit_code,
+            1);
+  const Json first = cli().last_run();
+  EXPECT_EQ(cli().generate_again({"--prompts", "broken.jsonl", "--retry-failed"}).exit_code, 1);
+  EXPECT_EQ(cli().last_run().at("rows_to_do"), 1);
+  EXPECT_EQ(cli().generate_again({"--prompts", "broken.jsonl"}).exit_code, 1);
+  EXPECT_EQ(cli().last_run().at("rows_to_do"), 0);
+}
+
+TEST(GenerateOption, commit_interval) {
+  EXPECT_TRUE(succeeds(cli().generate({"--commit-interval", "50ms"})));
+  const ProgramResult result = cli().generate({"--commit-interval", "soon"});
+  EXPECT_EQ(result.exit_code, 64);
+  EXPECT_NE(result.err.find("--commit-interval"), std::string::npos);
+}
+
+TEST(GenerateOption, time_limit) {
+  const std::vector<std::string> job = {"--max-length",
+                                        "500",
+                                        "--samples-per-prompt",
+                                        "40",
+                                        "--temperature",
+                                        "1",
+                                        "--eod-token-id=-1",
+                                        "--slots",
+                                        "2"};
+  std::vector<std::string> limited = job;
+  limited.insert(limited.end(), {"--time-limit", "300ms"});
+  EXPECT_EQ(cli().generate(limited).exit_code, 75);
+  EXPECT_EQ(cli().run({"status", "out.h5"}).exit_code, 75);
+  EXPECT_TRUE(succeeds(cli().generate_again(job)));
+  EXPECT_EQ(cli().run({"status", "out.h5"}).exit_code, 0);
+}
+
+TEST(GenerateOption, progress) {
+  EXPECT_EQ(cli().generate({"--progress", "none"}).err, "");
+  EXPECT_EQ(cli().generate({"--progress", "json"}).err.rfind("{\"rows_done\":4", 0), 0U);
+  EXPECT_EQ(cli().generate({"--progress", "plain"}).err.rfind("4/4 rows", 0), 0U);
+}
+
+TEST(GenerateOption, metrics) {
+  ASSERT_TRUE(succeeds(cli().generate({"--metrics", "metrics.jsonl"})));
+  const Json summary = cli().metrics("metrics.jsonl");
+  EXPECT_EQ(summary.at("record"), "summary");
+  EXPECT_EQ(summary.at("rows_done"), 4);
+  EXPECT_GT(summary.at("new_tokens"), 0);
+  EXPECT_GT(summary.at("peak_resident_bytes").at("max"), 0);
+}
+
+TEST(GenerateOption, log_level) {
+  EXPECT_EQ(cli().generate({"--log-level", "warn"}).err, "");
+  EXPECT_NE(cli().generate({"--log-level", "info"}).err.find("info:"), std::string::npos);
+}
+
+TEST(GenerateOption, config) {
+  cli().folder().write("job.cfg",
+                       "# a comment\nmodel = stories.h5\nmax-length = 19\ntemperature = 0\n");
+  cli().remove_output();
+  const std::vector<std::string> arguments = {"generate",    "--config", "job.cfg", "--prompts",
+                                              "prompts.txt", "--output", "out.h5"};
+  ASSERT_TRUE(succeeds(cli().run(arguments)));
+  EXPECT_EQ(cli().result().layout().shape.max_length, 19U);
+
+  cli().remove_output();
+  ASSERT_TRUE(succeeds(cli().run(arguments, 1, {"GRIDMILL_MAX_LENGTH=18"})));
+  EXPECT_EQ(cli().result().layout().shape.max_length, 18U) << "environment beats the file";
+
+  cli().remove_output();
+  std::vector<std::string> flagged = arguments;
+  flagged.insert(flagged.end(), {"--max-length", "16"});
+  ASSERT_TRUE(succeeds(cli().run(flagged, 1, {"GRIDMILL_MAX_LENGTH=18"})));
+  EXPECT_EQ(cli().result().layout().shape.max_length, 16U) << "a flag beats both";
+}
+
+}  // namespace
+}  // namespace gridmill
