@@ -1,13 +1,17 @@
 // Promise 1 as users can check it: the result file has the same bytes on every grid.
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <ostream>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "gridmill/base/grid_shape.hpp"
@@ -83,14 +87,17 @@ class Workshop {
                                         "--dp",           std::to_string(grid.dp),
                                         "--fsdp",         std::to_string(grid.fsdp),
                                         "--tp",           std::to_string(grid.tp),
-                                        "--slots",        std::to_string(kSlots),
-                                        "--threads",      "1",
                                         "--max-length",   "210",
                                         "--progress",     "none",
                                         "--log-level",    "warn",
                                         "--metrics",      output + ".metrics"};
     command.insert(command.end(), sampling.options.begin(), sampling.options.end());
     command.insert(command.end(), extra.begin(), extra.end());
+    for (const auto& [name, value] :
+         {std::pair{"--slots", std::to_string(kSlots)}, std::pair{"--threads", std::string("1")}}) {
+      if (std::find(extra.begin(), extra.end(), name) != extra.end()) continue;
+      command.insert(command.end(), {name, value});
+    }
     const ProgramResult result = run_program(under_mpirun(grid.ranks(), command), folder_.path());
     EXPECT_EQ(result.exit_code, 0) << result.err;
     return slurp(output);
