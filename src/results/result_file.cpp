@@ -17,6 +17,7 @@
 #include "gridmill/base/file.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/h5/file.hpp"
+#include "metadata_check_detail.hpp"
 
 namespace gridmill {
 
@@ -172,10 +173,6 @@ ResultShape shape_of(const h5::File& file, const JobIdentity& job) {
 ResultLayout layout_of(const h5::File& file, const ResultShape& shape, std::uint64_t size) {
   ResultLayout layout;
   layout.shape = shape;
-  struct Extent {
-    std::uint64_t begin, end;
-  };
-  std::vector<Extent> extents;
   for (const DatasetSpec& spec : datasets_of(shape)) {
     const h5::Dataset dataset = open_dataset(file, spec, shape);
     if (shape.rows == 0) continue;
@@ -192,10 +189,8 @@ ResultLayout layout_of(const h5::File& file, const ResultShape& shape, std::uint
           "{} ends behind the end of the file ({} bytes): it is cut short", dataset.where(), size));
     }
     layout.*spec.offset = offset;
-    extents.push_back({offset, offset + bytes});
   }
-  std::sort(extents.begin(), extents.end(),
-            [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
+  const std::vector<detail::Extent> extents = detail::data_extents(layout);
   for (std::size_t i = 1; i < extents.size(); ++i) {
     if (extents[i].begin < extents[i - 1].end) {
       throw FormatError(fmt::format("{}: datasets overlap; the file is damaged", file.path()));
@@ -215,7 +210,9 @@ void ResultFile::create(const std::string& path, const JobIdentity& identity,
   try {
     write_empty_file(temporary, identity, shape, version);
     // Opening checks all that writing relies on, above all that offsets are there and aligned.
-    reserve_and_sync(temporary, ResultFile::open(temporary).layout());
+    const ResultLayout layout = open_unguarded(temporary).layout();
+    detail::write_metadata_check(temporary, layout);
+    reserve_and_sync(temporary, layout);
     if (std::rename(temporary.c_str(), path.c_str()) != 0) {
       throw OutputError(fmt::format("renaming {} to {} failed: {}", temporary, path, reason()));
     }
@@ -228,6 +225,12 @@ void ResultFile::create(const std::string& path, const JobIdentity& identity,
 }
 
 ResultFile ResultFile::open(const std::string& path) {
+  detail::require_digestible_metadata(
+      path, [](const std::string& same) { static_cast<void>(open_unguarded(same)); });
+  return open_unguarded(path);
+}
+
+ResultFile ResultFile::open_unguarded(const std::string& path) {
   const h5::File file = h5::File::open(path);
   if (!file.has_attribute("/", "format") || file.read_text_attribute("/", "format") != kFormat) {
     throw FormatError(fmt::format(

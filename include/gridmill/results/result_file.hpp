@@ -46,6 +46,7 @@ class ResultFile {
 
  private:
   ResultFile() = default;
+  static ResultFile open_unguarded(const std::string& path);
 
   std::unique_ptr<RowFile> file_;
   ResultLayout layout_;

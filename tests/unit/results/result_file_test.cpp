@@ -16,6 +16,7 @@ namespace gridmill {
 namespace {
 
 using test::create_sample;
+using test::flip_bit;
 using test::sample_identity;
 using test::TemporaryFolder;
 
@@ -168,6 +169,60 @@ TEST(ResultFile, AFileCutShortAnywhereIsAFormatError) {
     std::filesystem::resize_file(path, whole - 1 - size);
     EXPECT_THROW(static_cast<void>(ResultFile::open(path)), FormatError) << whole - 1 - size;
   }
+}
+
+TEST(ResultFile, FlippedBitsOfTheMetadataNeitherCrashNorDeceive) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("out.h5");
+  create_sample(path, kShape);
+  const ResultFile before = ResultFile::open(path);
+  const std::uint64_t end = before.layout().rows_offset;
+  const std::string bytes = read_text_file(path);
+  int tried = 0;
+  for (std::uint64_t byte = 0; byte < end; ++byte) {
+    if (bytes[byte] == 0 && byte % 64 != 0) continue;
+    const auto bit = static_cast<unsigned>(byte * 3 % 8);
+    if (++tried % 8 != 1) continue;  // a child process each
+    flip_bit(path, byte, bit);
+    ::testing::internal::CaptureStderr();
+    try {
+      const ResultFile after = ResultFile::open(path);
+      EXPECT_EQ(after.layout(), before.layout()) << byte;
+      EXPECT_NE(::testing::internal::GetCapturedStderr().find("are not as gridmill wrote them"),
+                std::string::npos)
+          << byte;
+    } catch (const FormatError&) {
+      ::testing::internal::GetCapturedStderr();
+    }
+    flip_bit(path, byte, bit);
+  }
+  EXPECT_GT(tried, 400);
+  EXPECT_EQ(ResultFile::open(path).layout(), before.layout());
+}
+
+TEST(ResultFile, MetadataOnWhichHdf5CrashesAreAFormatError) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("out.h5");
+  create_sample(path, kShape);
+  const std::string bytes = read_text_file(path);
+  // Sizes of the objects in the heap of attribute texts: HDF5 1.10 runs off its end.
+  const std::size_t heap = bytes.find("GCOL");
+  ASSERT_NE(heap, std::string::npos);
+  flip_bit(path, heap + 16 + 8 + 7, 6);
+  EXPECT_THROW(static_cast<void>(ResultFile::open(path)), FormatError);
+}
+
+TEST(ResultFile, AnAttributeAddedByAnotherProgramIsNoDamage) {
+  GRIDMILL_NEEDS_H5PY();
+  const TemporaryFolder folder;
+  const std::string path = folder.file("out.h5");
+  create_sample(path, kShape);
+  const ResultLayout before = ResultFile::open(path).layout();
+  const test::PythonResult result = test::run_python(
+      "import h5py, sys\nwith h5py.File(sys.argv[1], \"r+\") as f: f.attrs[\"note\"] = \"mine\"",
+      path);
+  ASSERT_EQ(result.exit_code, 0) << result.output;
+  EXPECT_EQ(ResultFile::open(path).layout(), before);
 }
 
 TEST(ResultFile, WhatCannotBeCreatedIsAnOutputError) {

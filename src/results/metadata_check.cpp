@@ -1,0 +1,181 @@
+#include <fcntl.h>
+#include <signal.h>  // NOLINT(modernize-deprecated-headers): sigaction is POSIX
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <span>
+
+#include "gridmill/base/crc32c.hpp"
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/file.hpp"
+#include "gridmill/base/format.hpp"
+#include "gridmill/base/log.hpp"
+#include "metadata_check_detail.hpp"
+
+namespace gridmill::detail {
+
+namespace {
+
+/// Second half of the first page: the superblock (96 bytes) has that page for itself, since all
+/// else is aligned to pages.
+constexpr std::uint64_t kBlockAt = 2048;
+
+constexpr std::size_t kMostExtents = 8;
+
+/// As stored, little-endian.
+struct CheckBlock {
+  std::array<char, 16> magic{};
+  std::uint64_t file_bytes = 0;
+  std::uint32_t metadata_crc = 0;  ///< of all bytes but the extents and this block
+  std::uint32_t extents = 0;
+  std::array<Extent, kMostExtents> extent{};
+  std::uint32_t reserved = 0;
+  std::uint32_t block_crc = 0;  ///< of the bytes before
+};
+static_assert(sizeof(CheckBlock) == 16 + 8 + 4 + 4 + kMostExtents * 16 + 8);
+constexpr std::array<char, 16> kMagic = {'g', 'r', 'i', 'd', 'm', 'i', 'l', 'l',
+                                         ' ', 'c', 'h', 'e', 'c', 'k', ' ', '1'};
+
+std::uint32_t block_crc(const CheckBlock& block) {
+  return crc32c(std::as_bytes(std::span(&block, 1)).first(offsetof(CheckBlock, block_crc)));
+}
+
+/// crc32c of the file without `skipped` (sorted).
+std::uint32_t crc_without(const FileDescriptor& file, const std::string& path, std::uint64_t size,
+                          std::span<const Extent> skipped) {
+  std::array<std::byte, 4096> buffer;
+  std::uint32_t crc = 0;
+  std::uint64_t at = 0;
+  const auto add_until = [&](std::uint64_t end) {
+    while (at < end) {
+      const auto piece = std::span(buffer).first(
+          static_cast<std::size_t>(std::min<std::uint64_t>(end - at, buffer.size())));
+      read_exactly(file, at, piece, path);
+      crc = crc32c(piece, crc);
+      at += piece.size();
+    }
+  };
+  for (const Extent& extent : skipped) {
+    add_until(extent.begin);
+    at = std::max(at, extent.end);
+  }
+  add_until(size);
+  return crc;
+}
+
+std::vector<Extent> with_block(std::span<const Extent> extents) {
+  std::vector<Extent> all = {{kBlockAt, kBlockAt + sizeof(CheckBlock)}};
+  all.insert(all.end(), extents.begin(), extents.end());
+  return all;
+}
+
+/// The block, if it is whole and describes a file of this size.
+std::optional<CheckBlock> read_block(const FileDescriptor& file, const std::string& path,
+                                     std::uint64_t size) {
+  CheckBlock block;
+  if (size < kBlockAt + sizeof(block)) return std::nullopt;
+  read_exactly(file, kBlockAt, std::as_writable_bytes(std::span(&block, 1)), path);
+  if (block.magic != kMagic || block.block_crc != block_crc(block) || block.file_bytes != size ||
+      block.extents > kMostExtents) {
+    return std::nullopt;
+  }
+  return block;
+}
+
+bool is_intact(const std::string& path) {
+  const FileDescriptor file = open_for_reading(path);
+  const std::uint64_t size = file_size(file, path);
+  const std::optional<CheckBlock> block = read_block(file, path, size);
+  return block && block->metadata_crc ==
+                      crc_without(file, path, size,
+                                  with_block(std::span(block->extent).first(block->extents)));
+}
+
+/// Runs `open` in a child process. @return how the child ended, as waitpid says.
+int try_in_child(const std::string& path, void (*open)(const std::string& path)) {
+  const pid_t child = ::fork();
+  if (child < 0) throw SystemError(fmt::format("cannot fork: {}", std::strerror(errno)));
+  if (child == 0) {
+    constexpr unsigned kPatienceSeconds = 5;
+    // Default actions, no reports: the parent tells what this means.
+    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGABRT, SIGALRM}) {
+      ::signal(fault, SIG_DFL);  // NOLINT(cert-err33-c)
+    }
+    sigset_t none;
+    ::sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    ::alarm(kPatienceSeconds);
+    try {
+      open(path);
+    } catch (const std::exception&) {
+      ::_exit(1);
+    }
+    ::_exit(0);
+  }
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return status;
+}
+
+}  // namespace
+
+std::vector<Extent> data_extents(const ResultLayout& layout) {
+  const ResultShape& shape = layout.shape;
+  std::vector<Extent> extents;
+  if (shape.rows == 0) return extents;
+  const auto add = [&](std::uint64_t offset, std::uint64_t row_bytes) {
+    extents.push_back({offset, offset + shape.rows * row_bytes});
+  };
+  add(layout.rows_offset, sizeof(RowRecord));
+  add(layout.tokens_offset, shape.max_length * sizeof(TokenId));
+  add(layout.failure_offset, kFailureBytes);
+  if (shape.logprobs != 0) add(layout.logprobs_offset, shape.max_length * sizeof(float));
+  if (shape.valid != 0) add(layout.valid_offset, shape.max_length);
+  std::sort(extents.begin(), extents.end(),
+            [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
+  return extents;
+}
+
+void write_metadata_check(const std::string& path, const ResultLayout& layout) {
+  const FileDescriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  if (!file.valid()) {
+    throw IoError(fmt::format("cannot open {}: {}", path, std::strerror(errno)));
+  }
+  CheckBlock block;
+  std::array<std::byte, sizeof(block)> before{};
+  read_exactly(file, kBlockAt, before, path);
+  if (std::any_of(before.begin(), before.end(), [](std::byte b) { return b != std::byte{}; })) {
+    throw InternalError("this version of HDF5 uses the place of the metadata checksum");
+  }
+  const std::vector<Extent> extents = data_extents(layout);
+  block.magic = kMagic;
+  block.file_bytes = file_size(file, path);
+  block.extents = static_cast<std::uint32_t>(extents.size());
+  std::copy(extents.begin(), extents.end(), block.extent.begin());
+  block.metadata_crc = crc_without(file, path, block.file_bytes, with_block(extents));
+  block.block_crc = block_crc(block);
+  write_exactly(file, kBlockAt, std::as_bytes(std::span(&block, 1)), path);
+}
+
+void require_digestible_metadata(const std::string& path, void (*open)(const std::string& path)) {
+  if (is_intact(path)) return;
+  const int status = try_in_child(path, open);
+  if (!WIFEXITED(status)) {
+    throw FormatError(fmt::format("{} is damaged: HDF5 cannot read its metadata (signal {})", path,
+                                  WTERMSIG(status)));
+  }
+  // Otherwise the caller's own attempt says what is wrong, if anything is.
+  if (WEXITSTATUS(status) == 0) {
+    log::warn(
+        "the metadata of {} are not as gridmill wrote them: damaged, or changed by another program",
+        path);
+  }
+}
+
+}  // namespace gridmill::detail

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "gridmill/results/layout.hpp"
+
+namespace gridmill::detail {
+
+/// Bytes [begin, end) of a file.
+struct Extent {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+};
+
+/// Raw data of the datasets, in order of their offsets; all else in the file is metadata.
+[[nodiscard]] std::vector<Extent> data_extents(const ResultLayout& layout);
+
+/// Notes the checksum of all metadata in a place that HDF5 leaves empty (docs/formats/results.md).
+/// @throws InternalError if this version of HDF5 uses that place; IoError.
+void write_metadata_check(const std::string& path, const ResultLayout& layout);
+
+/// Protects this process from metadata that HDF5 cannot digest: damaged ones make HDF5 1.10 crash
+/// or hang. If the checksum agrees this costs one read of the metadata. If it does not, the file
+/// was damaged, or changed by another program (adding an attribute with h5py, say): then a child
+/// process opens it first, and a warning tells what happened.
+/// @param open  does with HDF5 what the caller is going to do.
+/// @throws FormatError if `open` crashes or hangs in the child; MissingInputError; IoError.
+void require_digestible_metadata(const std::string& path, void (*open)(const std::string& path));
+
+}  // namespace gridmill::detail
