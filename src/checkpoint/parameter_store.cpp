@@ -100,20 +100,27 @@ ParameterStatistics CheckpointParameters::statistics() const {
 }
 
 std::string CheckpointParameters::held_hash() const {
-  ContentHash hash;
-  hash.update(impl_->loaded.shared.bytes());
+  const std::span<const std::byte> shared = impl_->loaded.shared.bytes();
   const Buffer& memory = impl_->loaded.memory;
-  if (impl_->backend.host_memory()) {
-    hash.update(std::span<const std::byte>(memory.data(), memory.size_bytes()));
-    return hash.hex();
-  }
-  constexpr std::size_t kPiece = std::size_t{16} << 20;
-  std::vector<std::byte> piece(std::min(memory.size_bytes(), kPiece));
-  for (std::size_t done = 0; done < memory.size_bytes(); done += kPiece) {
-    const auto some = std::span(piece).first(std::min(kPiece, memory.size_bytes() - done));
-    impl_->backend.download(impl_->stream, memory.data() + done, some);
+  const bool on_host = impl_->backend.host_memory();
+  const std::size_t bytes = shared.empty() ? memory.size_bytes() : shared.size();
+  const std::byte* data = shared.empty() ? memory.data() : shared.data();
+  // Pages that stand evenly spaced; all of them up to kMostBytes.
+  constexpr std::size_t kPage = 4096;
+  constexpr std::size_t kMostBytes = std::size_t{64} << 20;
+  const std::size_t stride = (bytes / kMostBytes + 1) * kPage;
+  ContentHash hash;
+  hash.update(std::to_string(bytes));
+  std::vector<std::byte> page(kPage);
+  for (std::size_t at = 0; at < bytes; at += stride) {
+    const std::size_t count = std::min(kPage, bytes - at);
+    if (on_host) {
+      hash.update(std::span(data + at, count));
+      continue;
+    }
+    impl_->backend.download(impl_->stream, data + at, std::span(page).first(count));
     impl_->stream.synchronize();
-    hash.update(some);
+    hash.update(std::span(page).first(count));
   }
   return hash.hex();
 }

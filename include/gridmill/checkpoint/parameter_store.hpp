@@ -57,8 +57,9 @@ class CheckpointParameters final : public ParameterSource {
   void embed(Stream& stream, std::span<const TokenId> ids, DeviceMatrix out) override;
 
   [[nodiscard]] ParameterStatistics statistics() const;
-  /// Content hash of the prepared bytes that this rank holds between passes: its shard, or all of
-  /// its tp slice. Reads them all.
+  /// Hash of the prepared bytes that this rank holds between passes: its shard, or all of its tp
+  /// slice. Of more than 64 MiB it takes evenly spaced pages, so that a report costs no second
+  /// pass.
   [[nodiscard]] std::string held_hash() const;
 
  private:
