@@ -18,6 +18,7 @@ namespace gridmill {
 
 namespace layout = checkpoint_layout;
 
+// NOLINTNEXTLINE(bugprone-exception-escape): the analyser cannot see through Json's move
 struct CheckpointFile::Impl {
   std::string path;
   FileDescriptor file;

@@ -57,6 +57,7 @@ void check_parameter(const CheckpointDescription::Parameter& parameter) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(bugprone-exception-escape): the analyser cannot see through Json's move
 struct CheckpointWriter::Impl {
   struct Filling {
     CheckpointDescription::Parameter parameter;
