@@ -93,10 +93,10 @@ class Workshop {
                                         "--metrics",      output + ".metrics"};
     command.insert(command.end(), sampling.options.begin(), sampling.options.end());
     command.insert(command.end(), extra.begin(), extra.end());
-    for (const auto& [name, value] :
+    for (const auto& [option, setting] :
          {std::pair{"--slots", std::to_string(kSlots)}, std::pair{"--threads", std::string("1")}}) {
-      if (std::find(extra.begin(), extra.end(), name) != extra.end()) continue;
-      command.insert(command.end(), {name, value});
+      if (std::find(extra.begin(), extra.end(), option) != extra.end()) continue;
+      command.insert(command.end(), {option, setting});
     }
     const ProgramResult result = run_program(under_mpirun(grid.ranks(), command), folder_.path());
     EXPECT_EQ(result.exit_code, 0) << result.err;
