@@ -8,8 +8,8 @@
 #include "convert/safetensors_detail.hpp"
 #include "gridmill/base/error.hpp"
 
-/// A whole safetensors file: the length of the header, the header, the data. Whatever the bytes, the
-/// header is refused with FormatError or every tensor that it promises lies inside the data.
+/// A whole safetensors file: the length of the header, the header, the data. Whatever the bytes,
+/// the header is refused with FormatError or every tensor that it promises lies inside the data.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using gridmill::convert_detail::element_count;
   using gridmill::convert_detail::parse_safetensors_header;
