@@ -1,7 +1,6 @@
 #include "kernels/cpu/kv_cache.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <string>
 
 #include "gridmill/base/check.hpp"
@@ -83,23 +82,15 @@ std::size_t PagedKvCache::saved_floats(std::int64_t length) const {
          static_cast<std::size_t>(shape_.kv_heads) * static_cast<std::size_t>(shape_.head_dim);
 }
 
-std::byte* PagedKvCache::element(const std::vector<std::byte*>& table, int layer, Part part,
-                                 std::int64_t position, int kv_head, int d) const {
-  std::byte* base = table[static_cast<std::size_t>(position / kPageKeys)] + layer_offset(layer) +
-                    static_cast<std::size_t>(kv_head) * (key_bytes_ + value_bytes_);
+std::size_t PagedKvCache::index_of(Part part, std::int64_t position, int d) const {
   const std::int64_t slot = position % kPageKeys;
-  std::int64_t index = 0;
-  if (part == Part::value) {
-    base += key_bytes_;
-    // bf16: columns c and c + 16 of 32 are a pair.
-    const int column = dtype_ == DType::bf16 ? d / 32 * 32 + d % 16 * 2 + d % 32 / 16 : d;
-    index = slot * padded_ + column;
-  } else if (dtype_ == DType::bf16) {
-    index = (d / 2 * kPageKeys + slot) * 2 + d % 2;
-  } else {
-    index = static_cast<std::int64_t>(d) * kPageKeys + slot;
+  if (part == Part::key) {
+    const std::int64_t pair = dtype_ == DType::bf16 ? 2 : 1;
+    return static_cast<std::size_t>((d / pair * kPageKeys + slot) * pair + d % pair);
   }
-  return base + static_cast<std::size_t>(index) * size_of(dtype_);
+  // bf16: columns c and c + 16 of 32 are a pair.
+  const int column = dtype_ == DType::bf16 ? d / 32 * 32 + d % 16 * 2 + d % 32 / 16 : d;
+  return key_bytes_ / size_of(dtype_) + static_cast<std::size_t>(slot * padded_ + column);
 }
 
 template <typename Visit>
@@ -109,12 +100,12 @@ void PagedKvCache::for_each(SlotId slot, std::int64_t length, Visit visit) {
       length <= static_cast<std::int64_t>(pages.size()) * kPageKeys,
       "slot " + std::to_string(slot) + " has fewer than " + std::to_string(length) + " positions");
   for (int layer = 0; layer < shape_.layers; ++layer) {
+    const std::size_t offset = layer_offset(layer);
     for (const Part part : {Part::key, Part::value}) {
       for (std::int64_t position = 0; position < length; ++position) {
-        for (int head = 0; head < shape_.kv_heads; ++head) {
-          for (int d = 0; d < shape_.head_dim; ++d) {
-            visit(element(pages, layer, part, position, head, d));
-          }
+        std::byte* head = pages[static_cast<std::size_t>(position / kPageKeys)] + offset;
+        for (int h = 0; h < shape_.kv_heads; ++h, head += key_bytes_ + value_bytes_) {
+          for (int d = 0; d < shape_.head_dim; ++d) visit(head, index_of(part, position, d));
         }
       }
     }
@@ -124,29 +115,30 @@ void PagedKvCache::for_each(SlotId slot, std::int64_t length, Visit visit) {
 void PagedKvCache::save(SlotId slot, std::int64_t length, std::span<float> out) {
   GRIDMILL_ASSERT(out.size() == saved_floats(length), "wrong size for a saved KV cache");
   float* next = out.data();
-  for_each(slot, length, [&](const std::byte* from) {
-    if (dtype_ == DType::bf16) {
-      Bf16 half = 0;
-      std::memcpy(&half, from, sizeof half);
-      *next++ = bf16_to_fp32(half);
-    } else {
-      std::memcpy(next++, from, sizeof(float));
-    }
-  });
+  if (dtype_ == DType::bf16) {
+    for_each(slot, length, [&](const std::byte* head, std::size_t index) {
+      *next++ = bf16_to_fp32(reinterpret_cast<const Bf16*>(head)[index]);
+    });
+  } else {
+    for_each(slot, length, [&](const std::byte* head, std::size_t index) {
+      *next++ = reinterpret_cast<const float*>(head)[index];
+    });
+  }
 }
 
 void PagedKvCache::load(SlotId slot, std::int64_t length, std::span<const float> in) {
   GRIDMILL_ASSERT(in.size() == saved_floats(length), "wrong size for a saved KV cache");
   reserve(slot, length);
   const float* next = in.data();
-  for_each(slot, length, [&](std::byte* to) {
-    if (dtype_ == DType::bf16) {
-      const Bf16 half = rounded_bf16(*next++);
-      std::memcpy(to, &half, sizeof half);
-    } else {
-      std::memcpy(to, next++, sizeof(float));
-    }
-  });
+  if (dtype_ == DType::bf16) {
+    for_each(slot, length, [&](std::byte* head, std::size_t index) {
+      reinterpret_cast<Bf16*>(head)[index] = rounded_bf16(*next++);
+    });
+  } else {
+    for_each(slot, length, [&](std::byte* head, std::size_t index) {
+      reinterpret_cast<float*>(head)[index] = *next++;
+    });
+  }
 }
 
 }  // namespace gridmill::cpu

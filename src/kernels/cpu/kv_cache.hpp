@@ -36,10 +36,9 @@ class PagedKvCache final : public KvCache {
   enum class Part { key, value };
   [[nodiscard]] std::vector<std::byte*>& table(SlotId slot);
   [[nodiscard]] std::byte* take_page();
-  /// Where element `d` of a head's key or value is.
-  [[nodiscard]] std::byte* element(const std::vector<std::byte*>& table, int layer, Part part,
-                                   std::int64_t position, int kv_head, int d) const;
-  /// Calls visit(address of an element) in canonical order.
+  /// Where element `d` of a key or value is, in elements from the beginning of its kv head.
+  [[nodiscard]] std::size_t index_of(Part part, std::int64_t position, int d) const;
+  /// Calls visit(beginning of the kv head, index of an element) in canonical order.
   template <typename Visit>
   void for_each(SlotId slot, std::int64_t length, Visit visit);
 
