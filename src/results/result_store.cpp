@@ -25,7 +25,10 @@ class ResultStore::Impl {
         given.failure.empty() && given.status == RowStatus::failed ? "no reason given"
                                                                    : given.failure);
     result.failure = failure;
-    guarded([&] { committer_.count(1, write_payload(result)); });
+    guarded([&] {
+      retire_record_unless_it_stays_true(result);
+      committer_.count(1, write_payload(result));
+    });
     committer_.add({result.row, make_record(layout_, result)});
   }
 
@@ -35,8 +38,7 @@ class ResultStore::Impl {
     for (const RowId row : rows) {
       if (row >= layout_.shape.rows) throw InternalError("a row beyond the file is discarded");
       // Ahead of any put() of the row, which therefore wins.
-      const RowRecord empty;
-      guarded([&] { file_->write(layout_.record_at(row), std::as_bytes(std::span(&empty, 1))); });
+      guarded([&] { write_empty_record(row); });
     }
   }
 
@@ -78,6 +80,27 @@ class ResultStore::Impl {
           result.logprobs.size(), result.valid.size(), result.failure, shape.rows,
           shape.max_length));
     }
+  }
+
+  void write_empty_record(RowId row) {
+    const RowRecord empty;
+    file_->write(layout_.record_at(row), std::as_bytes(std::span(&empty, 1)));
+  }
+
+  /// A row that is under way may have a record already. It stays if the new payload only appends;
+  /// else it goes first, so that a kill in between leaves a missing row and not a damaged one.
+  void retire_record_unless_it_stays_true(const RowResult& result) {
+    const RowRecord old = read_records(*file_, layout_, result.row, 1).front();
+    if (old == RowRecord{}) return;
+    const bool stays_true =
+        is_consistent(layout_, result.row, old) &&
+        old.status == static_cast<std::uint16_t>(RowStatus::partial) &&
+        old.length <= result.tokens.size() &&
+        old.payload_crc ==
+            payload_crc(result.tokens.first(old.length),
+                        result.logprobs.first(layout_.shape.logprobs != 0 ? old.length : 0), "",
+                        result.valid);
+    if (!stays_true) write_empty_record(result.row);
   }
 
   /// `bytes`, then zeros up to `room`. @return bytes written.

