@@ -133,7 +133,8 @@ std::vector<Plan> plan_parameters(ForeignModel& foreign, std::optional<DType> dt
 void warn_of_leftovers(const ForeignModel& foreign) {
   constexpr std::size_t kMostNamed = 5;
   std::vector<std::string> names = foreign.tensors.unused();
-  std::erase_if(names, [&](const std::string& name) { return foreign.harmless(name); });
+  std::erase_if(
+      names, [&](const std::string& name) { return foreign.harmless && foreign.harmless(name); });
   if (names.empty()) return;
   std::string list;
   for (std::size_t i = 0; i < std::min(names.size(), kMostNamed); ++i) {

@@ -38,7 +38,7 @@ FlaxTakes::Dense FlaxTakes::dense(std::int64_t layer, const std::string& suffix)
 }
 
 ParameterTake FlaxTakes::flat(const ParameterSpec& spec, std::int64_t layer,
-                              const std::string& suffix, Extents core) const {
+                              const std::string& suffix, const Extents& core) const {
   ParameterTake take = take_whole(layout_.path(layer, suffix), spec);
   take.shape = extents(0, core);
   if (layout_.scanned) take.blocks[0].first = layer * element_count(spec.shape);
@@ -55,7 +55,7 @@ ParameterTake FlaxTakes::sharded_flat(const ParameterSpec& spec, std::int64_t la
 }
 
 ParameterTake FlaxTakes::kernel(const ParameterSpec& spec, std::int64_t layer,
-                                const std::string& suffix, Extents core) const {
+                                const std::string& suffix, const Extents& core) const {
   const std::int64_t rows = rows_of(spec);
   const std::int64_t columns = columns_of(spec);
   return {.tensor = layout_.path(layer, suffix),

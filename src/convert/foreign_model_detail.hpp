@@ -26,8 +26,8 @@ struct ForeignModel {
   /// Where each of our parameters comes from. The tensors are those above: what is taken may depend
   /// on the form in which they are stored.
   std::function<ParameterTake(const ParameterSpec&, const ForeignTensors&)> take;
-  /// Foreign tensors that nobody needs, and nobody need know of.
-  std::function<bool(std::string_view)> harmless = [](std::string_view) { return false; };
+  /// Foreign tensors that nobody needs, and nobody need know of; empty = none.
+  std::function<bool(std::string_view)> harmless;
   std::map<std::string, std::string> files;  ///< verbatim into the checkpoint
   std::string tokenizer_kind;                ///< empty = none
   std::string tokenizer;

@@ -186,7 +186,7 @@ Json llama_model(ConfigFields& config, HuggingFaceFamily family) {
   if (family != HuggingFaceFamily::llama) config.refuse({"mlp_bias"});
   const bool attention_bias = may_have_bias && config.flag("attention_bias", false);
 
-  const Json model = {
+  Json model = {
       {"family", "llama"},
       {"vocab_size", config.size("vocab_size")},
       {"hidden_size", hidden_size},

@@ -111,7 +111,7 @@ Json xlstm_model(ConfigFields& config, HuggingFaceFamily family) {
   const bool bias = config.flag("use_bias", false);
   const bool out_norm = config.flag("add_out_norm", true);
 
-  const Json model = {
+  Json model = {
       {"family", "xlstm"},
       {"layer_type", "mlstm_v1"},
       {"vocab_size", config.size("vocab_size", 50304)},

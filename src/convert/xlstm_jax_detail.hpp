@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "convert/config_fields_detail.hpp"
 #include "convert/foreign_model_detail.hpp"
@@ -32,19 +33,19 @@ struct FlaxLayout {
 /// arrays, which is why the tensors are needed.
 class FlaxTakes {
  public:
-  FlaxTakes(const ForeignTensors& tensors, const FlaxLayout& layout)
-      : tensors_(tensors), layout_(layout) {}
+  FlaxTakes(const ForeignTensors& tensors, FlaxLayout layout)
+      : tensors_(tensors), layout_(std::move(layout)) {}
 
   /// A vector (or a matrix stored like ours) whose elements lie one after the other.
   /// @param core  extents behind block and tensor axis, of the whole model.
   [[nodiscard]] ParameterTake flat(const ParameterSpec& spec, std::int64_t layer,
-                                   const std::string& suffix, Extents core) const;
+                                   const std::string& suffix, const Extents& core) const;
   /// The same behind a tensor axis, which cuts the first extent.
   [[nodiscard]] ParameterTake sharded_flat(const ParameterSpec& spec, std::int64_t layer,
                                            const std::string& suffix, Extents core) const;
   /// A kernel (in..., out...) without tensor axis, transposed.
   [[nodiscard]] ParameterTake kernel(const ParameterSpec& spec, std::int64_t layer,
-                                     const std::string& suffix, Extents core) const;
+                                     const std::string& suffix, const Extents& core) const;
   /// Kernel of a layer that is one Dense module, or one a tensor-parallel part: parts of outputs.
   [[nodiscard]] ParameterTake column_parallel(const ParameterSpec& spec, std::int64_t layer,
                                               const std::string& suffix) const;
