@@ -49,13 +49,6 @@ Tensor<T, 2> matrix(const h5::Dataset& dataset) {
   return result;
 }
 
-/// The temperature of a run as its name says: temp_0.7_seed42, ..._temp1_eod, temp_1_eod.
-float temperature_of(const std::string& name) {
-  const std::size_t at = name.find("temp");
-  const std::size_t digits = name.find_first_of("0123456789", at);
-  return std::stof(name.substr(digits));
-}
-
 Recording read_recording(const h5::File& file, const std::string& name) {
   const std::string group = "/runs/" + name;
   Recording run{
@@ -75,7 +68,7 @@ Recording read_recording(const h5::File& file, const std::string& name) {
     run.mask = matrix<std::uint8_t>(file.dataset(group + "/prefix_mask"));
   }
   if (file.read_text_attribute(group, "sampler") != "greedy") {
-    run.temperature = temperature_of(name);
+    run.temperature = static_cast<float>(file.read_number_attribute(group, "temperature"));
   }
   if (file.read_text_attribute(group, "param_dtype") == "bfloat16") run.param_dtype = DType::bf16;
   return run;
