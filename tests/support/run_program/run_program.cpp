@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -44,6 +45,20 @@ void drain(int out, int err, ProgramResult& result) {
   }
 }
 
+/// The child's side: never returns.
+[[noreturn]] void become(std::vector<std::string> words, const std::filesystem::path& folder,
+                         std::vector<std::string> environment, int out, int err) {
+  std::vector<char*> argv = pointers_to(words);
+  ::dup2(out, STDOUT_FILENO);
+  ::dup2(err, STDERR_FILENO);
+  const int nothing = ::open("/dev/null", O_RDONLY);
+  ::dup2(nothing, STDIN_FILENO);
+  if (::chdir(folder.c_str()) != 0) ::_exit(126);
+  for (std::string& entry : environment) ::putenv(entry.data());
+  ::execvp(argv[0], argv.data());
+  ::_exit(127);
+}
+
 }  // namespace
 
 ProgramResult run_program(const std::vector<std::string>& command,
@@ -54,29 +69,36 @@ ProgramResult run_program(const std::vector<std::string>& command,
   if (::pipe2(out.data(), O_CLOEXEC) != 0 || ::pipe2(err.data(), O_CLOEXEC) != 0) {
     throw std::runtime_error("pipe failed");
   }
-  std::vector<std::string> words = command;
-  std::vector<char*> argv = pointers_to(words);
-  std::vector<std::string> extra = environment;
   const pid_t child = ::fork();
   if (child < 0) throw std::runtime_error("fork failed");
-  if (child == 0) {
-    ::dup2(out[1], STDOUT_FILENO);
-    ::dup2(err[1], STDERR_FILENO);
-    const int nothing = ::open("/dev/null", O_RDONLY);
-    ::dup2(nothing, STDIN_FILENO);
-    if (::chdir(folder.c_str()) != 0) ::_exit(126);
-    for (std::string& entry : extra) ::putenv(entry.data());
-    ::execvp(argv[0], argv.data());
-    ::_exit(127);
-  }
+  if (child == 0) become(command, folder, environment, out[1], err[1]);
   ::close(out[1]);
   ::close(err[1]);
   ProgramResult result;
   drain(out[0], err[0], result);
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  result.exit_code = wait_for_program(child);
   return result;
+}
+
+pid_t start_program(const std::vector<std::string>& command, const std::filesystem::path& folder,
+                    const std::string& errors) {
+  const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+  const int err = ::open((folder / errors).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (nowhere < 0 || err < 0) throw std::runtime_error("cannot create " + errors);
+  const pid_t child = ::fork();
+  if (child < 0) throw std::runtime_error("fork failed");
+  if (child == 0) become(command, folder, {}, nowhere, err);
+  ::close(nowhere);
+  ::close(err);
+  return child;
+}
+
+int wait_for_program(pid_t program) {
+  int status = 0;
+  while (::waitpid(program, &status, 0) < 0) {
+    if (errno != EINTR) throw std::runtime_error("waitpid failed");
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 std::vector<std::string> under_mpirun(int ranks, std::vector<std::string> command) {

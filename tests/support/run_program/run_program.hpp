@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -18,6 +20,13 @@ struct ProgramResult {
 [[nodiscard]] ProgramResult run_program(const std::vector<std::string>& command,
                                         const std::filesystem::path& folder,
                                         const std::vector<std::string>& environment = {});
+
+/// Starts `command` as run_program does, but does not wait; its stderr goes to `errors` in
+/// `folder`, its stdout nowhere. Every started program is ended by wait_for_program().
+[[nodiscard]] pid_t start_program(const std::vector<std::string>& command,
+                                  const std::filesystem::path& folder, const std::string& errors);
+/// Waits until a started program ends. @return its exit code, 128 + signal if it was killed
+int wait_for_program(pid_t program);
 
 /// `mpirun -n ranks` with the flags that let more ranks than cores run, also as root, in front of
 /// `command`. One rank runs without launcher.
