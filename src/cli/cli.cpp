@@ -17,13 +17,14 @@ namespace gridmill::cli {
 
 namespace {
 
-constexpr std::array<Command, 8> kCommands = {{
+constexpr std::array<Command, 9> kCommands = {{
     {"generate", "prompts in, one shared result file out", true, run_generate},
     {"convert", "a foreign checkpoint into a gridmill checkpoint", false, run_convert},
     {"export", "a result file as jsonl or text", false, run_export},
     {"inspect", "what is in a checkpoint or result file", false, run_inspect},
     {"status", "how far a result file is", false, run_status},
     {"score", "log-probabilities of given texts", true, run_score},
+    {"bench", "speed of prefill and decode on random weights", true, run_bench},
     {"tokenize", "lines of text to token ids", false, run_tokenize},
     {"detokenize", "token ids to text", false, run_detokenize},
 }};

@@ -7,6 +7,7 @@
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/log.hpp"
+#include "gridmill/convert/convert.hpp"
 
 namespace gridmill::convert_detail {
 
@@ -139,3 +140,16 @@ void ignore_common_fields(ConfigFields& config) {
 }
 
 }  // namespace gridmill::convert_detail
+
+namespace gridmill {
+
+Json model_of_config(const Json& config, const std::string& where) {
+  convert_detail::ConfigFields fields(config, where);
+  const convert_detail::HuggingFaceFamily family = convert_detail::hugging_face_family(fields);
+  Json model = convert_detail::hugging_face_model(fields, family);
+  convert_detail::set_token_ids(model, fields, family, Json(), "");
+  fields.warn_of_unread();
+  return model;
+}
+
+}  // namespace gridmill

@@ -94,6 +94,8 @@ std::string host_name() {
   return name.data();
 }
 
+std::uint64_t resident_bytes() { return number_after("/proc/self/status", "VmRSS:") * 1024; }
+
 std::uint64_t peak_resident_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);

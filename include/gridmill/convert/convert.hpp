@@ -40,4 +40,9 @@ struct ConvertReport {
 ///         each other; OutputError or IoError if `destination` cannot be written.
 ConvertReport convert(const ConvertOptions& options);
 
+/// gridmill's model configuration (docs/models.md) of a Hugging Face config.json, without weights.
+/// @param where  names it in messages.
+/// @throws FormatError naming the field; `unsupported` for what gridmill does not run.
+[[nodiscard]] Json model_of_config(const Json& config, const std::string& where);
+
 }  // namespace gridmill

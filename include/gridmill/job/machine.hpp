@@ -27,6 +27,8 @@ inline constexpr int kMostSlots = 64;
 
 /// Name of this host.
 [[nodiscard]] std::string host_name();
+/// Resident memory of this process now, in bytes.
+[[nodiscard]] std::uint64_t resident_bytes();
 /// High-water mark of this process's resident memory, in bytes.
 [[nodiscard]] std::uint64_t peak_resident_bytes();
 

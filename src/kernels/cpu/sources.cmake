@@ -4,6 +4,7 @@ list(APPEND GRIDMILL_KERNEL_SOURCES
   cpu/cpu_backend.cpp
   cpu/dispatch.cpp
   cpu/kv_cache.cpp
+  cpu/machine_limits.cpp
   cpu/memory.cpp
   cpu/mlstm_state.cpp
   cpu/packing.cpp

@@ -40,15 +40,16 @@ class ThreadPool {
   /// Returns once `word` differs from `seen`.
   void wait_for_change(const std::atomic<std::uint32_t>& word, std::uint32_t seen) const;
 
-  std::vector<std::thread> threads_;
-  int spins_ = 0;
-  // The job: written before `epoch_` is raised, read after.
-  Function function_ = nullptr;
-  const void* task_ = nullptr;
-  int parts_ = 0;
-  std::atomic<bool> stopping_{false};
+  /// Each on a cache line of its own: one is written by the caller, one by the threads.
   alignas(64) std::atomic<std::uint32_t> epoch_{0};
   alignas(64) std::atomic<std::uint32_t> unfinished_{0};
+  // The job: written before `epoch_` is raised, read after.
+  alignas(64) Function function_ = nullptr;
+  const void* task_ = nullptr;
+  int parts_ = 0;
+  int spins_ = 0;
+  std::atomic<bool> stopping_{false};
+  std::vector<std::thread> threads_;
 };
 
 }  // namespace gridmill::cpu

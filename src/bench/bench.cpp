@@ -1,0 +1,306 @@
+#include "gridmill/bench/bench.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bench/first_touch_detail.hpp"
+#include "bench/random_checkpoint_detail.hpp"
+#include "bench/roofline_detail.hpp"
+#include "bench/shapes_detail.hpp"
+#include "gridmill/base/clock.hpp"
+#include "gridmill/base/format.hpp"
+#include "gridmill/base/json.hpp"
+#include "gridmill/base/log.hpp"
+#include "gridmill/base/philox.hpp"
+#include "gridmill/generate/generator.hpp"
+#include "gridmill/job/machine.hpp"
+#include "gridmill/job/run_context.hpp"
+#include "gridmill/job/version.hpp"
+#include "gridmill/kernels/machine_limits.hpp"
+
+namespace gridmill {
+
+namespace {
+
+using namespace bench_detail;
+
+/// A figure whose limits moved by more than this between before and after is measured again,
+constexpr double kCalm = 0.15;
+/// so many times in all.
+constexpr int kAttempts = 3;
+
+/// Times of one batch from its first pass to its last.
+struct Run {
+  double prefill_s = 0;  ///< until every row has its first token
+  double decode_s = 0;   ///< from then on, while every row decodes
+  double total_s = 0;
+  std::int64_t decode_tokens = 0;  ///< generated in decode_s
+};
+
+/// Everything about one batch size, and the limits around it.
+struct Figure {
+  MachineLimits before;
+  MachineLimits after;
+  std::vector<Run> runs;
+  int attempts = 0;
+
+  /// Largest relative change of bandwidth or product rate.
+  [[nodiscard]] double moved() const {
+    const auto change = [](double a, double b) { return std::abs(a - b) / std::max(a, b); };
+    return std::max(change(before.read_bytes_per_s, after.read_bytes_per_s),
+                    change(before.bf16_flop_per_s, after.bf16_flop_per_s));
+  }
+  /// What the machine could do: the better of before and after.
+  [[nodiscard]] MachineLimits limits() const {
+    return {.read_bytes_per_s = std::max(before.read_bytes_per_s, after.read_bytes_per_s),
+            .update_bytes_per_s = std::max(before.update_bytes_per_s, after.update_bytes_per_s),
+            .bf16_flop_per_s = std::max(before.bf16_flop_per_s, after.bf16_flop_per_s),
+            .fp32_flop_per_s = std::max(before.fp32_flop_per_s, after.fp32_flop_per_s)};
+  }
+};
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t middle = values.size() / 2;
+  return values.size() % 2 != 0 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+/// The checkpoint to load: the caller's, or random weights in a file that goes with this object.
+class BenchCheckpoint {
+ public:
+  explicit BenchCheckpoint(const BenchConfig& config) : path_(config.run.model) {
+    if (!path_.empty() && std::filesystem::exists(path_)) return;
+    if (config.shape.empty()) {
+      throw UsageError("--shape is missing; without it --model has to name a checkpoint");
+    }
+    const Json model = model_of_shape(config.shape);
+    if (path_.empty()) {
+      std::string name =
+          (std::filesystem::temp_directory_path() / "gridmill-bench-XXXXXX").string();
+      if (mkdtemp(name.data()) == nullptr) {
+        throw OutputError(fmt::format("cannot create {}; set TMPDIR", name));
+      }
+      folder_ = name;
+      path_ = (folder_ / "random.h5").string();
+    }
+    log::info("writing random weights to {}", path_);
+    write_random_checkpoint(path_, model, config.dtype == "fp32" ? DType::fp32 : DType::bf16);
+  }
+  BenchCheckpoint(const BenchCheckpoint&) = delete;
+  BenchCheckpoint& operator=(const BenchCheckpoint&) = delete;
+  ~BenchCheckpoint() { remove(); }
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+  /// Removes a temporary file now.
+  void remove() {
+    if (folder_.empty()) return;
+    std::error_code ignored;
+    std::filesystem::remove_all(folder_, ignored);
+    folder_.clear();
+  }
+
+ private:
+  std::string path_;
+  std::filesystem::path folder_;  ///< temporary; empty = nothing to remove
+};
+
+/// Prompts of random tokens, greedy, no end of text: every row takes the same work.
+Request make_request(const BenchConfig& config, RowId row, std::int64_t vocab_size, int gen) {
+  Request request;
+  request.row = row;
+  for (int i = 0; i < config.prompt; ++i) {
+    const auto words =
+        philox4x32({static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(row), 0, 0}, {7, 7});
+    request.prompt.push_back(
+        static_cast<TokenId>(words[0] % static_cast<std::uint32_t>(vocab_size)));
+  }
+  request.temperature = 0;
+  request.max_length = config.prompt + gen;
+  return request;
+}
+
+Run run_once(const BenchConfig& config, Generator& generator, std::int64_t vocab_size, int batch,
+             int gen) {
+  for (int row = 0; row < batch; ++row) {
+    if (!generator.admit(make_request(config, static_cast<RowId>(row), vocab_size, gen))) {
+      throw InternalError("a free slot refused a row");
+    }
+  }
+  Run run;
+  const GeneratorStatistics before = generator.statistics();
+  const std::int64_t prompt_tokens = std::int64_t{batch} * config.prompt;
+  const auto start = SteadyClock::now();
+  std::int64_t first_tokens = 0;  // generated when every row had its first
+  while (!generator.idle()) {
+    const std::vector<Completion> completions = generator.step();
+    for (const Completion& completion : completions) {
+      if (completion.reason == FinishReason::error) {
+        throw InternalError("a row failed: " + completion.failure);
+      }
+    }
+    const double now = seconds_since(start);
+    const GeneratorStatistics& counts = generator.statistics();
+    const std::int64_t generated = counts.new_tokens - before.new_tokens;
+    if (run.prefill_s == 0) {
+      if (counts.prompt_tokens - before.prompt_tokens == prompt_tokens) {
+        run.prefill_s = now;
+        first_tokens = generated;
+      }
+    } else if (counts.completed_rows == before.completed_rows || run.decode_tokens == 0) {
+      // Until the first row ends, every row decodes in every pass.
+      run.decode_s = now - run.prefill_s;
+      run.decode_tokens = generated - first_tokens;
+    }
+    run.total_s = now;
+  }
+  return run;
+}
+
+Figure measure(const BenchConfig& config, RunContext& context, int batch, double* resident_mib) {
+  const std::int64_t vocab_size = context.model().info().vocab_size;
+  Generator generator(context.model(), context.execution(), context.parameters(),
+                      {.slots = batch, .max_length = config.prompt + config.gen});
+  constexpr int kWarmUpTokens = 2;  // every buffer gets its size
+  static_cast<void>(run_once(config, generator, vocab_size, batch, kWarmUpTokens));
+  Figure best;
+  for (int attempt = 1; attempt <= kAttempts; ++attempt) {
+    Figure figure;
+    figure.before = measure_machine_limits(context.threads());
+    for (int i = 0; i < config.repeat; ++i) {
+      figure.runs.push_back(run_once(config, generator, vocab_size, batch, config.gen));
+    }
+    *resident_mib = std::max(*resident_mib, static_cast<double>(resident_bytes()) / (1 << 20));
+    figure.after = measure_machine_limits(context.threads());
+    const bool better = best.runs.empty() || figure.moved() < best.moved();
+    if (better) best = figure;
+    best.attempts = attempt;
+    if (figure.moved() <= kCalm) break;
+    log::warn("batch {}: the machine's limits moved by {:.0f} % while it was measured{}", batch,
+              100 * figure.moved(), attempt < kAttempts ? "; measuring it again" : "");
+  }
+  return best;
+}
+
+OrderedJson to_json(const MachineLimits& limits) {
+  return {{"read_gb_per_s", limits.read_bytes_per_s / 1e9},
+          {"update_gb_per_s", limits.update_bytes_per_s / 1e9},
+          {"bf16_gflop_per_s", limits.bf16_flop_per_s / 1e9},
+          {"fp32_gflop_per_s", limits.fp32_flop_per_s / 1e9}};
+}
+
+/// What is known once the model is loaded.
+struct Loaded {
+  double load_s = 0;
+  double first_touch_copy_s = 0;
+  double resident_mib = 0;
+};
+
+OrderedJson line_of(const BenchConfig& config, RunContext& context, const Loaded& loaded, int batch,
+                    const Figure& figure) {
+  std::vector<double> prefill_s;
+  std::vector<double> total_s;
+  std::vector<double> decode_tps;
+  std::vector<double> prefill_tps;
+  for (const Run& run : figure.runs) {
+    prefill_s.push_back(run.prefill_s);
+    total_s.push_back(run.total_s);
+    decode_tps.push_back(static_cast<double>(run.decode_tokens) / run.decode_s);
+    prefill_tps.push_back(batch * config.prompt / run.prefill_s);
+  }
+  const DType dtype = context.backend().compute_dtype();
+  const PassCost cost = pass_cost(context.model(), dtype);
+  const MachineLimits limits = figure.limits();
+  const double context_tokens = config.prompt + config.gen / 2.0;
+  const double decode_bound_tps =
+      batch / decode_bound_s(cost, limits, dtype, batch, context_tokens);
+  const double prefill_bound_tps =
+      config.prompt / prefill_bound_s(cost, limits, dtype, config.prompt);
+  const ParameterStatistics parameters = context.parameters().statistics();
+  const std::size_t state_bytes =
+      static_cast<std::size_t>(batch) *
+      context.model().state_bytes_per_slot(1, config.prompt + config.gen, dtype);
+  OrderedJson line = {
+      {"shape", config.shape.empty() ? config.run.model : config.shape},
+      {"batch", batch},
+      {"threads", context.threads()},
+      {"prompt", config.prompt},
+      {"gen", config.gen},
+      {"backend", context.backend().name()},
+      {"kernel_target", context.backend().target()},
+      {"compute_dtype", name_of(dtype)},
+      {"load_s", loaded.load_s},
+      {"first_touch_copy_s", loaded.first_touch_copy_s},
+      {"prefill_s", prefill_s},
+      {"total_s", total_s},
+      {"decode_tps", median(decode_tps)},
+      {"prefill_tps", median(prefill_tps)},
+      {"roofline_share", median(decode_tps) / decode_bound_tps},
+      {"prefill_roofline_share", median(prefill_tps) / prefill_bound_tps},
+      {"decode_bound_tps", decode_bound_tps},
+      {"prefill_bound_tps", prefill_bound_tps},
+      {"rss_mib", loaded.resident_mib},
+      {"weights_mib",
+       static_cast<double>(parameters.private_bytes + parameters.shared_bytes) / (1 << 20)},
+      {"state_mib", static_cast<double>(state_bytes) / (1 << 20)},
+  };
+  line.update(to_json(limits));
+  line["canary"] = {to_json(figure.before), to_json(figure.after)};
+  line["canary_moved"] = figure.moved() > kCalm;
+  line["attempts"] = figure.attempts;
+  line["version"] = version();
+  line["git"] = git_hash();
+  line["at"] = utc_timestamp();
+  return line;
+}
+
+void check(const BenchConfig& config, RunContext& context) {
+  if (context.grid().world().size() > 1) {
+    throw UsageError(fmt::format("bench measures one rank, but this is a run of {}",
+                                 context.grid().world().size()));
+  }
+  if (!context.backend().host_memory()) {
+    throw UsageError(
+        fmt::format("bench knows the limits of this host only; backend {} runs elsewhere",
+                    context.backend().name()));
+  }
+  const std::int64_t limit = context.model().info().model_limit;
+  if (limit > 0 && config.prompt + config.gen > limit) {
+    throw UsageError(fmt::format("--prompt {} and --gen {} are longer than the model's limit of {}",
+                                 config.prompt, config.gen, limit));
+  }
+}
+
+}  // namespace
+
+ExitCode run_bench_job(const BenchConfig& config) {
+  BenchCheckpoint checkpoint(config);
+  RunOptions options = config.run;
+  options.model = checkpoint.path();
+  RunContext context(options);
+  check(config, context);
+
+  Loaded loaded;
+  loaded.first_touch_copy_s =
+      first_touch_copy_seconds(checkpoint.path(), context.backend(), context.threads());
+  const auto start = SteadyClock::now();
+  context.load();
+  loaded.load_s = seconds_since(start);
+  checkpoint.remove();
+
+  for (const int batch : config.batches) {
+    const Figure figure = measure(config, context, batch, &loaded.resident_mib);
+    const std::string line = line_of(config, context, loaded, batch, figure).dump() + "\n";
+    std::fputs(line.c_str(), stdout);
+    std::fflush(stdout);
+  }
+  return ExitCode::ok;
+}
+
+}  // namespace gridmill

@@ -1,0 +1,56 @@
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "bench/roofline_detail.hpp"
+#include "gridmill/params/parameter_spec.hpp"
+
+namespace gridmill::bench_detail {
+
+namespace {
+
+double flop_rate(const MachineLimits& limits, DType compute_dtype) {
+  return compute_dtype == DType::bf16 ? limits.bf16_flop_per_s : limits.fp32_flop_per_s;
+}
+
+}  // namespace
+
+PassCost pass_cost(const Model& model, DType compute_dtype) {
+  constexpr std::int64_t kLong = 4096;  // whole pages of the KV cache
+  const ModelParameters parameters = model.parameters(1, 0);
+  PassCost cost;
+  for (std::size_t unit = 0; unit < parameters.units.size(); ++unit) {
+    for (const MatrixSpec& matrix : parameters.units[unit].matrices) {
+      if (matrix.layout != MatrixLayout::panels) continue;  // an embedding: looked up
+      const auto elements = static_cast<double>(matrix.shape.outputs * matrix.shape.inputs);
+      cost.weight_bytes += elements * static_cast<double>(size_of(compute_dtype));
+      cost.flop_of_row += 2 * elements;
+      // The head is the last unit.
+      if (unit + 1 < parameters.units.size()) cost.flop_of_inner_row += 2 * elements;
+    }
+  }
+  const auto state = static_cast<double>(model.state_bytes_per_slot(1, kLong, compute_dtype));
+  if (model.info().recurrent) {
+    cost.state_bytes_of_row = 2 * state;
+  } else {
+    cost.cache_bytes_of_token = state / kLong;
+  }
+  return cost;
+}
+
+double decode_bound_s(const PassCost& cost, const MachineLimits& limits, DType compute_dtype,
+                      int rows, double context) {
+  const double moving =
+      (cost.weight_bytes + rows * context * cost.cache_bytes_of_token) / limits.read_bytes_per_s +
+      rows * cost.state_bytes_of_row / limits.update_bytes_per_s;
+  const double multiplying = rows * cost.flop_of_row / flop_rate(limits, compute_dtype);
+  return std::max(moving, multiplying);
+}
+
+double prefill_bound_s(const PassCost& cost, const MachineLimits& limits, DType compute_dtype,
+                       int tokens) {
+  return ((tokens - 1) * cost.flop_of_inner_row + cost.flop_of_row) /
+         flop_rate(limits, compute_dtype);
+}
+
+}  // namespace gridmill::bench_detail

@@ -1,0 +1,29 @@
+#pragma once
+
+#include "gridmill/base/dtype.hpp"
+#include "gridmill/kernels/machine_limits.hpp"
+#include "gridmill/model/model.hpp"
+
+namespace gridmill::bench_detail {
+
+/// What one pass of a model has to move and to multiply at least.
+struct PassCost {
+  double weight_bytes = 0;          ///< every matrix once, the head included
+  double flop_of_row = 0;           ///< products of a row that goes through the head
+  double flop_of_inner_row = 0;     ///< of one that does not
+  double cache_bytes_of_token = 0;  ///< KV cache that a decode row reads, a token of context
+  double state_bytes_of_row = 0;    ///< recurrent state that a decode row reads, and writes again
+};
+
+[[nodiscard]] PassCost pass_cost(const Model& model, DType compute_dtype);
+
+/// Least seconds of a decode step of `rows` rows after `context` tokens each: the larger of moving
+/// (weights and KV cache at the read rate, state at the update rate) and multiplying.
+[[nodiscard]] double decode_bound_s(const PassCost& cost, const MachineLimits& limits,
+                                    DType compute_dtype, int rows, double context);
+/// Least seconds of a prompt of `tokens` tokens among many: multiplying alone, the last token
+/// through the head.
+[[nodiscard]] double prefill_bound_s(const PassCost& cost, const MachineLimits& limits,
+                                     DType compute_dtype, int tokens);
+
+}  // namespace gridmill::bench_detail
