@@ -82,7 +82,7 @@ bool Committer::tick() {
 }
 
 bool Committer::commit_once() {
-  if (options_.check_ownership) options_.check_ownership();
+  check_ownership();
   std::vector<PendingRecord> written = std::exchange(synced_, {});
   for (const PendingRecord& pending : written) {
     file_->write(layout_.record_at(pending.row), std::as_bytes(std::span(&pending.record, 1)));
@@ -108,6 +108,19 @@ bool Committer::commit_once() {
     options_.on_durable(rows);
   }
   return !synced_.empty();
+}
+
+void Committer::check_ownership() {
+  if (!options_.check_ownership) return;
+  const SteadyClock::time_point now = SteadyClock::now();
+  options_.check_ownership();
+  owned_at_ = now.time_since_epoch().count();
+}
+
+void Committer::require_ownership() {
+  const SteadyClock::duration age =
+      SteadyClock::now().time_since_epoch() - SteadyClock::duration(owned_at_.load());
+  if (owned_at_ == 0 || age > options_.commit_interval) check_ownership();
 }
 
 void Committer::flush() {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -9,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "gridmill/base/clock.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/row_record.hpp"
 #include "gridmill/results/result_store.hpp"
@@ -36,6 +38,8 @@ class Committer {
   void flush();
   /// Ends the thread, without a commit.
   void stop();
+  /// Checks the ownership of the file, unless that was done within a commit interval.
+  void require_ownership();
   /// Throws the first error, if there was one.
   void rethrow_failure() const;
   /// Makes `error` the first error, unless there is one; then rethrows the first.
@@ -54,10 +58,12 @@ class Committer {
   /// One tick; `commit_mutex_` is held. @return whether rows are left for another one.
   bool commit_once();
   bool tick();
+  void check_ownership();
 
   RowFile* file_;
   ResultLayout layout_;
   ResultStoreOptions options_;
+  std::atomic<SteadyClock::rep> owned_at_{0};  ///< when ownership was last seen; 0 = never
 
   std::mutex commit_mutex_;            // one tick at a time; guards synced_
   std::vector<PendingRecord> synced_;  // payload durable, record not yet written

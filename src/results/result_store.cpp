@@ -11,6 +11,8 @@
 
 namespace gridmill {
 
+using detail::PendingRecord;
+
 class ResultStore::Impl {
  public:
   Impl(std::unique_ptr<RowFile> file, const ResultLayout& layout, ResultStoreOptions options)
@@ -25,11 +27,15 @@ class ResultStore::Impl {
         given.failure.empty() && given.status == RowStatus::failed ? "no reason given"
                                                                    : given.failure);
     result.failure = failure;
+    const PendingRecord pending{result.row, make_record(layout_, result)};
     guarded([&] {
-      retire_record_unless_it_stays_true(result);
+      committer_.require_ownership();
+      const RowRecord old = read_records(*file_, layout_, result.row, 1).front();
+      if (is_settled(old, pending)) return;
+      retire_record_unless_it_stays_true(old, result);
       committer_.count(1, write_payload(result));
+      committer_.add(pending);
     });
-    committer_.add({result.row, make_record(layout_, result)});
   }
 
   void discard(std::span<const RowId> rows) {
@@ -52,6 +58,10 @@ class ResultStore::Impl {
     closed_ = true;
     committer_.stop();
     reporting([&] { committer_.flush(); });
+  }
+
+  void require_healthy() {
+    reporting([&] { committer_.rethrow_failure(); });
   }
 
   [[nodiscard]] bool closed() const { return closed_; }
@@ -87,10 +97,26 @@ class ResultStore::Impl {
     file_->write(layout_.record_at(row), std::as_bytes(std::span(&empty, 1)));
   }
 
+  /// A done row is never touched again: whoever puts it once more has lost the file to another run
+  /// without knowing it yet, or generates a whole batch for the sake of its missing rows. Either
+  /// way it holds the same row, or less of it.
+  [[nodiscard]] bool is_settled(const RowRecord& old, const PendingRecord& pending) const {
+    if (old.status != static_cast<std::uint16_t>(RowStatus::done) ||
+        !is_consistent(layout_, pending.row, old)) {
+      return false;
+    }
+    if (pending.record == old ||
+        pending.record.status == static_cast<std::uint16_t>(RowStatus::partial)) {
+      return true;
+    }
+    throw InternalError(
+        fmt::format("row {} of {} is done, and now came out differently (length {}, before {})",
+                    pending.row, file_->path(), pending.record.length, old.length));
+  }
+
   /// A row that is under way may have a record already. It stays if the new payload only appends;
   /// else it goes first, so that a kill in between leaves a missing row and not a damaged one.
-  void retire_record_unless_it_stays_true(const RowResult& result) {
-    const RowRecord old = read_records(*file_, layout_, result.row, 1).front();
+  void retire_record_unless_it_stays_true(const RowRecord& old, const RowResult& result) {
     if (old == RowRecord{}) return;
     const bool stays_true =
         is_consistent(layout_, result.row, old) &&
@@ -179,6 +205,7 @@ ResultStore::~ResultStore() {
 
 void ResultStore::put(const RowResult& result) { impl_->put(result); }
 void ResultStore::discard(std::span<const RowId> rows) { impl_->discard(rows); }
+void ResultStore::require_healthy() const { impl_->require_healthy(); }
 void ResultStore::flush() { impl_->flush(); }
 void ResultStore::close() { impl_->close(); }
 StoreCounters ResultStore::counters() const { return impl_->counters(); }

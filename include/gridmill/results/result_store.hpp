@@ -20,7 +20,9 @@ struct ResultStoreOptions {
   /// Called with rows that are durable now, in order of their put(), by the commit thread or by the
   /// caller of flush(), never by both at once. Must not throw, nor call the store.
   std::function<void(std::span<const RowId>)> on_durable{};
-  /// Called before each commit: throws if another run has taken the file over (RunGuard::check).
+  /// Called before each commit, and before a put() that comes later than a commit should have come
+  /// (the process was frozen): throws if another run has taken the file over (RunGuard::check).
+  /// From several threads at once.
   std::function<void()> check_ownership{};
 };
 
@@ -57,9 +59,10 @@ class ResultStore {
   ~ResultStore();
 
   /// Takes a finished, failed or partial row. A row may be put again: longer when it was partial,
-  /// or anything when it was failed or damaged; zeros follow its new end. Thread-safe for different
-  /// rows.
-  /// @throws InternalError if the row does not fit the layout; the store's first error.
+  /// or anything when it was failed or damaged; zeros follow its new end. A done row stays as it
+  /// is: putting the same or a part of it does nothing. Thread-safe for different rows.
+  /// @throws InternalError if the row does not fit the layout, or is done with other content; the
+  /// store's first error.
   void put(const RowResult& result);
   /// Empties the records of damaged rows, to be put again. Durable with the next commit.
   void discard(std::span<const RowId> rows);
@@ -68,6 +71,8 @@ class ResultStore {
   /// Flushes and ends the commit thread. Later calls of put() are an InternalError.
   /// @throws the store's first error.
   void close();
+  /// @throws the store's first error, if there was one: a caller without rows to put learns of it.
+  void require_healthy() const;
   [[nodiscard]] StoreCounters counters() const;
 
  private:

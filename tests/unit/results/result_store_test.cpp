@@ -167,8 +167,9 @@ TEST_F(ResultStoreTest, APartialRowGrowsAndStaysReadable) {
 
 TEST_F(ResultStoreTest, ZerosFollowARowThatBecameShorter) {
   const SampleRow sample(kShape, 1);
+  ASSERT_GE(sample.tokens.size(), 2U);
   ResultStore store = open();
-  store.put(sample.result());
+  store.put(sample.result(sample.tokens.size() - 1));
   store.flush();
   RowResult failed{.row = 1, .status = RowStatus::failed, .finish_reason = FinishReason::error};
   failed.failure = "a logit is NaN";
@@ -295,6 +296,50 @@ TEST_F(ResultStoreTest, ARunThatLostTheFileCommitsNothingMore) {
   EXPECT_THROW(store.put(SampleRow(kShape, 4).result()), OutputError);
   EXPECT_EQ(states()[1], RowState::done);
   EXPECT_EQ(states()[2], RowState::missing);
+}
+
+TEST_F(ResultStoreTest, ADoneRowIsNotTouchedAgain) {
+  const SampleRow sample(kShape, 20);
+  const auto plan = std::make_shared<FaultPlan>();
+  ResultStore store = open_faulty(plan);
+  store.put(sample.result());
+  store.flush();
+  const int writes = plan->writes;
+  store.put(sample.result());
+  store.put(sample.result(4));  // as a run does that lost the file and has not noticed
+  store.flush();
+  EXPECT_EQ(plan->writes, writes);
+  EXPECT_TRUE(test::holds(read(20), sample));
+  EXPECT_EQ(states()[20], RowState::done);
+  RowResult other = sample.result();
+  other.finish_reason = FinishReason::eod;
+  EXPECT_EQ(code_of([&] { store.put(other); }), ExitCode::internal);
+  EXPECT_TRUE(test::holds(read(20), sample));
+}
+
+TEST_F(ResultStoreTest, ARunThatWasFrozenLooksWhetherItStillOwnsTheFileBeforeItWrites) {
+  const auto plan = std::make_shared<FaultPlan>();
+  std::atomic<bool> owner{true};
+  ResultStoreOptions options = kNever;
+  options.commit_interval = 1ms;  // its commit thread, still asleep, is a long time behind
+  options.check_ownership = [&] {
+    if (!owner) throw OutputError("another run has taken over");
+  };
+  ResultStore store = open_faulty(plan, options);
+  owner = false;
+  std::this_thread::sleep_for(5ms);
+  EXPECT_EQ(code_of([&] { store.put(SampleRow(kShape, 1).result()); }), ExitCode::output_refused);
+  EXPECT_EQ(plan->writes, 0);
+}
+
+TEST_F(ResultStoreTest, ACallerWithoutRowsLearnsOfAFailureToo) {
+  const auto plan = std::make_shared<FaultPlan>();
+  plan->syncs_left = 0;
+  ResultStore store = open_faulty(plan);
+  store.put(SampleRow(kShape, 1).result());
+  EXPECT_NO_THROW(store.require_healthy());
+  EXPECT_THROW(store.flush(), IoError);
+  EXPECT_THROW(store.require_healthy(), IoError);
 }
 
 TEST_F(ResultStoreTest, ARemovedFileIsNoticed) {
