@@ -12,7 +12,6 @@
 #include "gridmill/grid/collectives.hpp"
 #include "gridmill/job/job_plan.hpp"
 #include "gridmill/job/run_context.hpp"
-#include "gridmill/results/run_log.hpp"
 #include "job/lockstep_detail.hpp"
 #include "job/metrics_detail.hpp"
 #include "job/output_detail.hpp"
@@ -71,13 +70,9 @@ ExitCode run_job(const JobConfig& config) {
   Mailbox mailbox(world);
   MailboxPort port(mailbox);
   Server server;
-  std::optional<RunLog> run_log;
-  OrderedJson record;
-  agree_on(world, [&] {
+  RunRecord record(config, context, output);
+  agree_and_record(world, record, [&] {
     if (!root) return;
-    record = run_record(config, context, output);
-    run_log.emplace(config.output);
-    run_log->begin(record);
     server.metrics = std::make_unique<MetricsWriter>(config.metrics);
     server.progress = std::make_unique<ProgressReporter>(config.progress, plan.rows,
                                                          output.found.done + output.found.failed);
@@ -89,7 +84,7 @@ ExitCode run_job(const JobConfig& config) {
   });
   std::optional<ResultStore> store;
   const RunGuard guard(config.output, output.epoch);
-  const auto replica = agree_on(world, [&] {
+  const auto replica = agree_and_record(world, record, [&] {
     if (context.is_leader()) {
       store.emplace(ResultStore::open(config.output, output.layout,
                                       {.commit_interval = config.commit_interval,
@@ -131,7 +126,7 @@ ExitCode run_job(const JobConfig& config) {
     }
     stages.finish_s = seconds_since(finish_start);
   } catch (...) {
-    abort_with(error_in_flight());
+    abort_with(error_in_flight(), &record);
   }
 
   const OrderedJson summary = summarize(context, *replica, stages, store_counters);
@@ -140,7 +135,7 @@ ExitCode run_job(const JobConfig& config) {
     if (!root) return;
     server.progress->finish(server.leases->counts());
     server.metrics->finish(summary);
-    code = conclude(config, output, *run_log, record);
+    code = conclude(config, output, record);
   });
   broadcast(world, 0, code);
   return code;

@@ -13,7 +13,6 @@
 #include "gridmill/job/progress.hpp"
 #include "gridmill/job/signals.hpp"
 #include "gridmill/results/result_store.hpp"
-#include "gridmill/results/run_log.hpp"
 #include "job/lockstep_detail.hpp"
 #include "job/output_detail.hpp"
 #include "job/prompt_file_detail.hpp"
@@ -162,17 +161,13 @@ ExitCode run_lockstep(const JobConfig& config, RunContext& context) {
   broadcast(world, 0, output.to_do);
   context.load();
 
-  std::optional<RunLog> run_log;
-  OrderedJson record;
+  RunRecord record(config, context, output);
   ProgressCounts counts;
   std::unique_ptr<ProgressReporter> progress;
   std::optional<ResultStore> store;
   const RunGuard guard(config.output, output.epoch);
-  agree_on(world, [&] {
+  agree_and_record(world, record, [&] {
     if (root) {
-      record = run_record(config, context, output);
-      run_log.emplace(config.output);
-      run_log->begin(record);
       progress = std::make_unique<ProgressReporter>(config.progress, plan.rows, output.found.done);
     }
     if (context.is_leader()) {
@@ -216,14 +211,14 @@ ExitCode run_lockstep(const JobConfig& config, RunContext& context) {
     }
     if (store) store->close();
   } catch (...) {
-    abort_with(error_in_flight());
+    abort_with(error_in_flight(), &record);
   }
   world.barrier();
   ExitCode code = ExitCode::ok;
   agree_on(world, [&] {
     if (!root) return;
     progress->finish(counts);
-    code = conclude(config, output, *run_log, record);
+    code = conclude(config, output, record);
   });
   broadcast(world, 0, code);
   return code;

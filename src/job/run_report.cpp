@@ -2,10 +2,12 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "gridmill/base/clock.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/log.hpp"
+#include "gridmill/grid/collectives.hpp"
 #include "gridmill/job/machine.hpp"
 #include "gridmill/job/version.hpp"
 #include "gridmill/results/recovery.hpp"
@@ -13,12 +15,9 @@
 
 namespace gridmill::job_detail {
 
-void abort_with(const Error& error) {
-  std::fputs(fmt::format("gridmill: error: {}\n", error.what()).c_str(), stderr);
-  abort_job(error.code());
-}
+namespace {
 
-OrderedJson run_record(const JobConfig& config, RunContext& context, const Output& output) {
+OrderedJson beginning_of(const JobConfig& config, RunContext& context, const Output& output) {
   const GridShape grid = context.grid().shape();
   std::uint64_t rows_to_do = 0;
   for (const RowRange& range : output.to_do) rows_to_do += range.count;
@@ -41,8 +40,6 @@ OrderedJson run_record(const JobConfig& config, RunContext& context, const Outpu
             {"partial", output.found.partial},
             {"damaged", output.found.damaged}}}};
 }
-
-namespace {
 
 /// What the file says at the end; the records were checked when they were written.
 struct FinalCounts {
@@ -76,11 +73,53 @@ ExitCode verdict(const JobConfig& config, const FinalCounts& counts) {
 
 }  // namespace
 
-ExitCode conclude(const JobConfig& config, const Output& output, RunLog& log, OrderedJson record) {
+RunRecord::RunRecord(const JobConfig& config, RunContext& context, const Output& output)
+    : log_(config.output) {
+  const Communicator& world = context.grid().world();
+  std::string text;
+  std::uint64_t begun_at = 0;
+  agree_on(world, [&] {
+    if (world.rank() != 0) return;
+    record_ = beginning_of(config, context, output);
+    log_.begin(record_);
+    text = record_.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+    begun_at = log_.begun_at();
+  });
+  broadcast(world, 0, text);
+  broadcast(world, 0, begun_at);
+  if (world.rank() == 0) return;
+  record_ = OrderedJson::parse(text);
+  log_ = RunLog(config.output, begun_at);
+}
+
+void RunRecord::finish(ExitCode code) {
+  OrderedJson complete = record_;
+  complete["end"] = utc_timestamp();
+  complete["exit_code"] = static_cast<int>(code);
+  log_.finish(complete);
+}
+
+void RunRecord::finish_failed(const Error& error) noexcept {
+  if (error.code() == ExitCode::output_refused) return;  // lost to another run, whose log it is now
+  try {
+    OrderedJson complete = record_;
+    complete["error"] = error.what();
+    std::swap(record_, complete);
+    finish(error.code());
+  } catch (const std::exception& second) {
+    log::each_rank(log::Level::warn, "the run log is not complete: {}", second.what());
+  }
+}
+
+void abort_with(const Error& error, RunRecord* record) {
+  std::fputs(fmt::format("gridmill: error: {}\n", error.what()).c_str(), stderr);
+  if (record != nullptr) record->finish_failed(error);
+  abort_job(error.code());
+}
+
+ExitCode conclude(const JobConfig& config, const Output& output, RunRecord& record) {
   const ExitCode code = verdict(config, count_final(config, output));
-  record["end"] = utc_timestamp();
-  record["exit_code"] = static_cast<int>(code);
-  log.finish(record);
+  record.finish(code);
   return code;
 }
 

@@ -28,6 +28,9 @@ std::string run_log_path_of(const std::string& output) { return output + ".runs.
 
 RunLog::RunLog(const std::string& output) : path_(run_log_path_of(output)) {}
 
+RunLog::RunLog(const std::string& output, std::uint64_t begun_at)
+    : path_(run_log_path_of(output)), begun_at_(begun_at) {}
+
 void RunLog::begin(const OrderedJson& record) {
   FileDescriptor file(::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
   if (!file.valid()) throw OutputError(fmt::format("cannot create {}: {}", path_, reason()));
@@ -53,7 +56,13 @@ void RunLog::begin(const OrderedJson& record) {
 void RunLog::finish(const OrderedJson& record) {
   if (!begun_at_) throw InternalError("a run is finished in the run log that was not begun");
   const std::string text = read_text_file(path_);
-  write_file_atomically(path_, fmt::format("{}{}", text.substr(0, *begun_at_), line_of(record)));
+  const std::string_view all = text;
+  const std::size_t end = all.find('\n', static_cast<std::size_t>(*begun_at_));
+  if (*begun_at_ >= all.size() || end == std::string_view::npos) {
+    throw IoError(fmt::format("{} lost the record of this run", path_));
+  }
+  write_file_atomically(path_, fmt::format("{}{}{}", all.substr(0, *begun_at_), line_of(record),
+                                           all.substr(end + 1)));
 }
 
 std::optional<Json> last_run(const std::string& output) {

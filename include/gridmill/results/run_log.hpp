@@ -8,16 +8,20 @@
 
 namespace gridmill {
 
-/// OUT.h5.runs.jsonl: one record a run, for everything that differs between equal jobs. One process
-/// of a job, which holds the RunLock.
+/// OUT.h5.runs.jsonl: one record a run, for everything that differs between equal jobs. Begun by
+/// the process that holds the RunLock, finished by it or by one that ends the job.
 class RunLog {
  public:
   /// @param output  path of the result file.
   explicit RunLog(const std::string& output);
+  /// In another process of the job: the record that begin() put at this offset.
+  RunLog(const std::string& output, std::uint64_t begun_at);
   /// Appends the record of a run that begins; durable on return. @throws OutputError, IoError
   void begin(const OrderedJson& record);
   /// Replaces the record of begin() by the final one, atomically. @throws IoError
   void finish(const OrderedJson& record);
+  /// Where begin() put the record, for other processes; 0 before.
+  [[nodiscard]] std::uint64_t begun_at() const { return begun_at_.value_or(0); }
 
  private:
   std::string path_;

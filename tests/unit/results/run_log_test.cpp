@@ -30,6 +30,26 @@ TEST(RunLog, OneRecordARun) {
   EXPECT_EQ(last_run(output)->at("exit_code"), 0);
 }
 
+TEST(RunLog, AnotherProcessOfTheJobMayFinishTheRecord) {
+  const TemporaryFolder folder;
+  const std::string output = folder.file("out.h5");
+  folder.write("out.h5.runs.jsonl", "{\"n\":1}\n");
+  RunLog log(output);
+  log.begin({{"n", 2}});
+  RunLog(output, log.begun_at()).finish({{"n", 2}, {"exit_code", 74}});
+  EXPECT_EQ(read_text_file(run_log_path_of(output)), "{\"n\":1}\n{\"n\":2,\"exit_code\":74}\n");
+}
+
+TEST(RunLog, TheRecordOfALaterRunStays) {
+  const TemporaryFolder folder;
+  const std::string output = folder.file("out.h5");
+  RunLog old(output);
+  old.begin({{"n", 1}});
+  RunLog(output).begin({{"n", 2}});
+  old.finish({{"n", 1}, {"exit_code", 75}});
+  EXPECT_EQ(read_text_file(run_log_path_of(output)), "{\"n\":1,\"exit_code\":75}\n{\"n\":2}\n");
+}
+
 TEST(RunLog, ALineThatAKillCutShortIsPassedOver) {
   const TemporaryFolder folder;
   const std::string output = folder.file("out.h5");
