@@ -225,7 +225,10 @@ std::vector<InFlightRow> Generator::in_flight() const {
     const Sequence& sequence = *slots_[static_cast<std::size_t>(slot)];
     rows.push_back({.row = sequence.request.row,
                     .prefix_length = sequence.prefix_length(),
-                    .tokens = sequence.tokens});
+                    .tokens = sequence.tokens,
+                    .logprobs = sequence.request.logprobs
+                                    ? std::span<const float>(sequence.logprobs)
+                                    : std::span<const float>()});
   }
   return rows;
 }

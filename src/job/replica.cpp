@@ -15,8 +15,6 @@ namespace gridmill::job_detail {
 namespace {
 
 constexpr double kReportInterval_s = 0.5;
-/// Rows that take longer are saved half-way, so that no kill costs more than this much work a row.
-constexpr double kPartialInterval_s = 60.0;
 /// How long an idle rank sleeps between looks at its mailbox.
 constexpr std::chrono::microseconds kIdleSleep{200};
 
@@ -63,8 +61,9 @@ void Replica::run(const std::function<void()>& every_pass) {
     const std::vector<Completion> completions = generator_.step();
     (working ? times_.compute_s : times_.idle_s) += seconds_since(start);
     if (!leader_) continue;
+    parts_.store->require_healthy();
     for (const Completion& completion : completions) put(completion);
-    if (seconds_since(last_partial_) > kPartialInterval_s) put_partial_rows();
+    if (SteadyClock::now() - last_partial_ > parts_.config.partial_interval) put_partial_rows();
     report();
   }
   if (leader_) {
@@ -131,6 +130,7 @@ void Replica::admit(RowId row) {
       is_consistent(parts_.output.layout, row, record)) {
     const StoredRow stored = read_row(*row_file_, parts_.output.layout, row);
     request.replay.assign(stored.tokens.begin() + stored.record.prefix_length, stored.tokens.end());
+    saved_length_[row] = stored.tokens.size();
   }
   GRIDMILL_ASSERT(generator_.admit(std::move(request)), "a row was claimed without a free slot");
 }
@@ -145,6 +145,7 @@ void Replica::put_failed(RowId row, const std::string& reason) {
 }
 
 void Replica::put(const Completion& completion) {
+  saved_length_.erase(completion.row);
   if (completion.reason == FinishReason::error) {
     put_failed(completion.row, completion.failure);
     return;
@@ -160,17 +161,18 @@ void Replica::put(const Completion& completion) {
 
 void Replica::put_partial_rows() {
   last_partial_ = SteadyClock::now();
-  // Logprobs are computed again by the replay; a partial row stores zeros in their place.
-  std::vector<float> no_logprobs;
   for (const InFlightRow& row : generator_.in_flight()) {
-    if (static_cast<std::int64_t>(row.tokens.size()) <= row.prefix_length) continue;
-    if (parts_.output.layout.shape.logprobs != 0) no_logprobs.assign(row.tokens.size(), 0.0F);
+    // Nothing new since it was saved: a row that still replays lacks logprobs, too.
+    std::size_t& saved = saved_length_[row.row];
+    saved = std::max(saved, static_cast<std::size_t>(row.prefix_length));
+    if (row.tokens.size() <= saved) continue;
+    saved = row.tokens.size();
     parts_.store->put({.row = row.row,
                        .status = RowStatus::partial,
                        .finish_reason = FinishReason::none,
                        .prefix_length = static_cast<std::uint32_t>(row.prefix_length),
                        .tokens = row.tokens,
-                       .logprobs = no_logprobs});
+                       .logprobs = row.logprobs});
   }
 }
 

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <unordered_map>
 #include <vector>
 
 #include "gridmill/base/clock.hpp"
@@ -97,6 +98,7 @@ class Replica {
   GeneratorStatistics reported_;
   SteadyClock::time_point last_report_ = SteadyClock::now();
   SteadyClock::time_point last_partial_ = SteadyClock::now();
+  std::unordered_map<RowId, std::size_t> saved_length_;  ///< tokens of rows in flight on disk
   int stops_forwarded_ = 0;
   bool drained_ = false;
   ReplicaTimes times_;

@@ -43,6 +43,9 @@ struct InFlightRow {
   RowId row = 0;
   std::int64_t prefix_length = 0;
   std::span<const TokenId> tokens;  ///< prompt and what has been generated; valid until next step()
+  /// With Request::logprobs: of the tokens whose log-probability is known by now. All of them,
+  /// once a token has been generated in this run.
+  std::span<const float> logprobs{};
 };
 
 }  // namespace gridmill

@@ -56,6 +56,9 @@ struct JobConfig {
   bool allow_failed_rows = false;
   bool retry_failed = false;
   std::chrono::milliseconds commit_interval{1000};
+  /// Rows that take longer are saved half-way, so that no kill costs more than this much work a
+  /// row. No option: docs/reliability.md says what it costs.
+  std::chrono::milliseconds partial_interval{60'000};
   std::optional<std::chrono::milliseconds> time_limit;
   std::string progress = "auto";  ///< auto, bar, plain, json, none
   std::string metrics;

@@ -241,6 +241,18 @@ TEST_F(GeneratorAdmission, ShowsRowsInFlightWithWhatTheyHave) {
   EXPECT_EQ(rows[0].tokens.size(), 4U);
 }
 
+TEST_F(GeneratorAdmission, ShowsTheLogprobsOfRowsInFlight) {
+  Request request = request_of(4, {5, 6}, 10);
+  request.logprobs = true;
+  ASSERT_TRUE(generator_.admit(request));
+  for (int pass = 0; pass < 4; ++pass) static_cast<void>(generator_.step());
+  const InFlightRow half_way = generator_.in_flight().at(0);
+  const std::vector<float> seen(half_way.logprobs.begin(), half_way.logprobs.end());
+  EXPECT_EQ(seen.size(), half_way.tokens.size());
+  const std::vector<float> whole = run_all(generator_, {}).at(4).logprobs;
+  EXPECT_EQ(seen, std::vector<float>(whole.begin(), whole.begin() + 6));
+}
+
 TEST(GeneratorOnADevice, GivesTheBitsOfTheHost) {
   const auto host = make_backend("reference", {});
   const auto device = testing::make_null_device(DType::fp32);
