@@ -82,9 +82,9 @@ std::span<const Command> commands() { return kCommands; }
 int run(int argc, char** argv) {
   signals::install();
   const Arguments arguments(argv + 1, argv + argc);
-  int rank = 0;
+  const std::optional<LauncherTasks> launcher = launcher_tasks();
+  int rank = launcher ? launcher->task : 0;
   try {
-    const std::optional<LauncherTasks> launcher = launcher_tasks();
     const bool launched = launcher && launcher->tasks > 1;
     const bool answer_only =
         !arguments.empty() && (arguments[0] == "--help" || arguments[0] == "--version");

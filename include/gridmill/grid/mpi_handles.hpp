@@ -17,6 +17,7 @@ void check_mpi(int code, const char* call);
 struct LauncherTasks {
   int tasks = 1;
   std::string variable;  ///< environment variable that says so
+  int task = 0;          ///< this one
 };
 
 /// What `OMPI_COMM_WORLD_SIZE` (mpirun), else `SLURM_STEP_NUM_TASKS` (srun), says. Must be read
@@ -26,6 +27,10 @@ struct LauncherTasks {
 /// Refuses a step of several tasks in which MPI sees one: every task would do the whole job.
 /// @throws UsageError that says what to change.
 void check_launcher(int mpi_size, const std::optional<LauncherTasks>& launcher);
+
+/// Before MPI_Init: whether this is a task of srun that no PMI connects to the others. Open MPI
+/// 4.1.4 ends such a process with code 1 and a page of text.
+[[nodiscard]] bool step_without_pmi();
 
 /// Initialises MPI (MPI_THREAD_FUNNELED: the thread that makes this object makes every MPI call)
 /// and finalises it. If an embedding program has initialised MPI, that program finalises it.

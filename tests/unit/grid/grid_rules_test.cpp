@@ -56,8 +56,11 @@ class LauncherTest : public testing::Test {
   LauncherTest() { clear(); }
   ~LauncherTest() override { clear(); }
   static void clear() {
-    unsetenv("OMPI_COMM_WORLD_SIZE");
-    unsetenv("SLURM_STEP_NUM_TASKS");
+    for (const char* variable :
+         {"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID",
+          "SLURM_STEPID", "PMIX_RANK", "PMI_RANK", "PMI_FD"}) {
+      unsetenv(variable);
+    }
   }
 };
 
@@ -87,6 +90,23 @@ TEST_F(LauncherTest, MpirunInsideAStepOfItsDaemonsCounts) {
   setenv("SLURM_STEP_NUM_TASKS", "3", 1);  // one daemon a node
   setenv("OMPI_COMM_WORLD_SIZE", "1", 1);
   EXPECT_NO_THROW(check_launcher(1, launcher_tasks()));
+}
+
+TEST_F(LauncherTest, TellsWhichTaskThisIs) {
+  setenv("SLURM_STEP_NUM_TASKS", "3", 1);
+  setenv("SLURM_PROCID", "2", 1);
+  EXPECT_EQ(launcher_tasks()->task, 2);
+}
+
+TEST_F(LauncherTest, ATaskOfSrunWithoutPmiIsKnownBeforeMpiStarts) {
+  EXPECT_FALSE(step_without_pmi());
+  setenv("SLURM_STEPID", "0", 1);
+  EXPECT_TRUE(step_without_pmi());
+  for (const char* variable : {"PMIX_RANK", "PMI_RANK", "PMI_FD", "OMPI_COMM_WORLD_SIZE"}) {
+    setenv(variable, "1", 1);
+    EXPECT_FALSE(step_without_pmi()) << variable;
+    unsetenv(variable);
+  }
 }
 
 TEST_F(LauncherTest, NonsenseIsIgnored) {
