@@ -2,7 +2,8 @@
 # Installs what gridmill needs on Debian 12 or Ubuntu 24.04, with sudo if not root.
 #
 # usage: install-packages.sh [--developer] [--check]
-#   --developer  adds the tools of .ci/run: clang, sanitizer and fuzzer run-times, clang-format, clang-tidy, ccache, mmdebstrap
+#   --developer  adds the tools of .ci/run: clang, sanitizer and fuzzer run-times, clang-format, clang-tidy, ccache, mmdebstrap,
+#                and a Slurm for tests/slurm (its services are not needed)
 #   --check      installs nothing; lists what is missing and fails if anything is
 set -euo pipefail
 
@@ -16,7 +17,8 @@ packages+=(libgtest-dev libbenchmark-dev python3-h5py)
 check=false
 for argument in "$@"; do
   case "$argument" in
-    --developer) packages+=(clang libclang-rt-dev clang-format clang-tidy ccache mmdebstrap) ;;
+    --developer) packages+=(clang libclang-rt-dev clang-format clang-tidy ccache mmdebstrap
+                            slurm-wlm munge iproute2 util-linux) ;;
     --check) check=true ;;
     *) echo "install-packages.sh: unknown argument $argument" >&2; exit 64 ;;
   esac

@@ -19,6 +19,7 @@ struct ResultSummary {
   std::array<std::uint64_t, 5> reasons{};  ///< of done rows, by FinishReason
   std::uint64_t prompt_tokens = 0;         ///< of done rows
   std::uint64_t new_tokens = 0;
+  std::uint64_t partial_tokens = 0;  ///< generated ones of partial rows
 };
 
 ResultSummary summarize(const ResultFile& file) {
@@ -30,6 +31,9 @@ ResultSummary summarize(const ResultFile& file) {
     const auto records = read_records(file.rows(), file.layout(), first, count);
     for (std::uint64_t i = 0; i < count; ++i) {
       ++summary.states[static_cast<std::size_t>(states[i])];
+      if (states[i] == RowState::partial) {
+        summary.partial_tokens += records[i].length - records[i].prefix_length;
+      }
       if (states[i] != RowState::done) continue;
       ++summary.reasons[std::min<std::size_t>(records[i].finish_reason, 4)];
       summary.prompt_tokens += records[i].prefix_length;
@@ -68,6 +72,7 @@ ExitCode run_status(const Arguments& arguments, const MpiSession* /*session*/) {
                               {"left", left},
                               {"prompt_tokens", summary.prompt_tokens},
                               {"new_tokens", summary.new_tokens},
+                              {"partial_tokens", summary.partial_tokens},
                               {"finish_reasons",
                                {{"eod", summary.reasons[1]},
                                 {"stop", summary.reasons[2]},

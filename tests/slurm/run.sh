@@ -1,0 +1,304 @@
+#!/usr/bin/env bash
+# Jobs on a real Slurm of pretended nodes (testbed.sh): nodes crash, networks are cut, time runs out, users and the scheduler
+# interfere. Every job must end with a file that equals the one of a run that nothing happened to.
+#
+# usage: tests/slurm/run.sh [--short] [SCENARIO...]    default: all scenarios; --short: those of CI
+#
+# Needs root, slurm-wlm and munge (jobs/install-packages.sh --developer), and a built program. Fails, never skips.
+# Environment: GRIDMILL (build/release/src/gridmill), WORK (a folder to make and to keep; default: one that is removed on success),
+# JOB_SECONDS (25, with --short 12: about how long the undisturbed job takes).
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit
+root=$PWD
+export GRIDMILL=${GRIDMILL:-$root/build/release/src/gridmill}
+
+all=(srun mpirun array signal signal-mpirun time-limit time-limit-mpirun scancel scancel-mpirun requeue requeue-mpirun preemption
+     rank-killed rank-killed-mpirun node-crash first-node-crash node-crash-mpirun unplug unplug-mpirun no-mpi-plugin)
+short=(no-mpi-plugin signal signal-mpirun scancel rank-killed)
+scenarios=()
+for argument in "$@"; do
+  case $argument in
+    --short) scenarios+=("${short[@]}"); JOB_SECONDS=${JOB_SECONDS:-12} ;;
+    -*) echo "run.sh: unknown option $argument" >&2; exit 64 ;;
+    *) scenarios+=("$argument") ;;
+  esac
+done
+[[ ${#scenarios[@]} -gt 0 ]] || scenarios=("${all[@]}")
+
+fail() { echo "FAILED: $*" >&2; exit 1; }
+[[ $(id -u) -eq 0 ]] || fail "needs root"
+for tool in slurmctld munged python3 mpirun; do
+  PATH=$PATH:/usr/sbin command -v "$tool" > /dev/null || fail "$tool is missing; run jobs/install-packages.sh --developer"
+done
+[[ -x $GRIDMILL ]] || fail "no program $GRIDMILL; build it first"
+
+keep=${WORK:-}
+work=${WORK:-$(mktemp -d /tmp/gridmill-slurm.XXXXXX)}
+mkdir -p "$work" && cd "$work" || exit
+testbed() { "$root/tests/slurm/testbed.sh" -d "$work/testbed" "$@"; }
+trap 'testbed down > /dev/null' EXIT
+testbed up -n 3 -c 2 > /dev/null || fail "the test bed did not start"
+eval "$(testbed env)"
+
+# --- the job, and what it must make ---------------------------------------------------------------------------------------
+"$GRIDMILL" convert "$root/models/stories260K/stories260K.bin" model.h5 --tokenizer "$root/models/stories260K/tok512.bin" \
+  > /dev/null 2>&1 || fail "convert"
+printf 'Once upon a time\nTim had a red ball. He\nThe cat\n\nLily and Ben went\n' > prompts.txt
+write_config() { # samples a prompt
+  cat > job.cfg << CONFIG
+model = model.h5
+prompts = prompts.txt
+gather-params-once = true
+max-length = 256
+temperature = 0.9
+threads = 1
+samples-per-prompt = $1
+commit-interval = 200ms
+progress = plain
+CONFIG
+}
+plain_run() { # output: without Slurm, as fast as four ranks are here
+  mpirun -n 4 --oversubscribe --bind-to none "$GRIDMILL" generate --config job.cfg --output "$1" > plain.log 2>&1 ||
+    { cat plain.log; fail "the undisturbed run"; }
+}
+write_config 100
+begin=$(date +%s%N)
+plain_run trial.h5
+rate=$((500 * 1000 / (($(date +%s%N) - begin) / 1000000 + 1)))
+samples=$((rate * ${JOB_SECONDS:-25} / 5 + 1))
+write_config "$samples"
+plain_run expected.h5
+rows=$((samples * 5))
+echo "$rows rows, about $rate a second"
+
+# --- words that the scenarios are written in -----------------------------------------------------------------------------
+job=0       # Slurm's number of the job at hand
+out=''      # its result file
+json() { python3 -c "import json,sys; print($1)"; }
+rows_done() { # 75 is how status says that rows remain
+  { "$GRIDMILL" status "$1" --json || true; } 2> /dev/null | json 'json.load(sys.stdin)["done"]' 2> /dev/null || echo 0
+}
+job_field() { scontrol show job -o "$job" | tr ' ' '\n' | sed -n "s/^$1=//p" | head -n 1; }
+# Field of the run log's record number $1 (from 0), an expression of `r`.
+run_field() { json "(lambda r: $2)(json.loads(open('$out.runs.jsonl').read().splitlines()[$1]))"; }
+
+submit() { # script, then further options of sbatch
+  local script=$1
+  shift
+  job=$(sbatch --parsable --nodes=2 --ntasks-per-node=2 --cpus-per-task=1 "--output=$work/$out.log" "$@" \
+          "$root/slurm/$script" --config job.cfg --output "$out") || fail "sbatch"
+}
+# Waits until the job has finished some of its rows but not too many.
+wait_for_rows() {
+  local done=0
+  for _ in $(seq 600); do
+    done=$(rows_done "$out")
+    [[ $done -ge $((rows / 20 + 1)) ]] && break
+    sleep 0.1
+  done
+  [[ $done -gt 0 && $done -lt $((rows * 3 / 4)) ]] || fail "$done of $rows rows: not the middle of the job"
+}
+wait_for_state() { # regular expression, seconds
+  local state=''
+  for _ in $(seq $(($2 * 4))); do
+    state=$(job_field JobState)
+    [[ $state =~ ^($1)$ ]] && return 0
+    sleep 0.25
+  done
+  fail "job $job is $state after $2 s, expected $1"
+}
+complete() { # seconds
+  wait_for_state 'COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL|DEADLINE' "$1"
+  [[ $(job_field JobState) == COMPLETED ]] || fail "job $job: $(job_field JobState), $(job_field ExitCode)"
+}
+same_file() { cmp "$out" expected.h5 || fail "$out differs from the file of the undisturbed run"; }
+interrupted() { # how many runs at least; the second must have found some rows but not all
+  local runs found
+  runs=$(wc -l < "$out.runs.jsonl")
+  [[ $runs -ge $1 ]] || fail "$runs runs, expected $1 at least"
+  found=$(run_field 1 'r["rows_found"]["done"]')
+  [[ $found -gt 0 && $found -lt $rows ]] || fail "the second run found $found of $rows rows done"
+  echo "  $runs runs; the second found $found of $rows rows done"
+}
+left_with() { # exit code of the first run
+  local code
+  code=$(run_field 0 'r.get("exit_code")')
+  [[ $code == "$1" ]] || fail "the first run left with $code, expected $1"
+}
+
+# --- scenarios -----------------------------------------------------------------------------------------------------------
+undisturbed() { submit "$1"; complete 200; same_file; [[ $(job_field Restarts) == 0 ]] || fail "restarted"; }
+scenario_srun() { undisturbed generate.sbatch; }
+scenario_mpirun() { undisturbed generate-mpirun.sbatch; }
+
+scenario_array() {
+  out=array-1.h5
+  job=$(sbatch --parsable --array=1-2 --nodes=1 --ntasks-per-node=2 "--output=$work/array.log" \
+          "$root/slurm/generate-array.sbatch" --config job.cfg --output array-%a.h5) || fail "sbatch"
+  wait_for_rows
+  scancel --signal=USR1 "${job}_1"
+  for out in array-1.h5 array-2.h5; do
+    for _ in $(seq 400); do
+      [[ $(rows_done "$out") -eq $rows ]] && break
+      sleep 0.5
+    done
+    same_file
+  done
+  out=array-1.h5
+  interrupted 2
+  left_with 75
+  [[ $(wc -l < array-2.h5.runs.jsonl) -eq 1 ]] || fail "the other task was disturbed too"
+}
+
+# A preemption signal: the job leaves with 75 and queues itself again.
+signalled() {
+  submit "$1"
+  wait_for_rows
+  scancel --signal=USR1 "${@:2}" "$job"
+  complete 240
+  interrupted 2
+  left_with 75
+  same_file
+}
+scenario_signal() { signalled generate.sbatch; }
+scenario_signal-mpirun() { signalled generate-mpirun.sbatch --batch; }
+
+# The signal that --signal sends before the end of the time (a minute is the least that Slurm allows).
+out_of_time() {
+  submit "$1" --time=1 "--signal=$2"
+  complete 400
+  interrupted 2
+  left_with 75
+  same_file
+}
+scenario_time-limit() { out_of_time generate.sbatch USR1@50; }
+scenario_time-limit-mpirun() { out_of_time generate-mpirun.sbatch B:USR1@50; }
+
+# The user takes the job back; the same command later goes on.
+cancelled() {
+  submit "$1"
+  wait_for_rows
+  scancel "$job"
+  wait_for_state CANCELLED 60
+  for _ in $(seq 60); do [[ -z $(squeue -h -j "$job" 2> /dev/null) ]] && break; sleep 0.5; done
+  left_with 75
+  submit "$1"
+  complete 240
+  interrupted 2
+  same_file
+}
+scenario_scancel() { cancelled generate.sbatch; }
+scenario_scancel-mpirun() { cancelled generate-mpirun.sbatch; }
+
+requeued() {
+  submit "$1"
+  wait_for_rows
+  scontrol requeue "$job"
+  complete 240
+  interrupted 2
+  left_with 75
+  same_file
+}
+scenario_requeue() { requeued generate.sbatch; }
+scenario_requeue-mpirun() { requeued generate-mpirun.sbatch; }
+
+# A job of a partition of higher priority takes the nodes away for a while.
+scenario_preemption() {
+  submit generate.sbatch
+  wait_for_rows
+  sbatch --parsable --partition=urgent --nodes=3 --exclusive --output=/dev/null --wrap 'sleep 2' > /dev/null || fail "sbatch"
+  complete 300
+  interrupted 2
+  left_with 75
+  same_file
+}
+
+# kill -9 of one rank.
+rank_killed() {
+  submit "$1"
+  wait_for_rows
+  local victim
+  victim=$(testbed ps 2 | awk '/ generate --config/ && !/orted|srun|mpirun|slurmstepd/ { print $1; exit }')
+  [[ -n $victim ]] || fail "no rank on node 2"
+  kill -9 "$victim"
+  complete 300
+  interrupted 2
+  same_file
+}
+scenario_rank-killed() { rank_killed generate.sbatch; }
+scenario_rank-killed-mpirun() { rank_killed generate-mpirun.sbatch; }
+
+# A node dies with all that runs on it; the job goes on on those that are left.
+node_crashed() { # script, node
+  submit "$1"
+  wait_for_rows
+  testbed kill-node "$2"
+  complete 400
+  interrupted 2
+  same_file
+  testbed start-node "$2" > /dev/null
+  wait_for_nodes
+}
+scenario_node-crash() { node_crashed generate.sbatch 2; }
+scenario_first-node-crash() { node_crashed generate.sbatch 1; }
+scenario_node-crash-mpirun() { node_crashed generate-mpirun.sbatch 2; }
+
+# A network is cut: the ranks behind it live on, and write, while Slurm starts the job again elsewhere.
+unplugged() {
+  submit "$1"
+  wait_for_rows
+  testbed unplug 2
+  complete 400
+  interrupted 2
+  same_file
+  testbed plug 2
+  wait_for_nodes
+  same_file
+  testbed ps 2 | grep '[g]enerate --config' && fail "a rank of the first run still lives"
+}
+scenario_unplug() { unplugged generate.sbatch; }
+scenario_unplug-mpirun() { unplugged generate-mpirun.sbatch; }
+
+wait_for_nodes() {
+  for _ in $(seq 240); do
+    [[ $(sinfo -h -p main -N -o '%T' | grep -cx idle) -eq 3 ]] && return 0
+    sleep 0.5
+  done
+  fail "the nodes did not come back: $(sinfo -h -p main -N -o '%N %T' | tr '\n' ' ')"
+}
+
+# Four tasks that know nothing of each other would do the job four times.
+scenario_no-mpi-plugin() {
+  local code
+  srun --mpi=none -N 2 --ntasks-per-node=2 "$GRIDMILL" generate --config job.cfg --output "$out" > singletons.log 2>&1
+  code=$?
+  [[ $code -eq 64 ]] || { cat singletons.log; fail "exit code $code, expected 64"; }
+  grep -q -- '--mpi=pmix' singletons.log || fail "the message does not say what to change"
+  [[ $(grep -c 'gridmill: error' singletons.log) -eq 1 ]] || { cat singletons.log; fail "not one line"; }
+  [[ ! -e $out ]] || fail "a result file was made"
+  srun --mpi=none -n 1 "$GRIDMILL" generate --config job.cfg --output "$out" --samples-per-prompt 1 > singletons.log 2>&1 ||
+    { cat singletons.log; fail "one task needs no plugin"; }
+}
+
+failed=()
+for name in "${scenarios[@]}"; do
+  declare -F "scenario_$name" > /dev/null || { echo "run.sh: unknown scenario $name" >&2; exit 64; }
+  echo "$name"
+  start=$SECONDS
+  if (trap - EXIT; out=$name.h5; "scenario_$name"); then
+    echo "  passed in $((SECONDS - start)) s"
+  else
+    failed+=("$name")
+    sed 's/^/  | /' "$name.h5.log" 2> /dev/null | tail -n 40
+    scancel -u "$(id -un)"  # of this test bed
+    for node in 1 2 3; do testbed plug "$node"; done
+  fi
+done
+if [[ ${#failed[@]} -gt 0 ]]; then
+  echo "FAILED: ${failed[*]} (files in $work)"
+  exit 1
+fi
+echo "all ${#scenarios[@]} scenarios passed"
+testbed down > /dev/null
+trap - EXIT
+cd / && { [[ -n $keep ]] || rm -rf "$work"; }
