@@ -1,0 +1,63 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "gridmill/grid/grid.hpp"
+
+namespace gridmill {
+
+/// What a rank lets all others know. A higher one replaces a lower one.
+enum class Alarm : std::uint8_t {
+  none,
+  stop,     ///< the job shall stop cleanly
+  at_once,  ///< the job shall commit and leave
+  lost,     ///< a host, or a process, says nothing any more
+};
+
+struct SideChannelOptions {
+  /// A neighbour that says nothing for so long is lost. Longer than a network or a switch takes to
+  /// fail over, shorter than what a scheduler gives a job after it has given up one of its hosts.
+  std::chrono::milliseconds silence{30000};
+  /// Called by the channel's thread about ten times a second. Must not throw.
+  std::function<void()> on_tick{};
+};
+
+/// A second line between the processes of a job, beside MPI and served by a thread of its own: it
+/// works while the main threads compute, load, or wait in MPI for somebody who is gone. What one
+/// rank raises, all know in a fraction of a second; a host that falls silent is noticed, which TCP
+/// and mpirun do not for minutes.
+///
+/// A tree: the ranks of a node talk to the lowest of them (Unix socket), and those to rank 0 (TCP,
+/// any port; strangers are told apart by a nonce). One byte a second a link. Makes no MPI call
+/// after its construction.
+class SideChannel {
+ public:
+  /// Collective over grid.world(). If hosts cannot connect to each other, rank 0 warns, and no rank
+  /// hears of others: alarms stay local.
+  SideChannel(const Grid& grid, SideChannelOptions options);
+  SideChannel(const SideChannel&) = delete;
+  SideChannel& operator=(const SideChannel&) = delete;
+  /// Local: says goodbye to neighbours, which then do not miss this rank.
+  ~SideChannel();
+
+  /// Lets all ranks know. From any thread.
+  void raise(Alarm alarm);
+  /// The highest alarm that this rank knows of.
+  [[nodiscard]] Alarm alarm() const { return alarm_.load(std::memory_order_relaxed); }
+  /// The neighbour that this rank found lost, "rank 3 on node17"; empty if another rank did. To be
+  /// called by on_tick.
+  [[nodiscard]] const std::string& lost() const { return lost_; }
+
+ private:
+  class Thread;
+  std::atomic<Alarm> alarm_{Alarm::none};
+  std::string lost_;
+  std::unique_ptr<Thread> thread_;
+};
+
+}  // namespace gridmill
