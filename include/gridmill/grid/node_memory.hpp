@@ -17,7 +17,9 @@ enum class MemoryHandOver {
 };
 
 /// Memory that ranks of one node share: an anonymous memfd, so no size of /dev/shm limits it and
-/// nothing is left behind after a kill. Every page is there from the start.
+/// nothing is left behind after a kill. Every page is there from the start, in huge pages from
+/// Linux 6.1 on. A single rank gets memory of its own in huge pages, which come when they are first
+/// written.
 class NodeMemory {
  public:
   NodeMemory() = default;
@@ -29,22 +31,26 @@ class NodeMemory {
                                          const std::string& what,
                                          MemoryHandOver hand_over = MemoryHandOver::automatic);
   NodeMemory(NodeMemory&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+      : mapping_(std::exchange(other.mapping_, {})), bytes_(std::exchange(other.bytes_, {})) {}
   NodeMemory& operator=(NodeMemory&& other) noexcept {
-    std::swap(data_, other.data_);
+    std::swap(mapping_, other.mapping_);
     std::swap(bytes_, other.bytes_);
     return *this;
   }
   ~NodeMemory();
 
-  [[nodiscard]] std::span<std::byte> bytes() const { return {data_, bytes_}; }
+  [[nodiscard]] std::span<std::byte> bytes() const { return bytes_; }
   /// Collective over the communicator of create(): waits until everybody has written and takes the
   /// right to write away.
   void seal(const Communicator& comm);
 
  private:
-  std::byte* data_ = nullptr;
-  std::size_t bytes_ = 0;
+  void map_shared(const Communicator& comm, std::size_t bytes, const std::string& what,
+                  MemoryHandOver hand_over);
+  void map_own(std::size_t bytes, const std::string& what);
+
+  std::span<std::byte> mapping_;  ///< whole pages
+  std::span<std::byte> bytes_;
 };
 
 /// Collective over `node`: checks that the bytes that its ranks are about to take together are
