@@ -2,6 +2,7 @@
 # Counts what a run of ctest did, test cases of GoogleTest one by one, and refuses skips that are not allowed.
 #
 # usage: summary.sh ctest.xml LastTest.log allowed_skips.txt
+#   allowed_skips.txt  says of itself how it is read; its [unless VARIABLE] sections look at the environment
 #   ctest.xml     what ctest --output-junit wrote: how each entry ended
 #   LastTest.log  of the same run: what each entry printed
 # Last line: "N passed, N failed, N skipped". Exit status: 0 if nothing failed, something ran, and every skip is allowed.
@@ -52,10 +53,15 @@ outcomes=$(awk '
   }' "$junit" "$log" | LC_ALL=C sort)
 
 is_allowed() {
-  local pattern
+  local pattern holds=true
   while IFS= read -r pattern; do
     pattern=${pattern%%#*}
     pattern=${pattern%"${pattern##*[![:space:]]}"}
+    if [[ $pattern =~ ^\[unless\ ([A-Za-z_]+)\]$ ]]; then
+      [[ -z ${!BASH_REMATCH[1]:-} ]] && holds=true || holds=false
+      continue
+    fi
+    $holds || continue
     # shellcheck disable=SC2053  # a pattern, on purpose
     [[ -n $pattern && $1 == $pattern ]] && return 0
   done < "$allowed"

@@ -42,6 +42,8 @@ cat > "$work/allowed.txt" << 'END'
 # a comment
 cases/Thing.Needs*  # the data is large
 disabled  # on purpose
+[unless SUMMARY_TEST_HAS_ALL]
+skipped  # only where something is missing
 END
 
 fail() { echo "summary_test.sh: $*" >&2; exit 1; }
@@ -58,6 +60,7 @@ failed: setup
 failed: two_ranks/Thing.Agrees
 1 skips are not allowed: mend the test, or list it in allowed.txt with the reason
 5 passed, 7 failed, 3 skipped"
+export SUMMARY_TEST_HAS_ALL=1
 summary=(bash "$source_dir/tests/summary.sh" "$work/ctest.xml" "$work/Testing/Temporary/LastTest.log")
 found=$("${summary[@]}" "$work/allowed.txt") && fail "failures and a refused skip left exit status 0"
 [[ $found == "$expected" ]] || fail "$(diff <(echo "$expected") <(echo "$found"))"
@@ -65,6 +68,9 @@ found=$("${summary[@]}" "$work/allowed.txt") && fail "failures and a refused ski
 # The same judge lets a clean run pass, and refuses it for one skip that nobody listed, or when nothing ran.
 "$ctest" --test-dir "$work" --output-junit ctest.xml -R '^(good|cases)$' > /dev/null 2>&1
 "${summary[@]}" "$work/allowed.txt" > /dev/null || fail "a clean run with an allowed skip is refused"
+"$ctest" --test-dir "$work" --output-junit ctest.xml -R '^(good|skipped)$' > /dev/null 2>&1
+"${summary[@]}" "$work/allowed.txt" > /dev/null && fail "a skip is accepted although its condition does not hold"
+SUMMARY_TEST_HAS_ALL="" "${summary[@]}" "$work/allowed.txt" > /dev/null || fail "a skip is refused although its condition holds"
 "${summary[@]}" /dev/null > /dev/null && fail "a skip that is not listed is accepted"
 "$ctest" --test-dir "$work" --output-junit ctest.xml -R '^disabled$' > /dev/null 2>&1 || true
 "${summary[@]}" "$work/allowed.txt" > /dev/null && fail "a run without a passed test is accepted"
