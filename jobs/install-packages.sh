@@ -17,7 +17,7 @@ packages+=(libgtest-dev libbenchmark-dev python3-h5py)
 check=false
 for argument in "$@"; do
   case "$argument" in
-    --developer) packages+=(clang libclang-rt-dev clang-format clang-tidy ccache mmdebstrap
+    --developer) packages+=(clang libclang-rt-dev clang-format clang-tidy ccache mmdebstrap python3-venv
                             slurm-wlm munge iproute2 util-linux) ;;
     --check) check=true ;;
     *) echo "install-packages.sh: unknown argument $argument" >&2; exit 64 ;;
