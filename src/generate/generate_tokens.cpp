@@ -23,7 +23,7 @@ void check_arguments(const GenerationState& state, TensorView<const TokenId, 2> 
                     P, options.max_length));
   }
   if (options.prefix_mask) {
-    const TensorView<const std::uint8_t, 2>& mask = *options.prefix_mask;
+    const TensorView<const std::uint8_t, 2>& mask = options.prefix_mask->flags;
     if (mask.extent(0) != B || mask.extent(1) != P) {
       throw UsageError(fmt::format("prefix_mask is [{}, {}], expected [{}, {}] as the prefix",
                                    mask.extent(0), mask.extent(1), B, P));
@@ -39,7 +39,7 @@ void check_arguments(const GenerationState& state, TensorView<const TokenId, 2> 
   for (std::int64_t i = 0; i < prefix.size(); ++i) {
     const TokenId id = prefix.flat()[static_cast<std::size_t>(i)];
     const bool given =
-        !options.prefix_mask || options.prefix_mask->flat()[static_cast<std::size_t>(i)] != 0;
+        !options.prefix_mask || options.prefix_mask->flags.flat()[static_cast<std::size_t>(i)] != 0;
     if (given && (id < 0 || id >= vocab_size)) {
       throw UsageError(fmt::format("prefix of row {} holds id {}, outside the vocabulary [0, {})",
                                    i / P, id, vocab_size));
@@ -50,15 +50,15 @@ void check_arguments(const GenerationState& state, TensorView<const TokenId, 2> 
 /// The seed's loop over one batch.
 class FixedBatch {
  public:
-  FixedBatch(const GenerationState& state, RandomSource rng, TensorView<const TokenId, 2> prefix,
-             GenerateTokensOptions options)
+  FixedBatch(const GenerationState& state, const RandomSource& rng,
+             TensorView<const TokenId, 2> prefix, GenerateTokensOptions options)
       : state_(state),
         options_(std::move(options)),
         B_(prefix.extent(0)),
         L_(options_.max_length),
         vocab_size_(state.model.info().vocab_size),
         parameters_(state.parameters(options_.gather_params_once, options_.param_dtype)),
-        rng_(std::move(rng)),
+        rng_(rng),
         tokens_({B_, L_}),
         valid_({B_, L_}),
         alive_(static_cast<std::size_t>(B_)) {
@@ -74,7 +74,7 @@ class FixedBatch {
                  : state.model.make_state(state.context, static_cast<int>(B_), L_);
     for (std::int64_t row = 0; row < B_; ++row) {
       for (std::int64_t t = 0; t < prefix.extent(1); ++t) {
-        const bool given = !options_.prefix_mask || (*options_.prefix_mask)(row, t) != 0;
+        const bool given = !options_.prefix_mask || options_.prefix_mask->flags(row, t) != 0;
         tokens_(row, t) = given ? prefix(row, t) : 0;
         valid_(row, t) = given ? 1 : 0;
       }

@@ -30,11 +30,7 @@ std::vector<TokenId> philox_sampling(TensorView<const float, 2> logits, const St
 
 TokenSampler greedy_sampler() {
   return [](TensorView<const float, 2> logits, const StepRandom& /*random*/) {
-    std::vector<TokenId> tokens;
-    for (std::int64_t row = 0; row < logits.extent(0); ++row) {
-      tokens.push_back(greedy_sampling(logits.row(row)));
-    }
-    return tokens;
+    return greedy_sampling(logits);
   };
 }
 

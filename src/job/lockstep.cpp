@@ -178,11 +178,7 @@ ExitCode run_lockstep(const JobConfig& config, RunContext& context) {
   });
 
   try {
-    const GenerationState state{
-        context.model(), context.execution(), [&context](bool, std::optional<DType>) {
-          // Loaded before, as --gather-params-once and --param-dtype say.
-          return std::shared_ptr<ParameterSource>(std::shared_ptr<void>(), &context.parameters());
-        }};
+    const GenerationState state = context.generation_state();
     for (std::uint64_t batch = 0; batch < cut.batches(); ++batch) {
       if (is_finished(output.to_do, batch * cut.batch, cut.batch)) continue;
       if (any_rank(world, signals::stop_requests() > 0)) break;
@@ -190,15 +186,11 @@ ExitCode run_lockstep(const JobConfig& config, RunContext& context) {
       PrefixMatrix prefix = prompts->prefix_rows(first, cut.local);
       const std::array<std::int64_t, 2> extents = {static_cast<std::int64_t>(prefix.rows),
                                                    static_cast<std::int64_t>(prefix.columns)};
-      GenerateTokensOptions options;
+      GenerateTokensOptions options = context.generate_tokens_options();
       options.prefix_mask = TensorView<const std::uint8_t, 2>(prefix.given.data(), extents);
       options.max_length = plan.max_length;
       options.eod_token_id = plan.eod_ids.empty() ? -1 : plan.eod_ids.front();
       options.token_sample_fn = sampler_of(config);
-      options.gather_params_once = config.run.gather_params_once;
-      options.grid = context.grid().shape();
-      options.coord = context.grid().coord();
-      if (context.lock_step()) options.exit_group = &context.fsdp_exchange();
       GeneratedBatch generated = generate_tokens(
           state, random_source(config, cut, batch),
           TensorView<const TokenId, 2>(prefix.tokens.data(), extents), std::move(options));

@@ -65,13 +65,44 @@ RunContext::RunContext(const RunOptions& options)
 }
 
 void RunContext::load() {
+  load(options_.gather_params_once, parameter_dtype_from_name(options_.param_dtype));
+}
+
+void RunContext::load(bool gather_once, ParameterDType dtype) {
   parameters_ =
       make_parameter_source(*checkpoint_, model_->parameters(grid_.shape().tp, grid_.coord().tp),
                             grid_, *backend_, *stream_,
-                            {.gather_once = options_.gather_params_once,
+                            {.gather_once = gather_once,
                              .fsdp_min_weight_size = options_.fsdp_min_weight_size,
-                             .dtype = parameter_dtype_from_name(options_.param_dtype),
+                             .dtype = dtype,
                              .threads = threads_});
+  loaded_gather_once_ = gather_once;
+  loaded_dtype_ = dtype;
+}
+
+GenerationState RunContext::generation_state() {
+  return {*model_, *execution_, [this](bool gather_once, std::optional<DType> param_dtype) {
+            if (param_dtype == DType::fp16) {
+              throw UsageError("param_dtype is fp16, expected bf16 or fp32");
+            }
+            const ParameterDType dtype = !param_dtype
+                                             ? parameter_dtype_from_name(options_.param_dtype)
+                                         : *param_dtype == DType::bf16 ? ParameterDType::bf16
+                                                                       : ParameterDType::fp32;
+            const bool as_wanted =
+                parameters_ && loaded_gather_once_ == gather_once && loaded_dtype_ == dtype;
+            if (!as_wanted) load(gather_once, dtype);
+            return std::static_pointer_cast<ParameterSource>(parameters_);
+          }};
+}
+
+GenerateTokensOptions RunContext::generate_tokens_options() {
+  GenerateTokensOptions options;
+  options.gather_params_once = options_.gather_params_once;
+  options.grid = grid_.shape();
+  options.coord = grid_.coord();
+  options.exit_group = fsdp_exchange_.get();
+  return options;
 }
 
 int RunContext::resolve_slots(std::int64_t max_length) {

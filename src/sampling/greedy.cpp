@@ -17,4 +17,13 @@ TokenId greedy_sampling(std::span<const float> logits) {
   return static_cast<TokenId>(best);
 }
 
+std::vector<TokenId> greedy_sampling(TensorView<const float, 2> logits) {
+  std::vector<TokenId> tokens;
+  tokens.reserve(static_cast<std::size_t>(logits.extent(0)));
+  for (std::int64_t row = 0; row < logits.extent(0); ++row) {
+    tokens.push_back(greedy_sampling(logits.row(row)));
+  }
+  return tokens;
+}
+
 }  // namespace gridmill

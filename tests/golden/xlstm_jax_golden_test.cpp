@@ -6,12 +6,15 @@
 #include <vector>
 
 #include "golden/golden_model.hpp"
+#include "golden/recording.hpp"
 #include "gridmill/generate/generate_tokens.hpp"
 #include "support/model_run.hpp"
 #include "support/thread_exchange.hpp"
 
 namespace gridmill {
 namespace {
+
+using test::Recording;
 
 /// One file of recorded runs. `exact`: the model computes in float32 and its smallest gap between
 /// best and second-best score is far above rounding, so every token must agree. The bfloat16 model
@@ -23,78 +26,27 @@ struct Case {
 };
 void PrintTo(const Case& value, std::ostream* out) { *out << value.name; }
 
-/// A recorded call.
-struct Recording {
-  std::string name;
-  Tensor<TokenId, 2> prefix;
-  std::optional<Tensor<std::uint8_t, 2>> mask;
-  std::vector<TokenId> tokens;
-  std::vector<std::uint8_t> valid;
-  std::int64_t max_length = 0;
-  std::int64_t eod_token_id = -1;
-  std::uint64_t seed = 0;
-  float temperature = 0;  ///< 0 for the greedy sampler
-  bool gather_params_once = false;
-  std::optional<DType> param_dtype;
-  GridShape grid;
-};
-
-template <typename T>
-Tensor<T, 2> matrix(const h5::Dataset& dataset) {
-  const auto rows = static_cast<std::int64_t>(dataset.shape()[0]);
-  // A one-dimensional prefix is a column.
-  Tensor<T, 2> result(
-      {rows, dataset.shape().size() == 1 ? 1 : static_cast<std::int64_t>(dataset.shape()[1])});
-  result.flat() = dataset.read_as<T>();
-  return result;
-}
-
-Recording read_recording(const h5::File& file, const std::string& name) {
-  const std::string group = "/runs/" + name;
-  Recording run{
-      .name = name,
-      .prefix = matrix<TokenId>(file.dataset(group + "/prefix_tokens")),
-      .mask = std::nullopt,
-      .tokens = file.dataset(group + "/tokens").read_as<TokenId>(),
-      .valid = file.dataset(group + "/valid").read_as<std::uint8_t>(),
-      .max_length = file.read_integer_attribute(group, "max_length"),
-      .eod_token_id = file.read_integer_attribute(group, "eod_token_id"),
-      .seed = static_cast<std::uint64_t>(file.read_integer_attribute(group, "seed")),
-      .gather_params_once = file.read_integer_attribute(group, "gather_params_once") != 0,
-      .param_dtype = std::nullopt,
-      .grid = {.dp = static_cast<int>(file.read_integer_attribute(group, "mesh_dp")),
-               .fsdp = static_cast<int>(file.read_integer_attribute(group, "mesh_fsdp"))}};
-  if (file.exists(group + "/prefix_mask")) {
-    run.mask = matrix<std::uint8_t>(file.dataset(group + "/prefix_mask"));
-  }
-  if (file.read_text_attribute(group, "sampler") != "greedy") {
-    run.temperature = static_cast<float>(file.read_number_attribute(group, "temperature"));
-  }
-  if (file.read_text_attribute(group, "param_dtype") == "bfloat16") run.param_dtype = DType::bf16;
-  return run;
-}
-
-class XlstmJaxGolden : public ::testing::TestWithParam<Case> {
+class XlstmJaxGolden : public ::testing::TestWithParam<std::tuple<Case, const char*>> {
  protected:
   void SetUp() override {
     const std::string root = GRIDMILL_GOLDEN_DIR;
     if (root.empty()) GTEST_SKIP() << "needs the full golden data: set GRIDMILL_GOLDEN_DIR";
-    path_ = root + "/xlstm-jax/" + GetParam().name + ".h5";
+    path_ = root + "/xlstm-jax/" + model().name + ".h5";
     model_ = test::convert_model(path_);
-    backend_ =
-        make_backend("reference", {.compute_dtype = GetParam().exact ? DType::fp32 : DType::bf16});
-    const h5::File file = h5::File::open(path_);
-    for (const h5::Link& link : file.links("/runs")) {
-      const std::string name = link.path.substr(std::string("/runs/").size());
-      if (name.find('/') == std::string::npos) runs_.push_back(read_recording(file, name));
-    }
-    ASSERT_EQ(runs_.size(), GetParam().runs);
+    backend_ = make_case_backend();
+    runs_ = test::read_recordings(path_);
+    ASSERT_EQ(runs_.size(), model().runs);
+  }
+  static const Case& model() { return std::get<0>(GetParam()); }
+  static std::unique_ptr<Backend> make_case_backend() {
+    return make_backend(std::get<1>(GetParam()),
+                        {.compute_dtype = model().exact ? DType::fp32 : DType::bf16});
   }
 
   /// Generates the rows of one shard of `run`, and puts them where they belong.
   void generate_shard(const Recording& run, GridCoord coord, Exchange* exit_group,
                       std::vector<TokenId>& tokens, std::vector<std::uint8_t>& valid) const {
-    const auto backend = make_backend("reference", {.compute_dtype = backend_->compute_dtype()});
+    const auto backend = make_case_backend();
     const auto model = make_model(model_.config);
     const auto stream = backend->make_stream();
     NoExchange no_tp;
@@ -105,8 +57,8 @@ class XlstmJaxGolden : public ::testing::TestWithParam<Case> {
                                       *backend, *model,
                                       dtype == DType::bf16 ? rounded : model_.tensors);
                                 }};
-    const std::int64_t rows = run.prefix.extent(0) / (run.grid.dp * run.grid.fsdp);
-    const std::int64_t first = rows * (coord.dp * run.grid.fsdp + coord.fsdp);
+    const int shards = run.grid.dp * run.grid.fsdp;
+    const int shard = coord.dp * run.grid.fsdp + coord.fsdp;
     GenerateTokensOptions options;
     options.max_length = run.max_length;
     options.eod_token_id = run.eod_token_id;
@@ -116,15 +68,11 @@ class XlstmJaxGolden : public ::testing::TestWithParam<Case> {
     options.grid = run.grid;
     options.coord = coord;
     options.exit_group = exit_group;
-    const TensorView<const TokenId, 2> prefix(
-        run.prefix.view().data() + first * run.prefix.extent(1), {rows, run.prefix.extent(1)});
-    if (run.mask) {
-      options.prefix_mask = TensorView<const std::uint8_t, 2>(
-          run.mask->view().data() + first * run.mask->extent(1), {rows, run.mask->extent(1)});
-    }
+    if (run.mask) options.prefix_mask = test::shard_of(*run.mask, shard, shards);
     const GeneratedBatch batch =
-        generate_tokens(state, JaxRandom{jax_key(run.seed)}, prefix, std::move(options));
-    const auto offset = static_cast<std::ptrdiff_t>(first * run.max_length);
+        generate_tokens(state, JaxRandom{jax_key(run.seed)},
+                        test::shard_of(run.prefix, shard, shards), std::move(options));
+    const auto offset = static_cast<std::ptrdiff_t>(batch.tokens.flat().size()) * shard;
     std::copy(batch.tokens.flat().begin(), batch.tokens.flat().end(), tokens.begin() + offset);
     std::copy(batch.valid.flat().begin(), batch.valid.flat().end(), valid.begin() + offset);
   }
@@ -146,7 +94,7 @@ TEST_P(XlstmJaxGolden, EveryRecordedRunGivesItsTokensAndItsMask) {
         generate_shard(run, {.dp = dp, .fsdp = group.rank()}, &group, tokens, valid);
       });
     }
-    if (GetParam().exact) {
+    if (model().exact) {
       EXPECT_EQ(tokens, run.tokens);
       EXPECT_EQ(valid, run.valid);
     } else if (run.eod_token_id < 0) {
@@ -214,7 +162,7 @@ constexpr double kLooseBound = 0.6;
 constexpr double kAttentionBound = 2.6e-4;
 
 TEST_P(XlstmJaxGolden, StepLogitsAndStatesAreThoseOfTheRecordedRuns) {
-  const double bound = GetParam().exact ? kExactBound : kLooseBound;
+  const double bound = model().exact ? kExactBound : kLooseBound;
   const bool recurrent = model_.config.at("family") == "xlstm";
   const h5::File file = h5::File::open(path_);
   std::size_t compared = 0;
@@ -250,7 +198,7 @@ TEST_P(XlstmJaxForward, IsThatOfTheSeedsModel) {
   // The seed's Llama attends to the whole row here, and to nothing but itself in generation.
   const bool attends = config.at("family") == "llama";
   if (attends) config["generation_attention"] = "cached";
-  const double bound = attends ? kAttentionBound : GetParam().exact ? kExactBound : kLooseBound;
+  const double bound = attends ? kAttentionBound : model().exact ? kExactBound : kLooseBound;
   const h5::File file = h5::File::open(path_);
   std::size_t compared = 0;
   for (const Recording& recorded : runs_) {
@@ -270,19 +218,26 @@ TEST_P(XlstmJaxForward, IsThatOfTheSeedsModel) {
   EXPECT_EQ(compared, 4U);
 }
 
-std::string case_name(const ::testing::TestParamInfo<Case>& each) { return each.param.name; }
+std::string case_name(const ::testing::TestParamInfo<std::tuple<Case, const char*>>& each) {
+  return std::get<0>(each.param).name + "_" + std::get<1>(each.param);
+}
 
-INSTANTIATE_TEST_SUITE_P(Cases, XlstmJaxGolden,
-                         ::testing::Values(Case{"llama_blocks", 22}, Case{"llama_scan", 28},
-                                           Case{"xlstm_v0_conv", 22},
-                                           Case{"xlstm_v1_bf16", 22, false},
-                                           Case{"xlstm_v1_blocks", 22}, Case{"xlstm_v1_scan", 45}),
-                         case_name);
-INSTANTIATE_TEST_SUITE_P(Cases, XlstmJaxForward,
-                         ::testing::Values(Case{"llama_blocks", 22}, Case{"llama_scan", 28},
-                                           Case{"xlstm_v1_bf16", 22, false},
-                                           Case{"xlstm_v1_blocks", 22}, Case{"xlstm_v1_scan", 45}),
-                         case_name);
+// 161 runs on each backend.
+INSTANTIATE_TEST_SUITE_P(
+    Cases, XlstmJaxGolden,
+    ::testing::Combine(::testing::Values(Case{"llama_blocks", 22}, Case{"llama_scan", 28},
+                                         Case{"xlstm_v0_conv", 22},
+                                         Case{"xlstm_v1_bf16", 22, false},
+                                         Case{"xlstm_v1_blocks", 22}, Case{"xlstm_v1_scan", 45}),
+                       ::testing::Values("reference", "cpu")),
+    case_name);
+INSTANTIATE_TEST_SUITE_P(
+    Cases, XlstmJaxForward,
+    ::testing::Combine(::testing::Values(Case{"llama_blocks", 22}, Case{"llama_scan", 28},
+                                         Case{"xlstm_v1_bf16", 22, false},
+                                         Case{"xlstm_v1_blocks", 22}, Case{"xlstm_v1_scan", 45}),
+                       ::testing::Values("reference", "cpu")),
+    case_name);
 
 }  // namespace
 }  // namespace gridmill

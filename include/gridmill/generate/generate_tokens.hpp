@@ -28,11 +28,22 @@ struct GenerationState {
   ParameterProvider parameters;
 };
 
+/// Which positions of a prefix are given: 1 = given, 0 = generated; may have holes. A view.
+struct PrefixMask {
+  PrefixMask(TensorView<const std::uint8_t, 2> matrix)  // NOLINT(google-explicit-constructor)
+      : flags(matrix) {}
+  /// Of a one-dimensional prefix: [B], read as [B, 1].
+  PrefixMask(std::span<const std::uint8_t> column)  // NOLINT(google-explicit-constructor)
+      : flags(column.data(), {static_cast<std::int64_t>(column.size()), 1}) {}
+
+  TensorView<const std::uint8_t, 2> flags;  ///< [B, P]
+};
+
 /// The seed's optional arguments, by its names and with its defaults (docs/seed.md).
 struct GenerateTokensOptions {
-  /// [B, P], 1 = this position is given, 0 = it is generated; may have holes. None = all given.
-  std::optional<TensorView<const std::uint8_t, 2>> prefix_mask = std::nullopt;
-  /// State to start from, as an earlier call returned it; none = empty sequences.
+  std::optional<PrefixMask> prefix_mask = std::nullopt;  ///< none = all given
+  /// State to start from, as an earlier call or Model::make_state returned it; none = empty
+  /// sequences with room for max_length tokens.
   std::unique_ptr<BatchState> cache = nullptr;
   std::int64_t max_length = 2048;  ///< of the result, prefix included
   std::int64_t eod_token_id = -1;  ///< >= 0: stop token, leave early; negative: fixed length
@@ -63,7 +74,8 @@ struct GeneratedBatch {
 /// Collective as Model::forward, and over options.exit_group.
 /// @param prefix_tokens  [B, P] of this rank, 1 <= P <= max_length; masked entries are read as 0.
 /// @throws UsageError for P = 0, P > max_length, max_length = 0, a mask of another shape or with
-/// values other than 0 and 1, given ids outside [0, V), or a sampler that returns such.
+/// values other than 0 and 1, given ids outside [0, V), a sampler that returns such or not one a
+/// row, a cache without room for the rows and their tokens.
 [[nodiscard]] GeneratedBatch generate_tokens(const GenerationState& state, const RandomSource& rng,
                                              TensorView<const TokenId, 2> prefix_tokens,
                                              GenerateTokensOptions options = {});

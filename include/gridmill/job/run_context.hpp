@@ -7,6 +7,7 @@
 #include "gridmill/base/device.hpp"
 #include "gridmill/checkpoint/checkpoint_file.hpp"
 #include "gridmill/checkpoint/parameter_store.hpp"
+#include "gridmill/generate/generate_tokens.hpp"
 #include "gridmill/grid/grid.hpp"
 #include "gridmill/grid/mpi_exchange.hpp"
 #include "gridmill/job/job_config.hpp"
@@ -29,6 +30,14 @@ class RunContext {
 
   /// Collective: reads this rank's parameters, and gathers them if asked to.
   void load();
+
+  /// What generate_tokens calls its state: this model, and parameters that are loaded (collective)
+  /// as a call wants them, unless they are already. Without param_dtype a call takes them as the
+  /// options of this context say. Refers to this context.
+  [[nodiscard]] GenerationState generation_state();
+  /// The defaults of generate_tokens, gathering as this context does, with this rank's place in the
+  /// grid and its exit group.
+  [[nodiscard]] GenerateTokensOptions generate_tokens_options();
 
   [[nodiscard]] Grid& grid() { return grid_; }
   [[nodiscard]] const CheckpointFile& checkpoint() const { return *checkpoint_; }
@@ -53,6 +62,8 @@ class RunContext {
   [[nodiscard]] int resolve_slots(std::int64_t max_length);
 
  private:
+  void load(bool gather_once, ParameterDType dtype);
+
   RunOptions options_;
   Grid grid_;
   int threads_ = 1;
@@ -64,7 +75,9 @@ class RunContext {
   std::unique_ptr<MpiExchange> tp_exchange_;
   std::unique_ptr<MpiExchange> fsdp_exchange_;
   std::optional<ExecutionContext> execution_;
-  std::unique_ptr<CheckpointParameters> parameters_;
+  std::shared_ptr<CheckpointParameters> parameters_;
+  bool loaded_gather_once_ = false;
+  ParameterDType loaded_dtype_ = ParameterDType::checkpoint;
 };
 
 }  // namespace gridmill

@@ -1,12 +1,10 @@
 #pragma once
 
-namespace gridmill {
-
 /// What signals have asked for so far. Functions are local and may be called from any thread.
 ///
 /// SIGTERM, SIGUSR1 and SIGINT: stop cleanly (no new prompts, commit, exit 75); a second one:
 /// commit and leave at once. SIGCONT: commit now (mpirun sends it one second before it kills).
-namespace signals {
+namespace gridmill::signals {
 
 /// Installs the handlers; called before anything else, MPI included.
 void install();
@@ -15,6 +13,4 @@ void install();
 /// True once after each SIGCONT.
 [[nodiscard]] bool take_commit_request();
 
-}  // namespace signals
-
-}  // namespace gridmill
+}  // namespace gridmill::signals

@@ -89,8 +89,8 @@ class Model {
   /// What rank `tp_rank` of `tp_size` needs. Pure arithmetic.
   /// @throws UsageError if this model cannot be split `tp_size` ways.
   [[nodiscard]] virtual ModelParameters parameters(int tp_size, int tp_rank) const = 0;
-  /// Memory for `slots` sequences of at most `max_length` tokens on this rank. @throws
-  /// ResourceError
+  /// Memory for `slots` sequences of at most `max_length` tokens (of any length if the model is
+  /// recurrent) on this rank. @throws ResourceError
   [[nodiscard]] virtual std::unique_ptr<BatchState> make_state(ExecutionContext& context, int slots,
                                                                std::int64_t max_length) const = 0;
   /// Bytes that one slot of `max_length` tokens takes on one of `tp_size` ranks.

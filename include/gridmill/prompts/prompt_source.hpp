@@ -39,6 +39,8 @@ class PromptSource {
   /// index's, or an .h5 file lacks `prefix_tokens` or has one of a wrong shape.
   [[nodiscard]] static std::unique_ptr<PromptSource> open(
       const std::string& path, PromptIndex index, const std::string& prompt_field = "prompt");
+  PromptSource(const PromptSource&) = delete;
+  PromptSource& operator=(const PromptSource&) = delete;
   virtual ~PromptSource() = default;
 
   [[nodiscard]] std::uint64_t count() const { return index_.count; }
@@ -58,8 +60,6 @@ class PromptSource {
  protected:
   PromptSource(std::string path, PromptIndex index)
       : path_(std::move(path)), index_(std::move(index)) {}
-  PromptSource(const PromptSource&) = delete;
-  PromptSource& operator=(const PromptSource&) = delete;
 
  private:
   [[nodiscard]] virtual Prompt read_checked(PromptId prompt) const = 0;

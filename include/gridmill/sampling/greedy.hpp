@@ -1,8 +1,10 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "gridmill/base/ids.hpp"
+#include "gridmill/base/tensor_view.hpp"
 
 namespace gridmill {
 
@@ -15,5 +17,7 @@ namespace gridmill {
 /// @throws UsageError if `logits` is empty.
 /// Source: `greedy_sampling` in NX-AI/xlstm-jax.
 [[nodiscard]] TokenId greedy_sampling(std::span<const float> logits);
+/// The same for every row of [B, V]: B ids.
+[[nodiscard]] std::vector<TokenId> greedy_sampling(TensorView<const float, 2> logits);
 
 }  // namespace gridmill

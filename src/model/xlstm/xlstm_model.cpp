@@ -40,6 +40,7 @@ std::unique_ptr<BatchState> XlstmModel::make_state(ExecutionContext& context, in
     throw UsageError("a state needs 0 or more slots of at least 1 token");
   }
   const MlstmWidths widths = mlstm_widths(config_, tp);
+  constexpr std::int64_t kNoLimit = 0;  // a state of fixed size holds a sequence of any length
   return std::make_unique<DecoderState<MlstmState>>(
       context.backend,
       context.backend.make_mlstm_state({.layers = config_.common.layers,
@@ -47,7 +48,7 @@ std::unique_ptr<BatchState> XlstmModel::make_state(ExecutionContext& context, in
                                         .qk_dim = widths.qk_dim,
                                         .v_dim = widths.v_dim,
                                         .slots = slots}),
-      slots, max_length);
+      slots, kNoLimit);
 }
 
 std::size_t XlstmModel::state_bytes_per_slot(int tp_size, std::int64_t /*max_length*/,

@@ -204,17 +204,33 @@ TEST_F(SeedConsequences, N13_AMaskMustBeOfThePrefixsShapeAndHoldFlags) {
   EXPECT_THROW(seed_.generate({{1, 2}}, Flags{{1, 2}}, greedy(4)), UsageError);
 }
 
-TEST_F(SeedConsequences, N13_AOneDimensionalPrefixIsAColumnAlsoWithAMaskOfOneColumn) {
+TEST_F(SeedConsequences, N13_AOneDimensionalPrefixIsAColumn) {
   const std::vector<TokenId> prefix = {5, 6};
   const GeneratedBatch flat =
       generate_tokens(seed_.state(), JaxRandom{}, std::span<const TokenId>(prefix), greedy(4));
   EXPECT_EQ(rows_of(flat.tokens), rows_of(seed_.generate({{5}, {6}}, greedy(4)).tokens));
-  const Tensor<std::uint8_t, 2> mask = test::matrix_of(Flags{{1}, {0}});
+}
+
+TEST_F(SeedConsequences, N13_AOneDimensionalPrefixTakesAOneDimensionalMaskOrOneOfOneColumn) {
+  const std::vector<TokenId> prefix = {5, 6, 7};
+  const std::vector<std::uint8_t> flat_mask = {1, 0, 1};
+  const Tensor<std::uint8_t, 2> column = test::matrix_of(Flags{{1}, {0}, {1}});
+  const GeneratedBatch expected = seed_.generate({{5}, {6}, {7}}, Flags{{1}, {0}, {1}}, greedy(4));
+  EXPECT_EQ(rows_of(expected.valid), (Flags{{1, 1, 1, 1}, {0, 0, 0, 0}, {1, 1, 1, 1}}));
+  for (const PrefixMask& mask : {PrefixMask(flat_mask), PrefixMask(column.view())}) {
+    GenerateTokensOptions options = greedy(4);
+    options.prefix_mask = mask;
+    const GeneratedBatch masked = generate_tokens(
+        seed_.state(), JaxRandom{}, std::span<const TokenId>(prefix), std::move(options));
+    EXPECT_EQ(rows_of(masked.tokens), rows_of(expected.tokens));
+    EXPECT_EQ(rows_of(masked.valid), rows_of(expected.valid));
+  }
   GenerateTokensOptions options = greedy(4);
-  options.prefix_mask = mask.view();
-  const GeneratedBatch masked = generate_tokens(
-      seed_.state(), JaxRandom{}, std::span<const TokenId>(prefix), std::move(options));
-  EXPECT_EQ(rows_of(masked.valid), (Flags{{1, 1, 1, 1}, {0, 0, 0, 0}}));
+  options.prefix_mask = std::span<const std::uint8_t>(flat_mask).first(2);
+  EXPECT_THROW(
+      static_cast<void>(generate_tokens(seed_.state(), JaxRandom{},
+                                        std::span<const TokenId>(prefix), std::move(options))),
+      UsageError);
 }
 
 TEST_F(SeedConsequences, N13_GivenIdsOutsideTheVocabularyAreRefusedMaskedOnesIgnored) {

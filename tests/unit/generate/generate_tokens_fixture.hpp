@@ -43,8 +43,8 @@ inline Flags rows_of(const Tensor<std::uint8_t, 2>& flags) {
 /// A model, and generate_tokens with its parameters.
 class SeedRun {
  public:
-  explicit SeedRun(const Json& config = xlstm_config())
-      : backend(make_backend("reference", {})), run(config, *backend, 1, 64) {
+  explicit SeedRun(const Json& config = xlstm_config(), const char* backend_name = "reference")
+      : backend(make_backend(backend_name, {})), run(config, *backend, 1, 64) {
     parameters = std::shared_ptr<ParameterSource>(&run.parameters, [](ParameterSource*) {});
   }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gridmill/base/error.hpp"
+#include "gridmill/base/tensor.hpp"
 
 namespace gridmill {
 namespace {
@@ -32,6 +33,13 @@ TEST(GreedySampling, OnlyMinusInfinityGivesTheFirst) {
 
 TEST(GreedySampling, TheFirstOfSeveralInfinitiesWins) {
   EXPECT_EQ(greedy({0.0F, kInfinity, kInfinity}), 1);
+}
+
+TEST(GreedySampling, AMatrixGivesOneTokenARow) {
+  Tensor<float, 2> logits({2, 3});
+  logits.flat() = {0.0F, 2.0F, 2.0F, 5.0F, kNan, 1.0F};
+  EXPECT_EQ(greedy_sampling(logits.view()), (std::vector<TokenId>{1, 1}));
+  EXPECT_THROW(static_cast<void>(greedy_sampling(Tensor<float, 2>({2, 0}).view())), UsageError);
 }
 
 TEST(GreedySampling, NoLogitsAreRefused) { EXPECT_THROW(greedy({}), UsageError); }
