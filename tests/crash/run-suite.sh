@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Runs suite/suite.py on a build folder: finds the program and its helpers, makes the model.
+#
+# usage: run-suite.sh BUILD_DIR [options of suite.py]
+# Needs a python3 with h5py (Debian: python3-h5py), mpirun, and for the full disk root and loop devices (left out, and
+# said so, without).
+set -euo pipefail
+build=$(cd "$1" && pwd)
+shift
+source=$(cd "$(dirname "$0")/../.." && pwd)
+
+python=
+for candidate in /usr/bin/python3 python3; do
+  if "$candidate" -c 'import h5py' 2> /dev/null; then python=$candidate; break; fi
+done
+[[ -n $python ]] || { echo "run-suite.sh: needs a python3 with h5py (Debian: python3-h5py)" >&2; exit 1; }
+
+model=$build/tests/crash/stories260K.h5
+if [[ ! -s $model ]]; then
+  "$build/src/gridmill" convert "$source/models/stories260K/stories260K.bin" "$model" \
+    --tokenizer "$source/models/stories260K/tok512.bin"
+fi
+folder=/tmp
+[[ ! -d /dev/shm ]] || folder=/dev/shm  # a kill leaves the page cache as it is: memory is disk enough
+exec "$python" "$source/tests/crash/suite/suite.py" --program "$build/src/gridmill" \
+  --impatient "$build/tests/crash/gridmill_impatient_generate" --shim "$build/tests/crash/libgridmill_store_shim.so" \
+  --model "$model" --folder "$folder" "$@"
