@@ -155,7 +155,7 @@ def fault(what):
     """The n-th call of one rank that changes or syncs a file fails, or is its last."""
 
     def hurt(story, grid, phase):
-        last = {"creating": 45, "first commit": 110, "partial rows": 300}.get(phase, 500)
+        last = {"creating": 45, "first commit": 110, "partial rows": 200}.get(phase, 300)
         first = {"creating": 1, "first commit": 10}.get(phase, 60)
         ranks = {"1": 1, "2": 2, "tp2": 2}.get(grid, 4)
         shim = (story.tools.shim, f"{what}:{random.randint(first, last)}", random.choice([0, random.randrange(ranks)]))

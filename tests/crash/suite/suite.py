@@ -23,7 +23,7 @@ from job import GRIDS, Job
 from result_view import Reference, Watcher
 from table import print_table
 
-MOST_HITS_A_STORY = 8
+MOST_HITS_A_STORY = 12
 LEAST_SHARE_IN_FLIGHT = 0.7
 
 
@@ -50,16 +50,16 @@ def parse_arguments():
 
 
 def write_prompts(path):
-    """Some hundred prompts, every 40th of which is none."""
+    """Two hundred prompts, every 40th of which is none."""
     with open(path, "w", encoding="utf-8") as file:
-        for i in range(300):
+        for i in range(200):
             file.write("no JSON\n" if i % 40 == 7 else json.dumps({"prompt": f"Tim has {i} red balls and"[:i % 27]}) + "\n")
 
 
 def make_jobs(tools, folder, prompts):
     program = [tools.program, "generate"]
     short = ["--max-length", "80", "--samples-per-prompt", "3", "--slots", "6", "--temperature", "0.9", "--seed", "3"]
-    long = ["--max-length", "400", "--eod-token-id=-1", "--slots", "6", "--logprobs", "--temperature", "0.7"]
+    long = ["--max-length", "300", "--eod-token-id=-1", "--slots", "6", "--logprobs", "--temperature", "0.7"]
     return [Job("short rows", folder, program, tools.model, prompts, short),
             Job("short rows with logprobs", folder, program, tools.model, prompts, short + ["--logprobs"]),
             Job("long rows", folder, program, tools.model, prompts, long)]
