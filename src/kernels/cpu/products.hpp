@@ -15,11 +15,16 @@
 //  * k: sub-panels of at most 128 units = 24 KiB stay in L1 (32 KiB) while all row blocks pass over
 //    them; accumulators rest in a [rows][48] buffer between sub-panels.
 //  * Rows: up to 256 a pass, fewer if their inputs would take more than 512 KiB of L2.
-//  * Prefetch: with one row block (decode) weights are streamed 4 KiB ahead; with more, every block
-//    fetches its equal share of the next sub-panel.
+//  * Prefetch, one row block (decode): weights come from memory once, so the stream must not pause.
+//    Up to 5 rows a core waits for memory: lines go straight to L1, 8 KiB = 43 units ahead, about
+//    the 250 ns that a line takes at full bandwidth. From 6 rows on products take as long as
+//    memory, and the few lines that L1 can await at a time (about 24 of 64 bytes in 100 ns: 15
+//    GB/s) would limit both: lines go to L2, 16 KiB ahead, and L1 fetches them from there.
+//  * Prefetch, more row blocks: every block fetches its equal share of the next sub-panel, to L2
+//    since L1 is full.
 //
 // Figures wanted (one thread): 88 % of read bandwidth at 1 to 4 rows, 80 % at 8, 88 % of the bf16
-// peak from 32 rows on. Measured: docs/performance.md.
+// peak from 32 rows on. Measured (Zen 4): 94, 91 and 91 %; see docs/performance.md.
 #pragma once
 
 #include "kernels/cpu/math.hpp"
@@ -29,8 +34,17 @@ namespace gridmill::cpu::GRIDMILL_CPU_TARGET {
 
 constexpr std::int64_t kSubPanelUnits = 128;
 constexpr std::int64_t kUnitBytes = 4 * kPanelOutputs;
-constexpr std::int64_t kStreamAhead = 4096;
+/// Row blocks up to this height wait for memory alone.
+constexpr int kNearRows = 5;
+constexpr std::int64_t kNearAhead = 8192;
+constexpr std::int64_t kFarAhead = 16384;
 constexpr int kVectors = kPanelOutputs / 16;
+
+template <int L>
+GRIDMILL_SIMD void prefetch(const std::byte* line) {
+  // Locality 3 is prefetcht0 (all levels), 2 is prefetcht1 (from L2 on).
+  __builtin_prefetch(line, 0, L == 1 ? 3 : 2);
+}
 
 /// Part of one chain: `units` units of k for one block of rows and one panel.
 template <class Steps>
@@ -41,12 +55,14 @@ struct TileArgs {
   std::int64_t units;
   float* sums;              ///< [rows][48]
   bool fresh;               ///< start the chain, else go on from `sums`
+  int joins;                ///< finished sub-trees on the left that the chain ends by joining,
+  std::int64_t level;       ///< floats from one to the next, leftwards from `sums`
   const std::byte* ahead;   ///< what to prefetch meanwhile,
   std::int64_t ahead_step;  ///< bytes a unit
 };
 
-/// Rows R, vectors V, prefetched lines a unit P.
-template <class Steps, int R, int V, int P>
+/// Rows R, vectors V, prefetched lines a unit P, into cache level L.
+template <class Steps, int R, int V, int P, int L>
 [[gnu::noinline]] void tile(const TileArgs<Steps>& args) {
   F32x16 acc[R][V];
   GRIDMILL_UNROLL
@@ -63,7 +79,7 @@ template <class Steps, int R, int V, int P>
   const std::int64_t ahead_step = args.ahead_step;
   for (std::int64_t unit = 0; unit < args.units; ++unit) {
     GRIDMILL_UNROLL
-    for (int p = 0; p < P; ++p) __builtin_prefetch(ahead + 64 * p);
+    for (int p = 0; p < P; ++p) prefetch<L>(ahead + 64 * p);
     typename Steps::Vector weights[V];
     GRIDMILL_UNROLL
     for (int v = 0; v < V; ++v) weights[v] = Steps::load(w + 16 * v);
@@ -77,34 +93,45 @@ template <class Steps, int R, int V, int P>
     w += kPanelOutputs;
     ahead += ahead_step;
   }
+  float* out = args.sums;
+  for (int join = 0; join < args.joins; ++join) {
+    out -= args.level;
+    GRIDMILL_UNROLL
+    for (int r = 0; r < R; ++r) {
+      GRIDMILL_UNROLL
+      for (int v = 0; v < V; ++v) {
+        acc[r][v] = load(out + r * kPanelOutputs + 16 * v) + acc[r][v];
+      }
+    }
+  }
   GRIDMILL_UNROLL
   for (int r = 0; r < R; ++r) {
     GRIDMILL_UNROLL
-    for (int v = 0; v < V; ++v) store(args.sums + r * kPanelOutputs + 16 * v, acc[r][v]);
+    for (int v = 0; v < V; ++v) store(out + r * kPanelOutputs + 16 * v, acc[r][v]);
   }
 }
 
 /// One block of rows by a whole panel.
-template <class Steps, int P>
+template <class Steps, int P, int L>
 void block_tile(TileArgs<Steps> args) {
   if constexpr (kWide) {
     switch (args.height) {
       case 1:
-        return tile<Steps, 1, kVectors, P>(args);
+        return tile<Steps, 1, kVectors, P, L>(args);
       case 2:
-        return tile<Steps, 2, kVectors, P>(args);
+        return tile<Steps, 2, kVectors, P, L>(args);
       case 3:
-        return tile<Steps, 3, kVectors, P>(args);
+        return tile<Steps, 3, kVectors, P, L>(args);
       case 4:
-        return tile<Steps, 4, kVectors, P>(args);
+        return tile<Steps, 4, kVectors, P, L>(args);
       case 5:
-        return tile<Steps, 5, kVectors, P>(args);
+        return tile<Steps, 5, kVectors, P, L>(args);
       case 6:
-        return tile<Steps, 6, kVectors, P>(args);
+        return tile<Steps, 6, kVectors, P, L>(args);
       case 7:
-        return tile<Steps, 7, kVectors, P>(args);
+        return tile<Steps, 7, kVectors, P, L>(args);
       default:
-        return tile<Steps, 8, kVectors, P>(args);
+        return tile<Steps, 8, kVectors, P, L>(args);
     }
   } else {
     for (std::int64_t r = 0; r < args.height; r += 4) {
@@ -115,16 +142,16 @@ void block_tile(TileArgs<Steps> args) {
         part.sums = args.sums + r * kPanelOutputs + 16 * v;
         switch (args.height - r) {
           case 1:
-            tile<Steps, 1, 1, P>(part);
+            tile<Steps, 1, 1, P, L>(part);
             break;
           case 2:
-            tile<Steps, 2, 1, P>(part);
+            tile<Steps, 2, 1, P, L>(part);
             break;
           case 3:
-            tile<Steps, 3, 1, P>(part);
+            tile<Steps, 3, 1, P, L>(part);
             break;
           default:
-            tile<Steps, 4, 1, P>(part);
+            tile<Steps, 4, 1, P, L>(part);
         }
       }
     }
@@ -136,14 +163,22 @@ struct RowChunk {
   std::int64_t first, rows;
 };
 
-/// One chain, units [first_unit, first_unit + units), for the rows of a chunk.
+/// Units [first, first + count) of k, that chain's place, and how many sub-trees it joins.
+struct Chain {
+  std::int64_t first, count;
+  float* sums;  ///< [rows][48]
+  int joins;    ///< sub-trees of the same size, leftwards from `sums`; the result goes to the last
+};
+
+/// One chain for the rows of a chunk.
 template <class Steps>
 void chain_product(const PackedRows& x, const RowChunk& chunk, const std::byte* panel,
-                   std::int64_t first_unit, std::int64_t units, float* sums) {
+                   const Chain& chain) {
   using Unit = typename Steps::Unit;
   const std::int64_t x_units = units_of<Steps>(x.inputs);
   const std::int64_t blocks = (chunk.rows + kBlockRows - 1) / kBlockRows;
-  const auto* w = reinterpret_cast<const Unit*>(panel) + first_unit * kPanelOutputs;
+  const auto* w = reinterpret_cast<const Unit*>(panel) + chain.first * kPanelOutputs;
+  const std::int64_t units = chain.count;
   const std::int64_t parts =
       blocks == 1 ? 1 : larger<std::int64_t>(1, (units + kSubPanelUnits - 1) / kSubPanelUnits);
   for (std::int64_t part = 0; part < parts; ++part) {
@@ -156,54 +191,56 @@ void chain_product(const PackedRows& x, const RowChunk& chunk, const std::byte* 
       const std::int64_t height = smaller<std::int64_t>(kBlockRows, x.rows - row);
       TileArgs<Steps> args{};
       args.x =
-          reinterpret_cast<const Unit*>(x.data) + row * x_units + (first_unit + begin) * height;
+          reinterpret_cast<const Unit*>(x.data) + row * x_units + (chain.first + begin) * height;
       args.height = height;
       args.w = w + begin * kPanelOutputs;
       args.units = end - begin;
-      args.sums = sums + block * kBlockRows * kPanelOutputs;
+      args.sums = chain.sums + block * kBlockRows * kPanelOutputs;
       args.fresh = part == 0;
+      args.joins = part + 1 == parts ? chain.joins : 0;
+      args.level = chunk.rows * kPanelOutputs;
       if (blocks == 1) {
-        args.ahead = reinterpret_cast<const std::byte*>(args.w) + kStreamAhead;
+        const auto* here = reinterpret_cast<const std::byte*>(args.w);
         args.ahead_step = kUnitBytes;
-        block_tile<Steps, 3>(args);
+        if (height <= kNearRows) {
+          args.ahead = here + kNearAhead;
+          block_tile<Steps, 3, 1>(args);
+        } else {
+          args.ahead = here + kFarAhead;
+          block_tile<Steps, 3, 2>(args);
+        }
       } else {
         args.ahead = next + block * share * (end - begin);
         args.ahead_step = share;
         if (share > 64) {
-          block_tile<Steps, 2>(args);
+          block_tile<Steps, 2, 2>(args);
         } else {
-          block_tile<Steps, 1>(args);
+          block_tile<Steps, 1, 2>(args);
         }
       }
     }
   }
 }
 
-/// Every chain of one panel, joined: sums [rows][48]. `stack` has room for 3 more of them.
+/// Every chain of one panel, joined: sums [rows][48]. Room for 3 more of them follows.
 template <class Steps>
 void panel_product(const PackedRows& x, const RowChunk& chunk, const std::byte* panel,
-                   const ChainView& chains, float* sums, float* stack) {
+                   const ChainView& chains, float* sums) {
   if (chains.count == 1) {
-    chain_product<Steps>(x, chunk, panel, 0, units_of<Steps>(x.inputs), sums);
+    chain_product<Steps>(x, chunk, panel, {0, units_of<Steps>(x.inputs), sums, 0});
     return;
   }
-  // A binary counter: pending[d] is the sum of a finished sub-tree of 2^n chains.
-  const std::int64_t size = chunk.rows * kPanelOutputs;
-  float* pending[4] = {sums, stack, stack + size, stack + 2 * size};
-  int depth = 0;
+  // A binary counter: level d holds the sum of a finished sub-tree of 2^n chains.
+  int level = 0;
   for (int chain = 0; chain < chains.count; ++chain) {
     const std::int64_t first = smaller(x.inputs, chain * chains.inputs);
     const std::int64_t last = smaller(x.inputs, first + chains.inputs);
-    // An empty chain stores its +0.
-    chain_product<Steps>(x, chunk, panel, first / Steps::kInputs, units_of<Steps>(last - first),
-                         pending[depth]);
-    ++depth;
-    for (int done = chain; done % 2 != 0; done /= 2) {
-      --depth;
-      float* left = pending[depth - 1];
-      const float* right = pending[depth];
-      for (std::int64_t i = 0; i < size; i += 16) store(left + i, load(left + i) + load(right + i));
-    }
+    const int joins = __builtin_ctz(~static_cast<unsigned>(chain));
+    // An empty chain takes part with its +0.
+    chain_product<Steps>(x, chunk, panel,
+                         {first / Steps::kInputs, units_of<Steps>(last - first),
+                          sums + level * chunk.rows * kPanelOutputs, joins});
+    level += 1 - joins;
   }
 }
 
@@ -271,14 +308,13 @@ void product(const ProductArgs& args, const Worker& worker) {
     float* second = sums + chunk.rows * kPanelOutputs;
     for (std::int64_t panel = mine.first; panel < mine.end; ++panel) {
       if (gated) {
-        panel_product<Steps>(args.x, chunk, panel_at(args.weights, 2 * panel), args.chains, sums,
-                             nullptr);
+        panel_product<Steps>(args.x, chunk, panel_at(args.weights, 2 * panel), args.chains, sums);
         panel_product<Steps>(args.x, chunk, panel_at(args.weights, 2 * panel + 1), args.chains,
-                             second, nullptr);
+                             second);
         packed_epilogue<Steps>(args, chunk, panel, sums, second);
         continue;
       }
-      panel_product<Steps>(args.x, chunk, panel_at(args.weights, panel), args.chains, sums, second);
+      panel_product<Steps>(args.x, chunk, panel_at(args.weights, panel), args.chains, sums);
       if (args.epilogue == Epilogue::activated) {
         packed_epilogue<Steps>(args, chunk, panel, sums, nullptr);
       } else {

@@ -132,7 +132,7 @@ void select_blocks(const SelectArgs& args, const Worker& worker) {
         const std::int64_t panel = group * kSelectPanels + p;
         if (panel >= panels) break;
         panel_product<Steps>(args.x, chunk, panel_at(args.weights, panel), one_chain,
-                             sums + p * panel_sums, nullptr);
+                             sums + p * panel_sums);
       }
       const std::int64_t first_id = group * kIds;
       const std::int64_t ids = smaller(kIds, args.ids - first_id);
