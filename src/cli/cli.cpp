@@ -63,6 +63,7 @@ ExitCode dispatch(const Arguments& arguments, const MpiSession* session) {
     throw UsageError("no command given; gridmill --help lists the commands");
   }
   const Command& command = find_command(arguments.front());
+  if (!command.parallel) signals::restore();
   const Arguments rest(arguments.begin() + 1, arguments.end());
   if (command.parallel || session == nullptr) return command.run(rest, session);
   // A serial command under a launcher: rank 0 does it, and everybody leaves as it did.

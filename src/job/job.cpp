@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "gridmill/base/log.hpp"
 #include "gridmill/grid/collectives.hpp"
 #include "gridmill/job/job_plan.hpp"
 #include "gridmill/job/run_context.hpp"
@@ -32,6 +33,21 @@ struct Server {
   std::unique_ptr<MetricsWriter> metrics;
 };
 
+LastWords last_words(std::optional<ResultStore>& store, RunRecord* record) {
+  LastWords words;
+  if (store) words.commit = [&store] { store->flush(); };
+  if (record != nullptr) {
+    words.farewell = [record](const Error& why) {
+      if (why.code() == ExitCode::stopped_early) {
+        record->finish(why.code());
+      } else {
+        record->finish_failed(why);
+      }
+    };
+  }
+  return words;
+}
+
 std::vector<int> leader_ranks(const GridShape& shape) {
   std::vector<int> leaders;
   for (int rank = 0; rank < shape.ranks(); rank += shape.tp) leaders.push_back(rank);
@@ -43,7 +59,7 @@ std::vector<int> leader_ranks(const GridShape& shape) {
 ExitCode run_job(const JobConfig& config) {
   const SteadyClock::time_point start = SteadyClock::now();
   StageTimes stages;
-  RunContext context(config.run);
+  RunContext context(config.run, config.time_limit);
   if (config.lockstep.enabled) return run_lockstep(config, context);
   const Communicator& world = context.grid().world();
   const bool root = world.rank() == 0;
@@ -62,6 +78,10 @@ ExitCode run_job(const JobConfig& config) {
   Output output = open_output(config, plan, context, false);
   const int slots = context.resolve_slots(plan.max_length);
   stages.open_s = seconds_since(start);
+  if (any_rank(world, context.watch().stop_requested())) {
+    log::warn("stopped before the parameters were read; run the same command again");
+    return ExitCode::stopped_early;
+  }
 
   const SteadyClock::time_point load_start = SteadyClock::now();
   context.load();
@@ -104,13 +124,11 @@ ExitCode run_job(const JobConfig& config) {
   const SteadyClock::time_point loop_start = SteadyClock::now();
   StoreCounters store_counters;
   try {
+    const JobWatch::Armed armed(context.watch(), last_words(store, root ? &record : nullptr));
     const auto every_pass = [&] {
       if (!root) return;
       server.progress->update(server.leases->counts());
       server.metrics->update(server.leases->counts(), plan.rows);
-      if (config.time_limit && SteadyClock::now() - start > *config.time_limit) {
-        server.leases->start_drain(false);
-      }
     };
     replica->run(every_pass);
     while (root && !server.leases->all_finished()) {

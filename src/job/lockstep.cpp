@@ -11,7 +11,6 @@
 #include "gridmill/grid/collectives.hpp"
 #include "gridmill/job/job_plan.hpp"
 #include "gridmill/job/progress.hpp"
-#include "gridmill/job/signals.hpp"
 #include "gridmill/results/result_store.hpp"
 #include "job/lockstep_detail.hpp"
 #include "job/output_detail.hpp"
@@ -178,10 +177,13 @@ ExitCode run_lockstep(const JobConfig& config, RunContext& context) {
   });
 
   try {
+    LastWords words;
+    if (store) words.commit = [&store] { store->flush(); };
+    const JobWatch::Armed armed(context.watch(), std::move(words));
     const GenerationState state = context.generation_state();
     for (std::uint64_t batch = 0; batch < cut.batches(); ++batch) {
       if (is_finished(output.to_do, batch * cut.batch, cut.batch)) continue;
-      if (any_rank(world, signals::stop_requests() > 0)) break;
+      if (any_rank(world, context.watch().stop_requested())) break;
       const std::uint64_t first = cut.first_row(batch);
       PrefixMatrix prefix = prompts->prefix_rows(first, cut.local);
       const std::array<std::int64_t, 2> extents = {static_cast<std::int64_t>(prefix.rows),

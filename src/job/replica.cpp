@@ -43,6 +43,7 @@ void Replica::run(const std::function<void()>& every_pass) {
     for (const RowId row : rows) admit(row);
     if (orders.drain != 0 && !drained_) {
       drained_ = true;
+      parts_.context.watch().raise(Alarm::stop);
       if (leader_) put_partial_rows();
     }
     const bool working = !drained_ && !generator_.idle();
@@ -74,6 +75,8 @@ void Replica::run(const std::function<void()>& every_pass) {
 }
 
 void Replica::forward_signals() {
+  // The side channel tells every rank; messages do where hosts cannot connect to each other.
+  JobWatch& watch = parts_.context.watch();
   const int stops = signals::stop_requests();
   if (stops > stops_forwarded_) {
     stops_forwarded_ = stops;
@@ -81,7 +84,9 @@ void Replica::forward_signals() {
     stop.at_once = stops > 1 ? 1 : 0;
     parts_.port.send(0, stop);
   }
-  if (signals::take_commit_request() && parts_.store != nullptr) parts_.store->flush();
+  if (!watch.stop_requested()) return;
+  if (client_) client_->handle({.kind = WorkMessage::Kind::drain});
+  if (parts_.server != nullptr) parts_.server->start_drain(false);
 }
 
 void Replica::handle_messages() {
@@ -90,6 +95,7 @@ void Replica::handle_messages() {
     if (message->kind == Kind::grant || message->kind == Kind::drain) {
       GRIDMILL_ASSERT(client_.has_value(), "only leaders get work");
       client_->handle(*message);
+      if (client_->at_once()) parts_.context.watch().raise(Alarm::at_once);
     } else {
       GRIDMILL_ASSERT(parts_.server != nullptr, "only rank 0 serves leases");
       parts_.server->handle(*message);

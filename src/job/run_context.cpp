@@ -32,8 +32,11 @@ std::optional<HostStaging> staging_of(Backend& backend) {
 
 }  // namespace
 
-RunContext::RunContext(const RunOptions& options)
-    : options_(options), grid_(Grid::create(MPI_COMM_WORLD, options.grid)) {
+RunContext::RunContext(const RunOptions& options,
+                       std::optional<std::chrono::milliseconds> time_limit)
+    : options_(options),
+      grid_(Grid::create(MPI_COMM_WORLD, options.grid)),
+      watch_(grid_, time_limit) {
   log::configure(log::level_from_name(options.log_level), grid_.world().rank());
   threads_ = options.threads > 0 ? options.threads : threads_for_rank(grid_);
   agree_on(grid_.world(), [this] {

@@ -111,11 +111,13 @@ std::string place(const SourceFile& file, const Include& include) {
 bool is_system_header(const std::string& path) {
   if (path.find('.') == std::string::npos && path.find('/') == std::string::npos) return true;
   static const std::set<std::string> kSystem = {
-      "cpuid.h",  "cxxabi.h", "dirent.h", "dlfcn.h",   "execinfo.h", "fcntl.h",   "limits.h",
-      "malloc.h", "netdb.h",  "poll.h",   "pthread.h", "sched.h",    "signal.h",  "spawn.h",
-      "stdlib.h", "string.h", "time.h",   "unistd.h",  "errno.h",    "termios.h", "ucontext.h"};
-  return kSystem.count(path) != 0 || path.rfind("sys/", 0) == 0 || path.rfind("linux/", 0) == 0 ||
-         path.rfind("netinet/", 0) == 0 || path.rfind("arpa/", 0) == 0;
+      "cpuid.h",  "cxxabi.h",  "dirent.h",  "dlfcn.h",   "execinfo.h", "fcntl.h",
+      "limits.h", "ifaddrs.h", "malloc.h",  "netdb.h",   "poll.h",     "pthread.h",
+      "sched.h",  "signal.h",  "spawn.h",   "stdlib.h",  "string.h",   "time.h",
+      "unistd.h", "errno.h",   "termios.h", "ucontext.h"};
+  return kSystem.count(path) != 0 || path.rfind("sys/", 0) == 0 || path.rfind("net/", 0) == 0 ||
+         path.rfind("linux/", 0) == 0 || path.rfind("netinet/", 0) == 0 ||
+         path.rfind("arpa/", 0) == 0;
 }
 
 /// True if `inner` ("kernels/cpu/linear.cpp") lies below `home` ("kernels/cpu") or has it as stem.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include "gridmill/grid/grid.hpp"
 #include "gridmill/grid/mpi_exchange.hpp"
 #include "gridmill/job/job_config.hpp"
+#include "gridmill/job/job_watch.hpp"
 #include "gridmill/kernels/backend.hpp"
 #include "gridmill/model/model.hpp"
 #include "gridmill/tokenizer/tokenizer.hpp"
@@ -24,7 +26,9 @@ class RunContext {
   /// Collective over every rank: forms the grid, opens the checkpoint, makes backend, model and
   /// tokenizer.
   /// @throws on every rank the same: UsageError, MissingInputError, FormatError, ResourceError.
-  explicit RunContext(const RunOptions& options);
+  /// @param time_limit  the job stops when so much time has passed from now.
+  explicit RunContext(const RunOptions& options,
+                      std::optional<std::chrono::milliseconds> time_limit = {});
   RunContext(const RunContext&) = delete;
   RunContext& operator=(const RunContext&) = delete;
 
@@ -40,6 +44,8 @@ class RunContext {
   [[nodiscard]] GenerateTokensOptions generate_tokens_options();
 
   [[nodiscard]] Grid& grid() { return grid_; }
+  /// From the start: loading may be stopped, too.
+  [[nodiscard]] JobWatch& watch() { return watch_; }
   [[nodiscard]] const CheckpointFile& checkpoint() const { return *checkpoint_; }
   [[nodiscard]] const Model& model() const { return *model_; }
   [[nodiscard]] Backend& backend() { return *backend_; }
@@ -66,6 +72,7 @@ class RunContext {
 
   RunOptions options_;
   Grid grid_;
+  JobWatch watch_;
   int threads_ = 1;
   std::optional<CheckpointFile> checkpoint_;
   std::unique_ptr<Model> model_;

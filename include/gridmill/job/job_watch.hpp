@@ -1,0 +1,77 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "gridmill/base/clock.hpp"
+#include "gridmill/base/error.hpp"
+#include "gridmill/grid/side_channel.hpp"
+
+namespace gridmill {
+
+/// What a process does before it leaves while its main thread is busy. Called by another thread.
+struct LastWords {
+  /// Makes durable what is finished. @throws Error if it cannot, or may not any more.
+  std::function<void()> commit;
+  /// Completes the run's record; only after a commit that worked. Rank 0. @throws Error
+  std::function<void(const Error&)> farewell;
+};
+
+/// Watches over a job from a thread of its own, on every rank: for signals to any of them, for the
+/// time limit, for hosts that fall silent. So none of these waits for the end of a pass, of
+/// loading, or of a collective call with somebody who is gone.
+///
+/// * A stop (first signal, time limit): main threads are expected to look at stop_requested() and
+///   leave cleanly. A process in which that takes longer than kPatience commits and leaves (75).
+/// * A second signal: commits and leaves (75).
+/// * A lost host or process: commits and leaves (71), on both sides of the cut.
+/// * SIGCONT: commits. (mpirun sends it one second before it kills.)
+class JobWatch {
+ public:
+  /// Long enough for a pass and the last commit, short enough for ten seconds altogether.
+  static constexpr std::chrono::milliseconds kPatience{7000};
+
+  /// Collective over grid.world(). Handlers must be installed (signals::install).
+  /// @param time_limit  asks for a stop when so much time has passed from now.
+  explicit JobWatch(const Grid& grid, std::optional<std::chrono::milliseconds> time_limit = {});
+  JobWatch(const JobWatch&) = delete;
+  JobWatch& operator=(const JobWatch&) = delete;
+  ~JobWatch();
+
+  /// Whether the job shall stop, whichever rank it was that was asked.
+  [[nodiscard]] bool stop_requested() const { return channel_->alarm() >= Alarm::stop; }
+  /// As a signal to this rank would.
+  void raise(Alarm alarm) { channel_->raise(alarm); }
+
+  /// While it lives, the process does not leave in a hurry without `words`.
+  class Armed {
+   public:
+    Armed(JobWatch& watch, LastWords words);
+    Armed(const Armed&) = delete;
+    Armed& operator=(const Armed&) = delete;
+    ~Armed();
+
+   private:
+    JobWatch& watch_;
+  };
+
+ private:
+  void tick();
+  [[nodiscard]] bool commit();
+  [[noreturn]] void leave(const Error& why);
+
+  int rank_;
+  std::mutex mutex_;  ///< of words_
+  LastWords words_;
+  std::optional<SteadyClock::time_point> deadline_;
+  std::optional<SteadyClock::time_point> stop_known_;
+  Alarm last_alarm_ = Alarm::none;
+  std::atomic<bool> ready_{false};
+  std::unique_ptr<SideChannel> channel_;
+};
+
+}  // namespace gridmill
