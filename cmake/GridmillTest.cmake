@@ -2,6 +2,7 @@
 #   One GoogleTest binary, one ctest entry.
 # gridmill_add_mpi_test(<name> RANKS 1 2 4 [LABEL mpi] SOURCES ... LIBS ... [TIMEOUT s])
 #   The same binary under mpirun, one ctest entry a rank count; its sources bring their own main.
+# Target tests_<label> builds the binaries of a label.
 # Tests find data through GRIDMILL_TEST_DATA (tests/data), GRIDMILL_SOURCE_DIR, GRIDMILL_MODELS_DIR
 # (models/) and GRIDMILL_GOLDEN_DIR (may be empty: skip loudly with GTEST_SKIP).
 set(GRIDMILL_TEST_DEFINITIONS
@@ -10,8 +11,12 @@ set(GRIDMILL_TEST_DEFINITIONS
   GRIDMILL_MODELS_DIR="${PROJECT_SOURCE_DIR}/models"
   GRIDMILL_GOLDEN_DIR="${GRIDMILL_GOLDEN_DIR}")
 
-function(_gridmill_test_binary name sources libs)
+function(_gridmill_test_binary name label sources libs)
   add_executable(${name} ${sources})
+  if(NOT TARGET tests_${label})
+    add_custom_target(tests_${label})
+  endif()
+  add_dependencies(tests_${label} ${name})
   target_link_libraries(${name} PRIVATE gridmill_options ${libs})
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/src" "${PROJECT_SOURCE_DIR}/tests")
   target_compile_definitions(${name} PRIVATE ${GRIDMILL_TEST_DEFINITIONS})
@@ -22,7 +27,7 @@ function(gridmill_add_test name)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
-  _gridmill_test_binary(${name} "${ARG_SOURCES}" "${ARG_LIBS};GTest::gtest;GTest::gtest_main")
+  _gridmill_test_binary(${name} "${ARG_LABEL}" "${ARG_SOURCES}" "${ARG_LIBS};GTest::gtest;GTest::gtest_main")
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT})
 endfunction()
@@ -35,7 +40,7 @@ function(gridmill_add_mpi_test name)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
-  _gridmill_test_binary(${name} "${ARG_SOURCES}" "${ARG_LIBS};GTest::gtest")
+  _gridmill_test_binary(${name} "${ARG_LABEL}" "${ARG_SOURCES}" "${ARG_LIBS};GTest::gtest")
   foreach(ranks IN LISTS ARG_RANKS)
     add_test(NAME ${name}_${ranks}
       COMMAND ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} --oversubscribe --bind-to none
