@@ -47,6 +47,7 @@ void create_or_check(const JobConfig& config, const JobPlan& plan, const ResultS
     throw OutputError(fmt::format(
         "{} exists and --resume is never; name another output or remove it", config.output));
   }
+  ResultFile::restore(config.output, identity, shape, version());
   ResultFile::open(config.output).require_same_job(identity, shape);
 }
 

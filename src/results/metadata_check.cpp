@@ -36,6 +36,8 @@ struct CheckBlock {
   std::array<Extent, kMostExtents> extent{};
   std::uint32_t reserved = 0;
   std::uint32_t block_crc = 0;  ///< of the bytes before
+
+  friend bool operator==(const CheckBlock&, const CheckBlock&) = default;
 };
 static_assert(sizeof(CheckBlock) == 16 + 8 + 4 + 4 + kMostExtents * 16 + 8);
 constexpr std::array<char, 16> kMagic = {'g', 'r', 'i', 'd', 'm', 'i', 'l', 'l',
@@ -45,26 +47,35 @@ std::uint32_t block_crc(const CheckBlock& block) {
   return crc32c(std::as_bytes(std::span(&block, 1)).first(offsetof(CheckBlock, block_crc)));
 }
 
-/// crc32c of the file without `skipped` (sorted).
-std::uint32_t crc_without(const FileDescriptor& file, const std::string& path, std::uint64_t size,
-                          std::span<const Extent> skipped) {
+/// Calls visit(offset, bytes) for all bytes of `path` outside `skipped` (sorted), in pieces.
+template <typename Visit>
+void visit_outside(const FileDescriptor& file, const std::string& path, std::uint64_t size,
+                   std::span<const Extent> skipped, Visit&& visit) {
   std::array<std::byte, 4096> buffer;
-  std::uint32_t crc = 0;
   std::uint64_t at = 0;
-  const auto add_until = [&](std::uint64_t end) {
+  const auto visit_until = [&](std::uint64_t end) {
     while (at < end) {
       const auto piece = std::span(buffer).first(
           static_cast<std::size_t>(std::min<std::uint64_t>(end - at, buffer.size())));
       read_exactly(file, at, piece, path);
-      crc = crc32c(piece, crc);
+      visit(at, std::span<const std::byte>(piece));
       at += piece.size();
     }
   };
   for (const Extent& extent : skipped) {
-    add_until(extent.begin);
+    visit_until(extent.begin);
     at = std::max(at, extent.end);
   }
-  add_until(size);
+  visit_until(size);
+}
+
+/// crc32c of the file without `skipped` (sorted).
+std::uint32_t crc_without(const FileDescriptor& file, const std::string& path, std::uint64_t size,
+                          std::span<const Extent> skipped) {
+  std::uint32_t crc = 0;
+  visit_outside(file, path, size, skipped, [&crc](std::uint64_t, std::span<const std::byte> piece) {
+    crc = crc32c(piece, crc);
+  });
   return crc;
 }
 
@@ -87,7 +98,9 @@ std::optional<CheckBlock> read_block(const FileDescriptor& file, const std::stri
   return block;
 }
 
-bool is_intact(const std::string& path) {
+}  // namespace
+
+bool has_intact_metadata(const std::string& path) {
   const FileDescriptor file = open_for_reading(path);
   const std::uint64_t size = file_size(file, path);
   const std::optional<CheckBlock> block = read_block(file, path, size);
@@ -95,6 +108,8 @@ bool is_intact(const std::string& path) {
                       crc_without(file, path, size,
                                   with_block(std::span(block->extent).first(block->extents)));
 }
+
+namespace {
 
 /// Runs `open` in a child process. @return how the child ended, as waitpid says.
 int try_in_child(const std::string& path, void (*open)(const std::string& path)) {
@@ -163,8 +178,33 @@ void write_metadata_check(const std::string& path, const ResultLayout& layout) {
   write_exactly(file, kBlockAt, std::as_bytes(std::span(&block, 1)), path);
 }
 
+bool restore_metadata(const std::string& path, const std::string& fresh,
+                      const ResultLayout& layout) {
+  const FileDescriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  if (!file.valid()) throw IoError(fmt::format("cannot open {}: {}", path, std::strerror(errno)));
+  const FileDescriptor source = open_for_reading(fresh);
+  const std::uint64_t size = file_size(source, fresh);
+  if (file_size(file, path) != size) return false;
+  const std::vector<Extent> data = data_extents(layout);
+  const std::vector<Extent> skipped = with_block(data);
+  const std::optional<CheckBlock> expected = read_block(source, fresh, size);
+  const std::optional<CheckBlock> found = read_block(file, path, size);
+  // An intact block says what the metadata were; without it they have to be right themselves.
+  const bool was_the_same =
+      expected && (found ? *found == *expected
+                         : crc_without(file, path, size, skipped) == expected->metadata_crc);
+  if (!was_the_same) return false;
+  visit_outside(source, fresh, size, data, [&](std::uint64_t at, std::span<const std::byte> piece) {
+    write_exactly(file, at, piece, path);
+  });
+  if (::fsync(file.get()) != 0) {
+    throw IoError(fmt::format("syncing {} failed: {}", path, std::strerror(errno)));
+  }
+  return true;
+}
+
 void require_digestible_metadata(const std::string& path, void (*open)(const std::string& path)) {
-  if (is_intact(path)) return;
+  if (has_intact_metadata(path)) return;
   const int status = try_in_child(path, open);
   if (!WIFEXITED(status)) {
     throw FormatError(fmt::format("{} is damaged: HDF5 cannot read its metadata (signal {})", path,

@@ -16,6 +16,7 @@
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/file.hpp"
 #include "gridmill/base/format.hpp"
+#include "gridmill/base/log.hpp"
 #include "gridmill/h5/file.hpp"
 #include "metadata_check_detail.hpp"
 
@@ -222,6 +223,27 @@ void ResultFile::create(const std::string& path, const JobIdentity& identity,
     throw OutputError(fmt::format("cannot create {}: {}", path, error.what()));
   }
   sync_parent_folder(path);
+}
+
+bool ResultFile::restore(const std::string& path, const JobIdentity& identity,
+                         const ResultShape& shape, const std::string& version) {
+  if (detail::has_intact_metadata(path)) return false;
+  std::vector<std::string> versions = {version};
+  try {
+    versions.push_back(open(path).creator_version());
+  } catch (const FormatError&) {  // its own word is not to be had
+  }
+  const std::string fresh = path + ".tmp";
+  bool restored = false;
+  for (std::size_t i = 0; i < versions.size() && !restored; ++i) {
+    write_empty_file(fresh, identity, shape, versions[i]);
+    const ResultLayout layout = open_unguarded(fresh).layout();
+    detail::write_metadata_check(fresh, layout);
+    restored = detail::restore_metadata(path, fresh, layout);
+  }
+  ::unlink(fresh.c_str());
+  if (restored) log::warn("the metadata of {} were damaged; they have been restored", path);
+  return restored;
 }
 
 ResultFile ResultFile::open(const std::string& path) {

@@ -6,4 +6,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 build=${BUILD_DIR:-build/release}
-exec bash tests/crash/run-suite.sh "$build" --log "${LOG:-$build/crash-hits.jsonl}" --kills 1000 "$@"
+exec bash tests/crash/run-python.sh "$build" suite.py --log "${LOG:-$build/crash-hits.jsonl}" --kills 1000 "$@"

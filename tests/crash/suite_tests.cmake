@@ -6,7 +6,7 @@ target_include_directories(gridmill_impatient_generate PRIVATE "${PROJECT_SOURCE
 if(NOT GRIDMILL_SANITIZER)
   # Everything that can happen, once. tests/crash/run-long.sh goes on to a thousand hits.
   add_test(NAME crash_suite_test
-    COMMAND bash "${CMAKE_CURRENT_SOURCE_DIR}/run-suite.sh" "${CMAKE_BINARY_DIR}" --everything-once
+    COMMAND bash "${CMAKE_CURRENT_SOURCE_DIR}/run-python.sh" "${CMAKE_BINARY_DIR}" suite.py --everything-once
             --log "${CMAKE_CURRENT_BINARY_DIR}/suite-once.jsonl" --afresh)
   set_tests_properties(crash_suite_test PROPERTIES LABELS crash TIMEOUT 900 RUN_SERIAL TRUE)
 endif()

@@ -26,6 +26,13 @@ class ResultFile {
   static void create(const std::string& path, const JobIdentity& identity, const ResultShape& shape,
                      const std::string& version);
 
+  /// Before a run goes on with an existing file, by the process that holds its lock: puts damaged
+  /// metadata back if the file was this job's, with these sizes, made by this version or the one
+  /// that it names; leaves any other file alone, for open() to judge. Warns if it did something.
+  /// @return whether it did. @throws MissingInputError, OutputError, IoError
+  static bool restore(const std::string& path, const JobIdentity& identity,
+                      const ResultShape& shape, const std::string& version);
+
   /// @throws MissingInputError; FormatError if the file is not HDF5, cut short, no result file of
   /// gridmill, or of another format version.
   [[nodiscard]] static ResultFile open(const std::string& path);

@@ -30,7 +30,7 @@ class Story:
         self.tools = tools  # program, impatient program, shim
 
     def start(self, grid, phase="", extra=(), shim=None):
-        program = [self.tools.impatient] if phase == "partial rows" and self.tools.impatient else None
+        program = [self.tools.impatient] if phase == "partial rows" else None
         return self.job.start(self.output, grid, extra, program, shim)
 
     def rows_left(self):
@@ -158,7 +158,8 @@ def fault(what):
         last = {"creating": 45, "first commit": 110, "partial rows": 200}.get(phase, 300)
         first = {"creating": 1, "first commit": 10}.get(phase, 60)
         ranks = {"1": 1, "2": 2, "tp2": 2}.get(grid, 4)
-        shim = (story.tools.shim, f"{what}:{random.randint(first, last)}", random.choice([0, random.randrange(ranks)]))
+        plan = f"{what}:{random.randint(first, last)}"
+        shim = ({"LD_PRELOAD": story.tools.shim, "GRIDMILL_SHIM": plan}, random.choice([0, random.randrange(ranks)]))
         run = story.start(grid, phase, shim=shim)
         run.wait_until(lambda: story.watcher.look() < 0)
         code = run.finish()
@@ -169,9 +170,9 @@ def fault(what):
         else:
             counted = code in (73, 74)
             if code not in (0, 74, 73):
-                problems.append(f"{shim[1]}: exit code {code}: {run.text()}")
+                problems.append(f"{plan}: exit code {code}: {run.text()}")
             if code == 73 and begun:
-                problems.append(f"{shim[1]}: exit code 73 in the middle of a run: {run.text()}")
+                problems.append(f"{plan}: exit code 73 in the middle of a run: {run.text()}")
         return Outcome(counted, counted and begun, problems)
 
     return hurt

@@ -60,7 +60,7 @@ class Job:
 
 
 class Run:
-    """One run. `shim`: (path of the library, plan, rank that it is loaded into)."""
+    """One run. `shim`: (its environment, the rank that it is loaded into; None = all)."""
 
     def __init__(self, job, output, grid, extra, program, shim=None):
         ranks, grid_options = GRIDS[grid]
@@ -86,8 +86,10 @@ class Run:
     def _parts(self, command, shim):
         if not shim:
             return ["-n", str(self.ranks)] + command
+        if shim[1] is None:
+            return ["-n", str(self.ranks)] + self._with_shim(command, shim)
         parts = []
-        victim = shim[2]
+        victim = shim[1]
         for first, count in ((0, victim), (victim, 1), (victim + 1, self.ranks - victim - 1)):
             if count > 0:
                 part = self._with_shim(command, shim) if first == victim and count == 1 else command
@@ -96,8 +98,8 @@ class Run:
 
     @staticmethod
     def _with_shim(command, shim):
-        # In this rank alone, not in the launcher.
-        return ["env", f"LD_PRELOAD={shim[0]}", f"GRIDMILL_SHIM={shim[1]}", "GRIDMILL_SHIM_MATCH=out.h5"] + command
+        # In the rank, not in the launcher.
+        return ["env", "GRIDMILL_SHIM_MATCH=out.h5"] + [f"{name}={value}" for name, value in shim[0].items()] + command
 
     def pids(self):
         """Processes of the ranks by rank, those that live."""

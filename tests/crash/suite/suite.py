@@ -19,9 +19,10 @@ import time
 
 from full_disk import full_disk, obstacle
 from hurts import HURTS, PHASES, Story
-from job import GRIDS, Job
-from result_view import Reference, Watcher
+from job import GRIDS
+from result_view import Watcher
 from table import print_table
+from work import make_jobs
 
 MOST_HITS_A_STORY = 12
 LEAST_SHARE_IN_FLIGHT = 0.7
@@ -34,8 +35,7 @@ class Broken(Exception):
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", help="gridmill")
-    parser.add_argument("--impatient", help="gridmill_impatient_generate: saves rows half-way all the time")
-    parser.add_argument("--shim", help="library that breaks calls")
+    parser.add_argument("--shim", help="library that breaks calls; beside it lies gridmill_impatient_generate")
     parser.add_argument("--model", help="checkpoint of stories260K")
     parser.add_argument("--log", required=True, help="a line for each hit")
     parser.add_argument("--afresh", action="store_true", help="begin a new log")
@@ -49,40 +49,11 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def write_prompts(path):
-    """Two hundred prompts, every 40th of which is none."""
-    with open(path, "w", encoding="utf-8") as file:
-        for i in range(200):
-            file.write("no JSON\n" if i % 40 == 7 else json.dumps({"prompt": f"Tim has {i} red balls and"[:i % 27]}) + "\n")
-
-
-def make_jobs(tools, folder, prompts):
-    program = [tools.program, "generate"]
-    short = ["--max-length", "80", "--samples-per-prompt", "3", "--slots", "6", "--temperature", "0.9", "--seed", "3"]
-    long = ["--max-length", "300", "--eod-token-id=-1", "--slots", "6", "--logprobs", "--temperature", "0.7"]
-    return [Job("short rows", folder, program, tools.model, prompts, short),
-            Job("short rows with logprobs", folder, program, tools.model, prompts, short + ["--logprobs"]),
-            Job("long rows", folder, program, tools.model, prompts, long)]
-
-
-def make_reference(job):
-    path = os.path.join(job.folder, f"reference {job.name}.h5")
-    run = job.start(path, "1")
-    code = run.finish()
-    if code != 0:
-        raise RuntimeError(f"the run that nothing happens to failed with {code}: {run.text()}")
-    job.reference = Reference(path)
-
-
 class Suite:
     def __init__(self, arguments, folder):
         self.arguments = arguments
         self.folder = folder
-        prompts = os.path.join(folder, "prompts.jsonl")
-        write_prompts(prompts)
-        self.jobs = make_jobs(arguments, folder, prompts)
-        for job in self.jobs:
-            make_reference(job)
+        self.jobs = make_jobs(arguments.program, arguments.model, folder)
         self.log = open(arguments.log, "w" if arguments.afresh else "a", encoding="utf-8")
         self.hits = [json.loads(line) for line in open(arguments.log, encoding="utf-8")]
         self.start = time.monotonic()
@@ -195,6 +166,7 @@ def main():
         with open(arguments.log, encoding="utf-8") as file:
             print_table([json.loads(line) for line in file])
         return 0
+    arguments.impatient = os.path.join(os.path.dirname(arguments.shim), "gridmill_impatient_generate")
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1 << 30)
     random.seed(seed)
     print(f"seed {seed}", flush=True)
