@@ -103,9 +103,8 @@ class PowerLoss:
         safe = safe | self.read_acknowledged(job.reference)
         self.disk.cut_power()
         ended = run.ended()
-        for pid in ranks.values():
-            run.kill(pid)
-        run.finish()
+        run.known.update(ranks.values())
+        run.end_by_force()
         self.disk.unmount()
         self.disk.power_on()
         found, counts = job.reference.judge(output, safe)
