@@ -151,15 +151,17 @@ std::vector<std::string> ConfigFields::unread() const {
   return names;
 }
 
-void ConfigFields::warn_of_unread() const {
-  const std::vector<std::string> names = unread();
-  if (names.empty()) return;
-  std::string list;
-  for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
-  log::warn(
-      "{}: ignored, because gridmill does not know what it means: {}; check that the model "
-      "does not need it",
-      where_, list);
+void ConfigFields::refuse_unread() const {
+  std::string harmless;
+  for (const std::string& name : unread()) {
+    if (!is_neutral(fields_.at(name), false)) {
+      fail(name, "is " + shown(fields_.at(name)) +
+                     ": gridmill does not know what it means, so it is unsupported; take it out if "
+                     "the model computes the same without it");
+    }
+    harmless += (harmless.empty() ? "" : ", ") + name;
+  }
+  if (!harmless.empty()) log::warn("{}: ignored, since it is off: {}", where_, harmless);
 }
 
 }  // namespace gridmill::convert_detail

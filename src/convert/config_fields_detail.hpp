@@ -54,8 +54,10 @@ class ConfigFields {
   void refuse(std::initializer_list<std::string_view> names, bool neutral_one = false);
   /// Fields that nobody has read or ignored.
   [[nodiscard]] std::vector<std::string> unread() const;
-  /// Logs the unread fields in one line, if there are any.
-  void warn_of_unread() const;
+  /// Ends the reading: a field that nobody knows may change what the model computes. Those whose
+  /// values switch nothing on (see refuse) are logged in one line.
+  /// @throws FormatError with the word `unsupported`.
+  void refuse_unread() const;
 
   /// @throws FormatError "<where>: field <name> ..."
   [[noreturn]] void fail(const std::string& name, const std::string& problem) const;

@@ -101,7 +101,7 @@ ForeignModel open_hugging_face(const std::string& folder) {
                               ? parse_json(foreign.files["generation_config.json"], generation_path)
                               : Json();
   set_token_ids(foreign.model, config, family, generation, generation_path);
-  config.warn_of_unread();
+  config.refuse_unread();
 
   if (xlstm) {
     const bool fused = config.text("weight_mode", "single") == "fused";

@@ -148,7 +148,7 @@ Json model_of_config(const Json& config, const std::string& where) {
   const convert_detail::HuggingFaceFamily family = convert_detail::hugging_face_family(fields);
   Json model = convert_detail::hugging_face_model(fields, family);
   convert_detail::set_token_ids(model, fields, family, Json(), "");
-  fields.warn_of_unread();
+  fields.refuse_unread();
   return model;
 }
 

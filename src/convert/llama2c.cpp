@@ -17,7 +17,7 @@ namespace gridmill::convert_detail {
 
 namespace {
 
-constexpr std::uint32_t kMagic = 0x616B3432;  // "ak42"
+constexpr std::uint32_t kMagic = 0x616B3432;      // "ak42"
 constexpr std::uint64_t kLegacyHeaderBytes = 28;  // seven int32
 constexpr std::uint64_t kHeaderBytes = 256;
 

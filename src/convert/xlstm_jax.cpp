@@ -151,7 +151,7 @@ ForeignModel open_xlstm_jax(const std::string& path) {
   }
   FlaxLayout layout;
   foreign.model = xlstm ? flax_xlstm_model(config, layout) : flax_llama_model(config, layout);
-  config.warn_of_unread();
+  config.refuse_unread();
   add_flax_parameters(file, foreign.tensors);
   foreign.take = [model = foreign.model, layout, xlstm](const ParameterSpec& spec,
                                                         const ForeignTensors& tensors) {
