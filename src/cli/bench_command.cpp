@@ -63,11 +63,14 @@ ExitCode run_bench(const Arguments& arguments, const MpiSession* /*session*/) {
   add("model", po::value(&config.run.model)->value_name("FILE.h5"),
       "checkpoint to measure; written with random weights of --shape if there is none. Without: a "
       "temporary file");
-  if (!parse(syntax, arguments)) return ExitCode::ok;
-  require_one_of("--dtype", config.dtype, {"bf16", "fp32"});
-  require_one_of("--backend", config.run.backend, {"auto", "reference", "cpu", "cuda"});
-  if (config.gen < 2)
-    throw UsageError("--gen is 1, expected at least 2: the first token is prefill");
+  const auto check = [&config] {
+    require_one_of("--dtype", config.dtype, {"bf16", "fp32"});
+    require_one_of("--backend", config.run.backend, {"auto", "reference", "cpu", "cuda"});
+    if (config.gen < 2) {
+      throw UsageError("--gen is 1, expected at least 2: the first token is prefill");
+    }
+  };
+  if (!parse_on_every_rank(syntax, arguments, check)) return ExitCode::ok;
   config.run.param_dtype = config.dtype;
   config.run.compute_dtype = config.dtype;
   return run_bench_job(config);

@@ -15,9 +15,11 @@ ExitCode run_generate(const Arguments& arguments, const MpiSession* /*session*/)
           "Killed or stopped (exit code 75)? The same command goes on, also on another grid.",
       .config_file = true};
   syntax.options.add(run_options(config.run)).add(generate_options(config));
-  if (!parse(syntax, arguments)) return ExitCode::ok;
-  check_run_options(config.run);
-  check_generate_options(config);
+  const auto check = [&config] {
+    check_run_options(config.run);
+    check_generate_options(config);
+  };
+  if (!parse_on_every_rank(syntax, arguments, check)) return ExitCode::ok;
   config.command_line = {"gridmill", "generate"};
   config.command_line.insert(config.command_line.end(), arguments.begin(), arguments.end());
   return run_job(config);

@@ -26,15 +26,8 @@ std::string option_of_variable(const std::string& variable,
   return options.find_nothrow(name, false) != nullptr ? name : "";
 }
 
-void print_help(const CommandSyntax& syntax, const po::options_description& options) {
-  std::ostringstream text;
-  text << syntax.example << "\n\n" << syntax.summary << "\n\n" << options;
-  std::fputs(text.str().c_str(), stdout);
-}
-
-}  // namespace
-
-std::optional<po::variables_map> parse(const CommandSyntax& syntax, const Arguments& arguments) {
+/// What may be asked for, without positional arguments.
+po::options_description listed_options(const CommandSyntax& syntax) {
   po::options_description all(fmt::format("Options of gridmill {}", syntax.name));
   all.add(syntax.options);
   all.add_options()("help", "print this");
@@ -42,31 +35,54 @@ std::optional<po::variables_map> parse(const CommandSyntax& syntax, const Argume
     all.add_options()("config", po::value<std::string>()->value_name("FILE"),
                       "options as `name = value` lines; flags and environment beat it");
   }
+  return all;
+}
+
+/// Stores what one source gives, for options that no earlier source has given.
+void store_source(const po::parsed_options& source, po::variables_map& values,
+                  GivenOptions& given) {
+  po::store(source, values);
+  GivenOptions found;
+  for (const po::option& option : source.options) {
+    std::string& text = found[option.string_key];
+    text += fmt::format("{}{}", text.empty() ? "" : " ", fmt::join(option.value, " "));
+  }
+  given.merge(found);
+}
+
+}  // namespace
+
+void print_help(const CommandSyntax& syntax) {
+  std::ostringstream text;
+  text << syntax.example << "\n\n" << syntax.summary << "\n\n" << listed_options(syntax);
+  std::fputs(text.str().c_str(), stdout);
+}
+
+std::optional<GivenOptions> parse_quietly(const CommandSyntax& syntax, const Arguments& arguments) {
+  const po::options_description all = listed_options(syntax);
   po::options_description accepted;
   accepted.add(all).add(syntax.arguments);
   po::variables_map values;
+  GivenOptions given;
   try {
     // No guessing: an abbreviation that works today may be ambiguous tomorrow.
     const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
-    po::store(po::command_line_parser(arguments)
-                  .options(accepted)
-                  .positional(syntax.positional)
-                  .style(style)
-                  .run(),
-              values);
-    if (values.count("help") != 0) {
-      print_help(syntax, all);
-      return std::nullopt;
-    }
-    po::store(
+    store_source(po::command_line_parser(arguments)
+                     .options(accepted)
+                     .positional(syntax.positional)
+                     .style(style)
+                     .run(),
+                 values, given);
+    if (values.count("help") != 0) return std::nullopt;
+    store_source(
         po::parse_environment(
             all, [&all](const std::string& variable) { return option_of_variable(variable, all); }),
-        values);
+        values, given);
     if (syntax.config_file && values.count("config") != 0) {
       const auto path = values["config"].as<std::string>();
       std::istringstream text(read_text_file(path));
       try {
-        po::store(po::parse_config_file(text, all), values);
+        store_source(po::parse_config_file(text, all), values, given);
       } catch (const po::error& error) {
         throw UsageError(fmt::format("{}: {}", path, error.what()));
       }
@@ -75,7 +91,13 @@ std::optional<po::variables_map> parse(const CommandSyntax& syntax, const Argume
   } catch (const po::error& error) {
     throw UsageError(fmt::format("{}; see gridmill {} --help", error.what(), syntax.name));
   }
-  return values;
+  return given;
+}
+
+bool parse(const CommandSyntax& syntax, const Arguments& arguments) {
+  if (parse_quietly(syntax, arguments)) return true;
+  print_help(syntax);
+  return false;
 }
 
 po::typed_value<bool>* switch_value(bool* target) {

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <boost/program_options.hpp>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,12 +24,28 @@ struct CommandSyntax {
   bool config_file = false;  ///< takes --config FILE
 };
 
+/// What was given for each option that was given at all, as text.
+using GivenOptions = std::map<std::string, std::string>;
+
 /// Parses flags, then environment (GRIDMILL_MAX_LENGTH for --max-length), then the config file: the
 /// first to name an option wins.
-/// @return nothing if --help was asked for (and printed to stdout).
+/// @return nothing if --help was asked for (see print_help).
 /// @throws UsageError for unknown options, missing or malformed values.
-[[nodiscard]] std::optional<po::variables_map> parse(const CommandSyntax& syntax,
-                                                     const Arguments& arguments);
+[[nodiscard]] std::optional<GivenOptions> parse_quietly(const CommandSyntax& syntax,
+                                                        const Arguments& arguments);
+void print_help(const CommandSyntax& syntax);
+
+/// parse_quietly() for commands of one process: prints the help.
+/// @return whether the command is to be run.
+[[nodiscard]] bool parse(const CommandSyntax& syntax, const Arguments& arguments);
+
+/// Collective over the whole job: every rank parses, then runs `check`. The ranks must have been
+/// given the same, but for what never changes a row (threads, kernel target, log level, GPUs) and
+/// the place of the model, whose hash is compared when it is opened.
+/// @return whether the command is to be run; if not, rank 0 has printed the help.
+/// @throws UsageError on every rank: that of parsing or `check`, or if ranks differ.
+[[nodiscard]] bool parse_on_every_rank(const CommandSyntax& syntax, const Arguments& arguments,
+                                       const std::function<void()>& check);
 
 /// A switch: bare, or =true / =false.
 [[nodiscard]] po::typed_value<bool>* switch_value(bool* target);

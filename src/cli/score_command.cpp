@@ -27,8 +27,8 @@ ExitCode run_score(const Arguments& arguments, const MpiSession* /*session*/) {
       "as the tokenizer's post-processor says");
   add("logits", switch_value(&config.logits), "add logits [N,T,V]");
   syntax.options.add(run_options(config.run)).add(own);
-  if (!parse(syntax, arguments)) return ExitCode::ok;
-  check_run_options(config.run);
+  const auto check = [&config] { check_run_options(config.run); };
+  if (!parse_on_every_rank(syntax, arguments, check)) return ExitCode::ok;
   return run_score_job(config);
 }
 

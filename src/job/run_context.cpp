@@ -18,6 +18,17 @@ DType resolve_compute_dtype(const RunOptions& options, const CheckpointFile& che
   return dominant_dtype(checkpoint, parameter_dtype_from_name(options.param_dtype));
 }
 
+/// Ranks may open copies, on disks of their own; copies may be stale.
+void agree_on_model(const Communicator& world, const CheckpointFile& checkpoint) {
+  std::string hash = checkpoint.hash();
+  broadcast(world, 0, hash);
+  agree_on(world, [&] {
+    if (checkpoint.hash() == hash) return;
+    throw FormatError(fmt::format("rank {}: {} is another model (hash {}) than rank 0's (hash {})",
+                                  world.rank(), checkpoint.path(), checkpoint.hash(), hash));
+  });
+}
+
 /// Lets exchanges reach the memory of a device; nothing for a backend on the host.
 std::optional<HostStaging> staging_of(Backend& backend) {
   if (backend.host_memory()) return std::nullopt;
@@ -57,6 +68,7 @@ RunContext::RunContext(const RunOptions& options,
     stream_ = backend_->make_stream();
     static_cast<void>(model_->parameters(grid_.shape().tp, grid_.coord().tp));
   });
+  agree_on_model(grid_.world(), *checkpoint_);
   tp_exchange_ = std::make_unique<MpiExchange>(grid_.tp(), staging_of(*backend_));
   fsdp_exchange_ = std::make_unique<MpiExchange>(grid_.fsdp(), staging_of(*backend_));
   execution_.emplace(

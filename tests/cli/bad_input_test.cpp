@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <span>
@@ -16,41 +15,17 @@
 #include <vector>
 
 #include "cli/cli_fixture.hpp"
+#include "cli/error_line.hpp"
 #include "gridmill/h5/file.hpp"
-#include "support/safetensors_writer.hpp"
 
 namespace gridmill {
 namespace {
 
 using test::cli;
+using test::cut_copy;
+using test::fails_with;
 using test::ProgramResult;
 using test::slurp;
-
-/// Whether the run left with `code` and told why in one line that has every one of `words`.
-testing::AssertionResult fails_with(const ProgramResult& result, int code,
-                                    const std::vector<std::string>& words) {
-  constexpr const char* kMark = "gridmill: error: ";
-  const std::size_t at = result.err.find(kMark);
-  const auto failure = [&] {
-    return testing::AssertionFailure()
-           << "exit code " << result.exit_code << ", expected " << code << "; stderr:\n"
-           << result.err;
-  };
-  if (result.exit_code != code) return failure();
-  if (at == std::string::npos) return failure() << "(no error line)";
-  if (result.err.find(kMark, at + 1) != std::string::npos) return failure() << "(two error lines)";
-  const std::string line = result.err.substr(at, result.err.find('\n', at) - at);
-  for (const std::string& word : words) {
-    if (line.find(word) == std::string::npos) return failure() << "(without '" << word << "')";
-  }
-  return testing::AssertionSuccess();
-}
-
-void cut(const std::string& from, const std::string& to, double share) {
-  const std::string bytes = slurp(cli().file(from));
-  cli().folder().write(
-      to, bytes.substr(0, static_cast<std::size_t>(share * static_cast<double>(bytes.size()))));
-}
 
 void flip_byte(const std::string& name, std::uint64_t offset) {
   std::fstream file(cli().file(name), std::ios::binary | std::ios::in | std::ios::out);
@@ -98,7 +73,7 @@ TEST(BadModel, IsAnotherHdf5File) {
 
 TEST(BadModel, IsCutShort) {
   for (const double share : {0.05, 0.5, 0.999}) {
-    cut("stories.h5", "short.h5", share);
+    cut_copy("stories.h5", "short.h5", share);
     EXPECT_TRUE(fails_with(cli().generate({"--model", "short.h5"}), 65, {"short.h5"})) << share;
   }
 }
@@ -195,6 +170,20 @@ TEST(BadOutput, BelongsToThePromptsAsTheyWere) {
   EXPECT_TRUE(fails_with(cli().generate_again({"--prompts", "changing.txt"}), 73, {"prompts"}));
 }
 
+TEST(BadOutput, BelongsToTheModelAsItWas) {
+  std::filesystem::copy_file(cli().file("stories.h5"), cli().file("changing.h5"));
+  ASSERT_EQ(cli().generate({"--model", "changing.h5"}).exit_code, 0);
+  std::filesystem::remove(cli().file("changing.h5"));
+  const std::string source = std::string(GRIDMILL_MODELS_DIR) + "/stories260K/";
+  ASSERT_EQ(cli()
+                .run({"convert", source + "stories260K.bin", "changing.h5", "--tokenizer",
+                      source + "tok512.bin", "--dtype", "bf16"})
+                .exit_code,
+            0);
+  EXPECT_TRUE(
+      fails_with(cli().generate_again({"--model", "changing.h5"}), 73, {"out.h5", "model"}));
+}
+
 TEST(BadOutput, IsNotHdf5) {
   cli().remove_output();
   cli().folder().write("out.h5", std::string(5000, 'x'));
@@ -207,7 +196,7 @@ TEST(BadOutput, IsCutShort) {
   std::filesystem::copy_file(cli().file("out.h5"), cli().file("whole.h5"),
                              std::filesystem::copy_options::overwrite_existing);
   for (const double share : {0.1, 0.5, 0.99}) {
-    cut("whole.h5", "out.h5", share);
+    cut_copy("whole.h5", "out.h5", share);
     EXPECT_TRUE(fails_with(cli().generate_again({}), 65, {"out.h5"})) << share;
     EXPECT_TRUE(fails_with(cli().run({"status", "out.h5"}), 65, {"out.h5"})) << share;
   }
@@ -269,96 +258,6 @@ TEST(DamagedRow, InItsRecord) {
 
 TEST(DamagedRow, InTheStatusOfItsRecord) {
   expect_regenerated([](const ResultLayout& layout) { return layout.record_at(0); });
-}
-
-TEST(OneRanksError, EndsAllRanksWithinSecondsAndIsToldOnce) {
-  cut("stories.h5", "short.h5", 0.5);
-  cli().folder().write("prompts.csv", "Ben\n");
-  const auto timed = [](const std::vector<std::string>& options, int code, const char* word) {
-    const auto start = std::chrono::steady_clock::now();
-    EXPECT_TRUE(fails_with(cli().generate(options, 2), code, {word}));
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
-  };
-  timed({"--model", "none.h5"}, 66, "none.h5");
-  timed({"--model", "short.h5"}, 65, "short.h5");
-  timed({"--prompts", "none.txt"}, 66, "none.txt");
-  timed({"--prompts", "prompts.csv"}, 64, "prompts.csv");
-  timed({"--output", "none/out.h5"}, 73, "none/out.h5");
-  timed({"--tp", "3"}, 64, "--tp is 3");
-  timed({"--resume", "require"}, 66, "out.h5");
-}
-
-// ---- convert
-
-class BadSource : public testing::Test {
- protected:
-  void SetUp() override {
-    const std::filesystem::path model =
-        std::filesystem::path(GRIDMILL_MODELS_DIR) / "tiny-xlstm-shakespeare";
-    std::filesystem::remove_all(cli().file("source"));
-    std::filesystem::create_directories(cli().file("source"));
-    for (const char* name : {"config.json", "model.safetensors"}) {
-      std::filesystem::copy_file(model / name, cli().file(std::string("source/") + name));
-    }
-  }
-  void TearDown() override { EXPECT_FALSE(std::filesystem::exists(cli().file("made.h5"))); }
-
-  static ProgramResult convert(const std::string& source = "source") {
-    return cli().run({"convert", source, "made.h5"});
-  }
-  static Json config() { return Json::parse(slurp(cli().file("source/config.json"))); }
-  static void write_config(const Json& config) {
-    cli().folder().write("source/config.json", config.dump());
-  }
-  /// Rewrites the header of the safetensors file; the data stays.
-  template <typename Change>
-  static void change_header(const Change& change) {
-    const std::string bytes = slurp(cli().file("source/model.safetensors"));
-    std::uint64_t length = 0;
-    std::memcpy(&length, bytes.data(), sizeof length);
-    Json header = Json::parse(bytes.substr(sizeof length, length));
-    change(header);
-    cli().folder().write("source/model.safetensors",
-                         test::SafetensorsWriter::bytes_with_header(
-                             header.dump(), bytes.substr(sizeof length + length)));
-  }
-  static constexpr const char* kTensor = "backbone.embeddings.weight";
-};
-
-TEST_F(BadSource, IsMissing) { EXPECT_TRUE(fails_with(convert("nowhere"), 66, {"nowhere"})); }
-
-TEST_F(BadSource, HasNoConfig) {
-  std::filesystem::remove(cli().file("source/config.json"));
-  EXPECT_TRUE(fails_with(convert(), 65, {"source", "config.json"}));
-}
-
-TEST_F(BadSource, IsOfAnUnknownArchitecture) {
-  Json changed = config();
-  changed["model_type"] = "mamba";
-  changed["architectures"] = {"MambaForCausalLM"};
-  write_config(changed);
-  EXPECT_TRUE(fails_with(convert(), 65, {"config.json", "unsupported", "mamba"}));
-}
-
-TEST_F(BadSource, HasTruncatedWeights) {
-  const std::string bytes = slurp(cli().file("source/model.safetensors"));
-  for (const std::size_t size : {std::size_t{4}, std::size_t{100}, bytes.size() - 1}) {
-    cli().folder().write("source/model.safetensors", bytes.substr(0, size));
-    EXPECT_TRUE(fails_with(convert(), 65, {"model.safetensors"})) << size;
-  }
-}
-
-TEST_F(BadSource, LacksATensor) {
-  change_header([](Json& header) { ASSERT_EQ(header.erase(kTensor), 1U); });
-  EXPECT_TRUE(fails_with(convert(), 65, {kTensor, "missing"}));
-}
-
-TEST_F(BadSource, HasATensorOfAnotherShape) {
-  change_header([](Json& header) {
-    ASSERT_TRUE(header.contains(kTensor));
-    std::swap(header[kTensor]["shape"][0], header[kTensor]["shape"][1]);
-  });
-  EXPECT_TRUE(fails_with(convert(), 65, {kTensor, "[128, 512]", "[512, 128]"}));
 }
 
 }  // namespace
