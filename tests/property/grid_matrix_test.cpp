@@ -4,9 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <ostream>
+#include <span>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -15,7 +18,11 @@
 #include <vector>
 
 #include "gridmill/base/grid_shape.hpp"
+#include "gridmill/base/ids.hpp"
 #include "gridmill/base/json.hpp"
+#include "gridmill/base/row_record.hpp"
+#include "gridmill/h5/file.hpp"
+#include "gridmill/results/result_file.hpp"
 #include "support/run_program/run_program.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -33,8 +40,12 @@ using test::slurp;
 using test::TemporaryFolder;
 using test::under_mpirun;
 
-constexpr int kSlots = 2;  // a replica
-constexpr int kRows = 44;  // more than 5 times the slots of 4 replicas
+constexpr std::uint64_t kSlots = 2;  // a replica
+constexpr std::uint64_t kRows = 44;
+constexpr std::uint64_t kMostReplicas = 4;
+static_assert(kRows >= 5 * kSlots * kMostReplicas);
+constexpr std::uint64_t kLongestPrompt = 200;
+constexpr std::uint64_t kMaxLength = 210;
 
 struct Sampling {
   std::string name;
@@ -46,29 +57,37 @@ const std::vector<Sampling> kSamplings = {
     {"greedy", {"--temperature", "0"}},
     {"sampled", {"--temperature", "0.8", "--seed", "5", "--logprobs"}}};
 
-/// Prompts of 0 to about 200 tokens.
-std::string prompt_lines() {
-  const std::vector<std::string> words = {"Once", "upon", "a",   "time", "the", "king", "and",
-                                          "his",  "good", "dog", "went", "to",  "sea"};
-  std::ostringstream lines;
-  for (int row = 0; row < kRows; ++row) {
-    Json record;
-    std::string text;
-    const int count = row % 4 == 3 ? row * 2 : row % 7;
-    for (int i = 0; i < count; ++i) {
-      text += (i == 0 ? "" : " ") + words[static_cast<std::size_t>(row + 3 * i) % words.size()];
+/// Lengths of prompts, in ids: 1 to 200, long ones between short ones.
+std::uint64_t prompt_length(std::uint64_t row) {
+  return row % 4 == 3 ? 1 + row * kLongestPrompt / kRows : 1 + row % 7;
+}
+
+/// Prompts as ids that both models have (of 512), so that their lengths are exact; the last is the
+/// longest.
+void write_prompts(const std::string& path) {
+  std::vector<TokenId> ids(kRows * kLongestPrompt);
+  std::vector<std::uint8_t> mask(ids.size());
+  for (std::uint64_t row = 0; row < kRows; ++row) {
+    const std::uint64_t length = row + 1 == kRows ? kLongestPrompt : prompt_length(row);
+    for (std::uint64_t i = 0; i < length; ++i) {
+      const std::size_t at = row * kLongestPrompt + i;
+      ids[at] = static_cast<TokenId>(3 + (row * 31 + i * i * 7 + i) % 500);
+      mask[at] = 1;
     }
-    record["prompt"] = text;
-    lines << record.dump() << "\n";
   }
-  return lines.str();
+  h5::File file = h5::File::create(path);
+  file.create_dataset("/prefix_tokens", h5::ElementType::of(h5::Kind::i32), {kRows, kLongestPrompt})
+      .write_rows(0, kRows, std::as_bytes(std::span(ids)));
+  file.create_dataset("/prefix_mask", h5::ElementType::of(h5::Kind::u8), {kRows, kLongestPrompt})
+      .write_rows(0, kRows, std::as_bytes(std::span(mask)));
+  file.close();
 }
 
 /// The converted models and the prompts, made once.
 class Workshop {
  public:
   Workshop() {
-    folder_.write("prompts.jsonl", prompt_lines());
+    write_prompts(folder_.file("prompts.h5"));
     const std::string models = GRIDMILL_MODELS_DIR;
     convert({models + "/stories260K/stories260K.bin", folder_.file("stories.h5"), "--tokenizer",
              models + "/stories260K/tok512.bin"});
@@ -82,12 +101,12 @@ class Workshop {
     const std::string output = folder_.file(name + ".h5");
     std::vector<std::string> command = {GRIDMILL_PROGRAM, "generate",
                                         "--model",        folder_.file(model + ".h5"),
-                                        "--prompts",      folder_.file("prompts.jsonl"),
+                                        "--prompts",      folder_.file("prompts.h5"),
                                         "--output",       output,
                                         "--dp",           std::to_string(grid.dp),
                                         "--fsdp",         std::to_string(grid.fsdp),
                                         "--tp",           std::to_string(grid.tp),
-                                        "--max-length",   "210",
+                                        "--max-length",   std::to_string(kMaxLength),
                                         "--progress",     "none",
                                         "--log-level",    "warn",
                                         "--metrics",      output + ".metrics"};
@@ -156,10 +175,10 @@ TEST_P(GridMatrix, EveryGridWritesTheSameBytes) {
                   0.30 * summary.at("parameter_bytes").get<double>())
             << summary.dump();
       }
-      if (grid.tp > 1) {
-        EXPECT_EQ(summary.at("distinct_parameter_shards").get<int>() % grid.tp, 0);
-        EXPECT_GE(summary.at("distinct_parameter_shards").get<int>(), grid.tp);
-      }
+      // Each tp rank holds other weights, and without gathering once each fsdp rank another shard.
+      EXPECT_EQ(summary.at("distinct_parameter_shards").get<int>(),
+                grid.tp * (gather_once ? 1 : grid.fsdp))
+          << summary.dump();
       ::unlink((workshop().folder().file("result.h5")).c_str());
       ::unlink((workshop().folder().file("result.h5.lock")).c_str());
       ::unlink((workshop().folder().file("result.h5.metrics")).c_str());
@@ -167,18 +186,40 @@ TEST_P(GridMatrix, EveryGridWritesTheSameBytes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Grids, GridMatrix,
-                         testing::Combine(testing::Values(GridShape{2, 1, 1}, GridShape{1, 2, 1},
-                                                          GridShape{1, 1, 2}, GridShape{2, 2, 1},
-                                                          GridShape{1, 4, 1}, GridShape{4, 1, 1},
-                                                          GridShape{1, 1, 4}, GridShape{2, 2, 2}),
-                                          testing::Bool()),
-                         [](const auto& instance) {
-                           const GridShape grid = std::get<0>(instance.param);
-                           return "dp" + std::to_string(grid.dp) + "_fsdp" +
-                                  std::to_string(grid.fsdp) + "_tp" + std::to_string(grid.tp) +
-                                  (std::get<1>(instance.param) ? "_once" : "_per_layer");
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Grids, GridMatrix,
+    testing::Combine(testing::Values(GridShape{1, 1, 1}, GridShape{2, 1, 1}, GridShape{1, 2, 1},
+                                     GridShape{1, 1, 2}, GridShape{2, 2, 1}, GridShape{1, 4, 1},
+                                     GridShape{4, 1, 1}, GridShape{1, 1, 4}, GridShape{2, 2, 2}),
+                     testing::Bool()),
+    [](const auto& instance) {
+      const GridShape grid = std::get<0>(instance.param);
+      return "dp" + std::to_string(grid.dp) + "_fsdp" + std::to_string(grid.fsdp) + "_tp" +
+             std::to_string(grid.tp) + (std::get<1>(instance.param) ? "_once" : "_per_layer");
+    });
+
+TEST(SameBits, TheRowsBeginWith1To200TokensAndOneReachesMaxLength) {
+  for (const std::string& model : kModels) {
+    for (const Sampling& sampling : kSamplings) {
+      static_cast<void>(workshop().expected(model, sampling));
+      const ResultFile file = ResultFile::open(
+          workshop().folder().file("expected-" + model + "-" + sampling.name + ".h5"));
+      std::vector<std::uint32_t> prefixes;
+      int cut = 0;
+      for (RowId row = 0; row < kRows; ++row) {
+        const RowRecord record = file.read_row(row).record;
+        EXPECT_EQ(record.status, static_cast<std::uint16_t>(RowStatus::done));
+        prefixes.push_back(record.prefix_length);
+        if (record.length != kMaxLength) continue;
+        ++cut;
+        EXPECT_GT(record.length, record.prefix_length);
+      }
+      EXPECT_EQ(*std::min_element(prefixes.begin(), prefixes.end()), 1U);
+      EXPECT_EQ(*std::max_element(prefixes.begin(), prefixes.end()), kLongestPrompt);
+      EXPECT_GE(cut, 1) << model << " " << sampling.name;
+    }
+  }
+}
 
 TEST(SameBits, SlotsAndBackendDoNotMatter) {
   const std::vector<std::vector<std::string>> variants = {
