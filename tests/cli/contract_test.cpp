@@ -124,12 +124,19 @@ TEST(Contract, OtherCommandsListExactlyTheDocumentedOptions) {
   }
 }
 
-TEST(Contract, HelpNamesEveryDocumentedCommand) {
-  const std::string help = cli().run({"--help"}).out;
+TEST(Contract, HelpNamesExactlyTheDocumentedCommands) {
+  std::set<std::string> documented = {"generate"};
   for (const std::string& cell : first_cells("## Other commands")) {
-    const std::string command = cell.substr(10, cell.find(' ', 10) - 10);
-    EXPECT_NE(help.find("\n  " + command), std::string::npos) << command;
+    documented.insert(cell.substr(10, cell.find(' ', 10) - 10));
   }
+  std::set<std::string> named;
+  std::istringstream help(cli().run({"--help"}).out);
+  for (std::string line; std::getline(help, line);) {
+    if (line.rfind("  ", 0) == 0 && line.rfind("  --", 0) != 0) {
+      named.insert(line.substr(2, line.find(' ', 2) - 2));
+    }
+  }
+  EXPECT_EQ(named, documented);
 }
 
 TEST(Contract, VersionNamesWhatItIsBuiltOn) {
