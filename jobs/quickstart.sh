@@ -10,9 +10,9 @@ say "Packages (compiler, CMake, Open MPI, HDF5 and small libraries)"
 bash jobs/install-packages.sh
 
 say "Build (into build/quickstart)"
-cmake -S . -B build/quickstart -DCMAKE_BUILD_TYPE=Release > build-quickstart.log 2>&1 ||
-  { cat build-quickstart.log; exit 1; }
-rm -f build-quickstart.log
+mkdir -p build
+cmake -S . -B build/quickstart -DCMAKE_BUILD_TYPE=Release > build/quickstart.log 2>&1 ||
+  { cat build/quickstart.log; exit 1; }
 cmake --build build/quickstart --parallel "$(nproc)" --target gridmill_program
 gridmill=$PWD/build/quickstart/src/gridmill
 mkdir -p out
