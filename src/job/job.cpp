@@ -131,6 +131,7 @@ ExitCode run_job(const JobConfig& config) {
       server.metrics->update(server.leases->counts(), plan.rows);
     };
     replica->run(every_pass);
+    const SteadyClock::time_point own_end = SteadyClock::now();
     while (root && !server.leases->all_finished()) {
       while (const auto message = port.poll()) server.leases->handle(*message);
       every_pass();
@@ -143,6 +144,8 @@ ExitCode run_job(const JobConfig& config) {
       store_counters = store->counters();
     }
     stages.finish_s = seconds_since(finish_start);
+    world.barrier();
+    stages.tail_idle_s = seconds_since(own_end) - stages.finish_s;
   } catch (...) {
     abort_with(error_in_flight(), &record);
   }
@@ -153,6 +156,11 @@ ExitCode run_job(const JobConfig& config) {
     if (!root) return;
     server.progress->finish(server.leases->counts());
     server.metrics->finish(summary);
+    log::info(
+        "ranks were idle {:.1f} % of the time on average (the most: {:.1f} %), {:.1f} s at the end",
+        100 * summary["idle_share"]["mean"].get<double>(),
+        100 * summary["idle_share"]["max"].get<double>(),
+        summary["tail_idle_s"]["mean"].get<double>());
     code = conclude(config, output, record);
   });
   broadcast(world, 0, code);

@@ -51,14 +51,16 @@ OrderedJson summarize(RunContext& context, const Replica& replica, const StageTi
   const GeneratorStatistics& generator = replica.statistics();
   const ReplicaTimes& times = replica.times();
   const ParameterStatistics parameters = context.parameters().statistics();
-  const double busy_s = times.compute_s + times.idle_s;
+  const double idle_s = times.idle_s + stages.tail_idle_s;
+  const double whole_s = times.compute_s + idle_s;
   const std::vector<std::pair<const char*, double>> values = {
       {"open_s", stages.open_s},
       {"load_s", stages.load_s},
       {"generate_s", stages.generate_s},
       {"finish_s", stages.finish_s},
       {"compute_s", times.compute_s},
-      {"idle_share", busy_s > 0 ? times.idle_s / busy_s : 0.0},
+      {"idle_share", whole_s > 0 ? idle_s / whole_s : 0.0},
+      {"tail_idle_s", stages.tail_idle_s},
       {"parameter_bytes_read", static_cast<double>(parameters.bytes_read)},
       {"parameter_bytes_received", static_cast<double>(parameters.bytes_received)},
       {"exchange_bytes_received", static_cast<double>(context.tp_exchange().bytes_received())},

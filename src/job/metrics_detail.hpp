@@ -13,10 +13,11 @@ namespace gridmill::job_detail {
 
 /// Seconds that this rank spent in the stages of a run.
 struct StageTimes {
-  double open_s = 0;      ///< grid, checkpoint, prompts, result file
-  double load_s = 0;      ///< reading and gathering parameters
-  double generate_s = 0;  ///< the loop
-  double finish_s = 0;    ///< last commit
+  double open_s = 0;       ///< grid, checkpoint, prompts, result file
+  double load_s = 0;       ///< reading and gathering parameters
+  double generate_s = 0;   ///< the loop
+  double finish_s = 0;     ///< last commit
+  double tail_idle_s = 0;  ///< own rows done and committed, others not yet
 };
 
 /// Writes --metrics FILE.jsonl: a record every 10 s and a summary. Rank 0; others make no file.
