@@ -68,6 +68,15 @@ stop_pid() { # pid, seconds to wait before SIGKILL
 
 ns_pids() { ip netns pids "$NSPFX$1" 2>/dev/null; }
 
+# Runs a daemon without the caller's open files: a lock among them would be held until `down`.
+launch() (
+  for fd in /proc/self/fd/*; do
+    fd=${fd##*/}
+    [ "$fd" -le 2 ] || [ "$fd" -eq 255 ] || eval "exec $fd>&-"
+  done 2>/dev/null
+  exec "$@"
+)
+
 net_up() {
   ip link add name "$BRIDGE" type bridge || die "cannot create a bridge (root / CAP_NET_ADMIN needed)"
   ip addr add "$SUBNET.1/24" dev "$BRIDGE"
@@ -94,7 +103,7 @@ node_start() { # one slurmd in the namespaces of node $1
   mkdir -p "$DIR/spool.$n" "$DIR/tmp.$n"
   # nsenter, not `ip netns exec`: that one remounts /sys, and slurmd 22.05 does
   # not start without a mounted /sys/fs/cgroup, even with no cgroup plugin in use.
-  nsenter --net="/run/netns/$NSPFX$i" unshare --mount --uts --ipc --propagation private /bin/bash -c '
+  launch nsenter --net="/run/netns/$NSPFX$i" unshare --mount --uts --ipc --propagation private /bin/bash -c '
     mountpoint -q /sys/fs/cgroup || mount -t tmpfs tmpfs /sys/fs/cgroup
     hostname "$1" &&
     mount -t tmpfs -o size=2g tmpfs /dev/shm &&
@@ -170,11 +179,11 @@ up() {
   trap 'down >/dev/null 2>&1' EXIT           # a failed `up` cleans up
   write_conf
   ( umask 077; head -c 1024 /dev/urandom >"$DIR/munge.key" )
-  munged --force --key-file="$DIR/munge.key" --socket="$DIR/munge.sock" --pid-file="$DIR/munged.pid" \
+  launch munged --force --key-file="$DIR/munge.key" --socket="$DIR/munge.sock" --pid-file="$DIR/munged.pid" \
          --log-file="$DIR/munged.log" --seed-file="$DIR/munged.seed" >>"$DIR/munged.out" 2>&1 || { cat "$DIR/munged.out" >&2; die munged; }
   net_up
   exports
-  slurmctld -c -f "$DIR/slurm.conf" >>"$DIR/slurmctld.out" 2>&1 || { cat "$DIR/slurmctld.out" >&2; die slurmctld; }
+  launch slurmctld -c -f "$DIR/slurm.conf" >>"$DIR/slurmctld.out" 2>&1 || { cat "$DIR/slurmctld.out" >&2; die slurmctld; }
   local i; for i in $(seq 1 "$NODES"); do node_start "$i"; done
   wait_idle 60 || { sinfo >&2; tail -n 20 "$DIR"/*.log >&2; die "nodes did not become idle"; }
   trap - EXIT
