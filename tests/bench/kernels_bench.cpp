@@ -18,6 +18,7 @@
 
 #include "gridmill/kernels/backend.hpp"
 #include "kernels/cpu/dispatch.hpp"
+#include "kernels/cpu/thread_pool.hpp"
 
 namespace gridmill {
 namespace {
@@ -212,6 +213,93 @@ BENCHMARK_CAPTURE(product, bf16_row_parallel, Product::row_parallel, DType::bf16
 BENCHMARK_CAPTURE(product, fp32, Product::plain, DType::fp32)
     ->ArgNames({"M", "O", "I"})
     ->Apply([](auto* bench) { with_rows(bench, 4608, 1536); });
+
+/// What the 8 fixed chains and their tree cost a row-parallel product beside a single chain, which
+/// would depend on tp. Args: rows, outputs, inputs.
+void contract_cost(benchmark::State& state) {
+  const std::unique_ptr<Backend> backend =
+      make_backend("cpu", {.compute_dtype = DType::bf16, .threads = 1, .kernel_target = "auto"});
+  const std::unique_ptr<Stream> stream = backend->make_stream();
+  const std::int64_t m = state.range(0);
+  const std::int64_t outputs = state.range(1);
+  const std::int64_t inputs = state.range(2);
+  const Weights eight(*backend, outputs, inputs, Product::row_parallel);
+  const Weights one(*backend, outputs, inputs, Product::plain);
+  const Rows x(*backend, *stream, m, inputs);
+  const Buffer out = backend->allocate(static_cast<std::size_t>(m * outputs) * 4);
+  const DeviceMatrix y{reinterpret_cast<float*>(out.data()), m, outputs, outputs};
+  std::vector<double> with;
+  std::vector<double> without;
+  std::int64_t i = 0;
+  for (auto _ : state) {
+    const double start = cpu_seconds();
+    backend->linear_row_parallel(*stream, x.rows, eight[++i], {}, false, y);
+    const double middle = cpu_seconds();
+    backend->linear(*stream, x.rows, one[++i], {}, 0, y);
+    with.push_back(middle - start);
+    without.push_back(cpu_seconds() - middle);
+  }
+  state.counters["percent_more"] = 100 * (quartile(with, false) / quartile(without, false) - 1);
+}
+BENCHMARK(contract_cost)->ArgNames({"M", "O", "I"})->Apply([](auto* bench) {
+  for (const std::int64_t m : {1, 8, 32, 64, 512}) {
+    bench->Args({m, 768, 768});
+    bench->Args({m, 768, 2048});
+    bench->Args({m, 2048, 5632});
+  }
+});
+
+double wall_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+/// Two threads beside one, in wall time: how much faster, and as a share of what two threads are
+/// faster on registers. Args: rows, outputs, inputs.
+void two_threads(benchmark::State& state) {
+  const std::int64_t m = state.range(0);
+  const std::int64_t outputs = state.range(1);
+  const std::int64_t inputs = state.range(2);
+  const cpu::KernelTable& kernels = cpu::kernels_for("auto", DType::bf16);
+  std::vector<double> step_times[2];
+  std::vector<double> limit_times[2];
+  std::vector<std::unique_ptr<Backend>> backends;
+  for (const int threads : {1, 2}) {
+    backends.push_back(make_backend(
+        "cpu", {.compute_dtype = DType::bf16, .threads = threads, .kernel_target = "auto"}));
+  }
+  cpu::ThreadPool pool(2);
+  const std::unique_ptr<Stream> stream = backends[0]->make_stream();
+  const Weights weights(*backends[0], outputs, inputs, Product::plain);
+  const Rows x(*backends[0], *stream, m, inputs);
+  const Buffer out = backends[0]->allocate(static_cast<std::size_t>(m * outputs) * 4);
+  const DeviceMatrix y{reinterpret_cast<float*>(out.data()), m, outputs, outputs};
+  std::int64_t i = 0;
+  for (auto _ : state) {
+    for (std::size_t threads : {1U, 2U}) {
+      constexpr std::int64_t kSteps = 20000;
+      double start = wall_seconds();
+      pool.run(static_cast<int>(threads),
+               [&](int) { benchmark::DoNotOptimize(kernels.limit_product(kSteps)); });
+      limit_times[threads - 1].push_back(wall_seconds() - start);
+      start = wall_seconds();
+      backends[threads - 1]->linear(*stream, x.rows, weights[++i], {}, 0, y);
+      step_times[threads - 1].push_back(wall_seconds() - start);
+    }
+  }
+  const double speedup = quartile(step_times[0], false) / quartile(step_times[1], false);
+  // Twice the work in a step of two threads.
+  const double machine = 2 * quartile(limit_times[0], false) / quartile(limit_times[1], false);
+  state.counters["speedup"] = speedup;
+  state.counters["machine"] = machine;
+  state.counters["percent"] = 100 * speedup / machine;
+}
+BENCHMARK(two_threads)
+    ->ArgNames({"M", "O", "I"})
+    ->Args({32, 2304, 768})
+    ->Args({64, 4608, 1536})
+    ->Args({512, 4608, 1536});
 
 /// Args: rows, greedy or not.
 void select(benchmark::State& state) {

@@ -5,10 +5,12 @@
 // width, sums of p run in 16 lanes by key mod 16. One query row or many, decode or prefill: the
 // same operations on each row (attention_page.hpp).
 //
-// Order of work. A page holds all kv heads of a layer one after the other. A sequence with one new
-// token goes through its pages and inside a page through the kv heads: memory is read as one
-// stream. A sequence with many new tokens takes 4 query rows at a time through the pages of one kv
-// head, which stay in L2. A thread's unit is one (sequence, kv head).
+// Order of work. New keys and values come first, those of every sequence: a key is scattered over
+// 2 KiB, and a load of a line that a store is still on its way to waits for it. A page holds all kv
+// heads of a layer one after the other. A sequence with one new token goes through its pages and
+// inside a page through the kv heads: memory is read as one stream, and on into the next sequence.
+// A sequence with many new tokens takes 4 query rows at a time through the pages of one kv head,
+// which stay in L2. A thread's unit is one (sequence, kv head).
 //
 // Figure wanted: decode reads keys and values at 80 % of read bandwidth.
 #pragma once
@@ -80,6 +82,24 @@ GRIDMILL_SIMD PageView<Steps> page_of(const AttendArgs& args, const AttendSpan& 
           reinterpret_cast<Word*>(base + args.key_bytes)};
 }
 
+/// Where unit 0 of a key is in its page; the next one is 16 further.
+template <class Steps>
+GRIDMILL_SIMD typename Steps::Unit* key_at(const PageView<Steps>& page, std::int64_t position,
+                                           std::int64_t units) {
+  const std::int64_t slot = position % kPageKeys;
+  return page.keys + slot / 16 * units * 16 + slot % 16;
+}
+
+/// Fetches the lines that the first new key of a unit goes to.
+template <class Steps>
+void fetch_key_lines(const AttendArgs& args, const AttendSpan& span, int kv_head) {
+  const std::int64_t position = span.span.position;
+  const std::int64_t units = units_of<Steps>(args.attention.head_dim);
+  const auto page = page_of<Steps>(args, span, kv_head, position / kPageKeys);
+  const typename Steps::Unit* key = key_at<Steps>(page, position, units);
+  for (std::int64_t u = 0; u < units; ++u) __builtin_prefetch(key + 16 * u, 1);
+}
+
 /// Prepares and keeps the keys and values of a span's tokens. `units` is scratch.
 template <class Steps>
 void append(const AttendArgs& args, const AttendSpan& span, int kv_head,
@@ -96,9 +116,9 @@ void append(const AttendArgs& args, const AttendSpan& span, int kv_head,
     const PageView<Steps> page = page_of<Steps>(args, span, kv_head, position / kPageKeys);
     const std::int64_t slot = position % kPageKeys;
     to_units(key, width, units);
-    for (std::int64_t u = 0; u < units_of<Steps>(width); ++u) {
-      page.keys[u * kPageKeys + slot] = units[u];
-    }
+    const std::int64_t count = units_of<Steps>(width);
+    typename Steps::Unit* to = key_at<Steps>(page, position, count);
+    for (std::int64_t u = 0; u < count; ++u) to[16 * u] = units[u];
     to_values(value, width, page.values + slot * padded / Values<Steps>::kColumns);
   }
 }
@@ -173,12 +193,6 @@ void finish_tile(const AttendArgs& args, const AttendSpan& span, int kv_head, st
   }
 }
 
-template <class Steps>
-GRIDMILL_SIMD const std::byte* keys_of(const AttendArgs& args, const AttendSpan& span, int kv_head,
-                                       std::int64_t page) {
-  return reinterpret_cast<const std::byte*>(page_of<Steps>(args, span, kv_head, page).keys);
-}
-
 /// Many new tokens: tile by tile through the pages of one kv head.
 template <class Steps>
 void attend_many(const AttendArgs& args, const AttendSpan& span, int kv_head,
@@ -186,7 +200,6 @@ void attend_many(const AttendArgs& args, const AttendSpan& span, int kv_head,
   const Attention& a = args.attention;
   TileMemory<Steps> memory(worker, a.head_dim);
   QueryTile<Steps> tile = memory.take_tile();
-  append<Steps>(args, span, kv_head, tile.queries);
   const std::int64_t query_rows = span.span.tokens * (a.heads / a.kv_heads);
   for (std::int64_t first = 0; first < query_rows; first += kQueryRows) {
     const int rows = static_cast<int>(smaller<std::int64_t>(kQueryRows, query_rows - first));
@@ -194,52 +207,68 @@ void attend_many(const AttendArgs& args, const AttendSpan& span, int kv_head,
     const std::int64_t first_page = tile.rows[0].first_key / kPageKeys;
     const std::int64_t last_page = tile.rows[rows - 1].position / kPageKeys;
     for (std::int64_t page = first_page; page <= last_page; ++page) {
-      const PageVisit<Steps> visit{
-          page_of<Steps>(args, span, kv_head, page), page * kPageKeys,
-          keys_of<Steps>(args, span, kv_head, smaller(page + 1, last_page)), a.head_dim, a.scale};
+      const PageView<Steps> next =
+          page_of<Steps>(args, span, kv_head, smaller(page + 1, last_page));
+      const PageVisit<Steps> visit{page_of<Steps>(args, span, kv_head, page), page * kPageKeys,
+                                   reinterpret_cast<const std::byte*>(next.keys), a.head_dim,
+                                   a.scale};
       visit_page(visit, tile, rows);
     }
     finish_tile(args, span, kv_head, first, rows, tile);
   }
 }
 
-/// One new token: page by page through kv heads [first_head, end_head).
+/// Kv heads [first_head, end_head) of a span.
+struct Piece {
+  const AttendSpan* span;
+  int first_head, end_head;
+};
+
+/// First page that the last token of a span looks at.
+GRIDMILL_SIMD std::int64_t first_page_of(const AttendArgs& args, const AttendSpan& span) {
+  const std::int64_t last = span.span.position + span.span.tokens - 1;
+  const std::int64_t window = args.attention.window;
+  return window > 0 ? larger<std::int64_t>(0, last - window + 1) / kPageKeys : 0;
+}
+
+/// One new token: page by page through the kv heads. `next`: what the thread turns to then.
 template <class Steps>
-void attend_one(const AttendArgs& args, const AttendSpan& span, int first_head, int end_head,
+void attend_one(const AttendArgs& args, const Piece& piece, const Piece& next,
                 const Worker& worker) {
   const Attention& a = args.attention;
+  const AttendSpan& span = *piece.span;
   const int group = a.heads / a.kv_heads;
   const int tiles_a_head = (group + kQueryRows - 1) / kQueryRows;
   TileMemory<Steps> memory(worker, a.head_dim);
-  const QueryTile<Steps> spare = memory.take_tile();
-  const std::size_t tile_count = static_cast<std::size_t>((end_head - first_head) * tiles_a_head);
+  const auto tile_count =
+      static_cast<std::size_t>((piece.end_head - piece.first_head) * tiles_a_head);
   auto* tiles = reinterpret_cast<QueryTile<Steps>*>(memory.next);
   memory.next += (tile_count * sizeof(QueryTile<Steps>) + 63) / 64 * 64;
   for (std::size_t i = 0; i < tile_count; ++i) {
     tiles[i] = memory.take_tile();
-    const int head = first_head + static_cast<int>(i) / tiles_a_head;
+    const int head = piece.first_head + static_cast<int>(i) / tiles_a_head;
     const int first = static_cast<int>(i) % tiles_a_head * kQueryRows;
     begin_tile(args, span, head, first, smaller(kQueryRows, group - first), tiles[i]);
   }
-  const std::int64_t first_page = tiles[0].rows[0].first_key / kPageKeys;
   const std::int64_t last_page = span.span.position / kPageKeys;
-  for (std::int64_t page = first_page; page <= last_page; ++page) {
-    for (int head = first_head; head < end_head; ++head) {
-      // By now the page's keys are on their way, so that the new one joins them without a wait.
-      if (page == last_page) append<Steps>(args, span, head, spare.queries);
-      const bool last_head = head + 1 == end_head;
+  for (std::int64_t page = first_page_of(args, span); page <= last_page; ++page) {
+    for (int head = piece.first_head; head < piece.end_head; ++head) {
+      const PageView<Steps> following =
+          head + 1 < piece.end_head ? page_of<Steps>(args, span, head + 1, page)
+          : page < last_page
+              ? page_of<Steps>(args, span, piece.first_head, page + 1)
+              : page_of<Steps>(args, *next.span, next.first_head, first_page_of(args, *next.span));
       const PageVisit<Steps> visit{page_of<Steps>(args, span, head, page), page * kPageKeys,
-                                   keys_of<Steps>(args, span, last_head ? first_head : head + 1,
-                                                  smaller(page + (last_head ? 1 : 0), last_page)),
-                                   a.head_dim, a.scale};
+                                   reinterpret_cast<const std::byte*>(following.keys), a.head_dim,
+                                   a.scale};
       for (int t = 0; t < tiles_a_head; ++t) {
-        QueryTile<Steps>& tile = tiles[(head - first_head) * tiles_a_head + t];
+        QueryTile<Steps>& tile = tiles[(head - piece.first_head) * tiles_a_head + t];
         visit_page(visit, tile, smaller(kQueryRows, group - t * kQueryRows));
       }
     }
   }
   for (std::size_t i = 0; i < tile_count; ++i) {
-    const int head = first_head + static_cast<int>(i) / tiles_a_head;
+    const int head = piece.first_head + static_cast<int>(i) / tiles_a_head;
     const int first = static_cast<int>(i) % tiles_a_head * kQueryRows;
     finish_tile(args, span, head, first, smaller(kQueryRows, group - first), tiles[i]);
   }
@@ -250,9 +279,10 @@ GRIDMILL_SIMD std::int64_t cost_of(const AttendSpan& span) {
   return span.span.tokens * (2 * std::int64_t{span.span.position} + span.span.tokens + 64);
 }
 
-/// Cuts the units (sequence, kv head) into parts of about equal cost.
-template <class Steps>
-void attend(const AttendArgs& args, const Worker& worker) {
+/// Cuts the units (sequence, kv head) into parts of about equal cost, and calls visit(piece, next
+/// piece) for those of one worker.
+template <class Visit>
+void for_each_piece(const AttendArgs& args, const Worker& worker, const Visit& visit) {
   const int kv_heads = args.attention.kv_heads;
   std::int64_t total = 0;
   for (std::int64_t s = 0; s < args.span_count; ++s) total += cost_of(args.spans[s]) * kv_heads;
@@ -261,25 +291,42 @@ void attend(const AttendArgs& args, const Worker& worker) {
   const std::int64_t end =
       worker.index + 1 == worker.count ? total : total / worker.count * (worker.index + 1);
   std::int64_t at = 0;
+  Piece waiting{nullptr, 0, 0};
   for (std::int64_t s = 0; s < args.span_count; ++s) {
-    const AttendSpan& span = args.spans[s];
-    const std::int64_t cost = cost_of(span);
-    int first_head = kv_heads;
-    int end_head = 0;
+    const std::int64_t cost = cost_of(args.spans[s]);
+    Piece piece{args.spans + s, kv_heads, 0};
     for (int head = 0; head < kv_heads; ++head, at += cost) {
       if (at < begin || at >= end) continue;
-      first_head = smaller(first_head, head);
-      end_head = head + 1;
+      piece.first_head = smaller(piece.first_head, head);
+      piece.end_head = head + 1;
     }
-    if (first_head >= end_head) continue;
-    if (span.span.tokens == 1) {
-      attend_one<Steps>(args, span, first_head, end_head, worker);
-    } else {
-      for (int head = first_head; head < end_head; ++head) {
-        attend_many<Steps>(args, span, head, worker);
-      }
-    }
+    if (piece.first_head >= piece.end_head) continue;
+    if (waiting.span != nullptr) visit(waiting, piece);
+    waiting = piece;
   }
+  if (waiting.span != nullptr) visit(waiting, waiting);
+}
+
+template <class Steps>
+void attend(const AttendArgs& args, const Worker& worker) {
+  auto* units = reinterpret_cast<typename Steps::Unit*>(worker.scratch);
+  for_each_piece(args, worker, [&](const Piece& piece, const Piece& next) {
+    for (int head = piece.first_head; head < piece.end_head; ++head) {
+      const bool last = head + 1 == piece.end_head;
+      fetch_key_lines<Steps>(args, last ? *next.span : *piece.span,
+                             last ? next.first_head : head + 1);
+      append<Steps>(args, *piece.span, head, units);
+    }
+  });
+  for_each_piece(args, worker, [&](const Piece& piece, const Piece& next) {
+    if (piece.span->span.tokens == 1) {
+      attend_one<Steps>(args, piece, next, worker);
+      return;
+    }
+    for (int head = piece.first_head; head < piece.end_head; ++head) {
+      attend_many<Steps>(args, *piece.span, head, worker);
+    }
+  });
 }
 
 }  // namespace gridmill::cpu::GRIDMILL_CPU_TARGET

@@ -1,16 +1,20 @@
 // One page of the KV cache: 64 keys and values of one kv head in one layer, and what a few query
 // rows do with it (docs/numerics.md, section 5).
 //
-//   keys    [units of Dh][64]               (bf16: pairs, so that q.k runs on pair products)
+//   keys    [4][units of Dh][16]   (bf16: pairs, so that q.k runs on pair products)
 //   values  fp32: [64][Dh rounded up to 16]
 //           bf16: [64][Dh rounded up to 32], inside 32 columns as pairs (c, c + 16), so that a
 //           shift and a mask widen two vectors
 //
+// so that the keys and values of a page that is not yet full are two short streams from its start,
+// and only vectors with a visible key are read.
+//
 // Blocking: 4 query rows x 4 key vectors = 16 chains for the scores, 4 rows x 4 vectors of the head
-// width for the values: enough to hide the 4 to 6 cycles of an fma. Keys and values of a page are
-// some KiB, too short for the hardware's stream detection to be of much use: scores fetch the
-// page's values meanwhile, and values fetch the keys of the page that comes next. Of a page that is
-// not yet full, only vectors with a visible key are read.
+// width for the values: enough to hide the 4 to 6 cycles of an fma.
+//
+// Prefetch: keys and values of a page are some KiB, too short for the hardware's stream detection
+// to be of much use. Scores fetch the page's values into L1, values the keys of the visit that
+// comes next, and both what follows a page later into L2.
 #pragma once
 
 #include "kernels/cpu/math.hpp"
@@ -71,8 +75,16 @@ struct PageView {
   typename Values<Steps>::Word* values;
 };
 
-/// scores[r] = q_r . k_j for V vectors of keys from `first`; fetches `ahead` meanwhile, V lines a
-/// unit.
+/// A page of 64 keys of 64 components in bf16 and its values: 16 KiB.
+constexpr std::int64_t kPageAhead = 16384;
+
+GRIDMILL_SIMD void fetch_ahead(const std::byte* line) {
+  prefetch<1>(line);
+  prefetch<2>(line + kPageAhead);
+}
+
+/// scores[r] = q_r . k_j for V vectors of keys from vector `first`; fetches as much from `ahead`
+/// meanwhile.
 template <class Steps, int R, int V>
 void score_keys(const QueryTile<Steps>& tile, const typename Steps::Unit* keys,
                 const std::byte* ahead, std::int64_t units, int first) {
@@ -82,22 +94,22 @@ void score_keys(const QueryTile<Steps>& tile, const typename Steps::Unit* keys,
     GRIDMILL_UNROLL
     for (int v = 0; v < V; ++v) acc[r][v] = zero();
   }
-  const typename Steps::Unit* k = keys + 16 * first;
+  const typename Steps::Unit* k = keys + 16 * units * first;
   const typename Steps::Unit* q = tile.queries;
   ahead += 64 * units * first;
   for (std::int64_t u = 0; u < units; ++u) {
     GRIDMILL_UNROLL
-    for (int v = 0; v < V; ++v) __builtin_prefetch(ahead + 64 * v);
+    for (int v = 0; v < V; ++v) fetch_ahead(ahead + 64 * v);
     typename Steps::Vector key[V];
     GRIDMILL_UNROLL
-    for (int v = 0; v < V; ++v) key[v] = Steps::load(k + 16 * v);
+    for (int v = 0; v < V; ++v) key[v] = Steps::load(k + 16 * units * v);
     GRIDMILL_UNROLL
     for (int r = 0; r < R; ++r) {
       const typename Steps::Vector query = Steps::splat(q + r * units);
       GRIDMILL_UNROLL
       for (int v = 0; v < V; ++v) acc[r][v] = Steps::step(query, key[v], acc[r][v]);
     }
-    k += kPageKeys;
+    k += 16;
     q += 1;
     ahead += 64 * V;
   }
@@ -108,7 +120,7 @@ void score_keys(const QueryTile<Steps>& tile, const typename Steps::Unit* keys,
   }
 }
 
-/// Scores of the first `vectors` vectors of keys of a page; fetches about as many of its values.
+/// Scores of the first `vectors` vectors of keys of a page; fetches as many of its values.
 template <class Steps, int R>
 void score_page(const QueryTile<Steps>& tile, const PageView<Steps>& page, std::int64_t units,
                 int vectors) {
@@ -136,7 +148,7 @@ void score_page(const QueryTile<Steps>& tile, const PageView<Steps>& page, std::
 template <class Steps>
 struct ValueRange {
   const typename Values<Steps>::Word* values;
-  const std::byte* ahead;  ///< keys of the next page, as long as this page's values
+  const std::byte* ahead;  ///< keys of the next page
   std::int64_t padded;
   int first, end;
 };
@@ -160,7 +172,7 @@ void add_values(const QueryTile<Steps>& tile, int row, const ValueRange<Steps>& 
   const std::byte* ahead = range.ahead + 4 * offset;
   for (int j = range.first; j < range.end; ++j) {
     GRIDMILL_UNROLL
-    for (int line = 0; line < V / V0::kVectors; ++line) __builtin_prefetch(ahead + 64 * line);
+    for (int line = 0; line < V / V0::kVectors; ++line) fetch_ahead(ahead + 64 * line);
     F32x16 value[V];
     GRIDMILL_UNROLL
     for (int v = 0; v < V; v += V0::kVectors) V0::load(words + 16 * v / V0::kColumns, value + v);
@@ -239,9 +251,9 @@ GRIDMILL_SIMD void soften(QueryState& state, float* scores, float* output, std::
 template <class Steps>
 struct PageVisit {
   PageView<Steps> page;
-  std::int64_t first_key;      ///< position of the page's first key
-  const std::byte* next_keys;  ///< of the page that is visited next
-  std::int64_t width;          ///< Dh
+  std::int64_t first_key;  ///< position of the page's first key
+  const std::byte* next;   ///< keys of what is visited next
+  std::int64_t width;      ///< Dh
   float scale;
 };
 
@@ -270,7 +282,7 @@ void visit_page(const PageVisit<Steps>& visit, QueryTile<Steps>& tile) {
     soften(tile.rows[r], tile.scores + r * kPageKeys, tile.outputs + r * padded, padded,
            visit.scale, first[r], end[r]);
   }
-  const ValueRange<Steps> range{visit.page.values, visit.next_keys, padded, 0, 0};
+  const ValueRange<Steps> range{visit.page.values, visit.next, padded, 0, 0};
   if (common_first >= common_end) {
     for (int r = 0; r < R; ++r) add_all_values<Steps, 1>(tile, r, range, first[r], end[r]);
     return;

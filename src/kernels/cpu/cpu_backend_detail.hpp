@@ -116,7 +116,4 @@ class CpuBackend final : public Backend {
   std::vector<SelectPartial> block_partials_;  ///< of the selection
 };
 
-/// What a block of the vocabulary left behind, joined to partials [rows][groups].
-void join_blocks(const SelectArgs& args, const Worker& worker);
-
 }  // namespace gridmill::cpu

@@ -192,6 +192,7 @@ struct KernelTable {
   void (*block_diagonal)(const BlockDiagonalArgs&, const Worker&) = nullptr;
   void (*skip_gate_pack)(const SkipGateArgs&, const Worker&) = nullptr;
   void (*select_blocks)(const SelectArgs&, const Worker&) = nullptr;  ///< fills block_partials
+  void (*join_blocks)(const SelectArgs&, const Worker&) = nullptr;    ///< joins them to partials
   void (*elementary)(const ElementaryArgs&, const Worker&) = nullptr;
   /// y[i] = the pair product of x[i], w[i] (bf16 pairs) added to y[i]; for the start-up self-test.
   void (*pair_product)(const std::uint32_t* x, const std::uint32_t* w, float* y,

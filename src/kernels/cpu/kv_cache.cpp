@@ -86,7 +86,9 @@ std::size_t PagedKvCache::index_of(Part part, std::int64_t position, int d) cons
   const std::int64_t slot = position % kPageKeys;
   if (part == Part::key) {
     const std::int64_t pair = dtype_ == DType::bf16 ? 2 : 1;
-    return static_cast<std::size_t>((d / pair * kPageKeys + slot) * pair + d % pair);
+    const std::int64_t units = (shape_.head_dim + pair - 1) / pair;
+    const std::int64_t unit = (slot / 16 * units + d / pair) * 16 + slot % 16;
+    return static_cast<std::size_t>(unit * pair + d % pair);
   }
   // bf16: columns c and c + 16 of 32 are a pair.
   const int column = dtype_ == DType::bf16 ? d / 32 * 32 + d % 16 * 2 + d % 32 / 16 : d;

@@ -12,7 +12,7 @@ namespace gridmill::cpu {
 
 /// Keys and values in pages of 64 positions, taken from a pool when a sequence reaches them and
 /// given back when its slot is reset. A page holds every layer and kv head (attention.hpp):
-///   [layer][kv head][ keys [units of Dh][64] | values [64][padded Dh] ]
+///   [layer][kv head][ keys [4][units of Dh][16] | values [64][padded Dh] ]
 class PagedKvCache final : public KvCache {
  public:
   PagedKvCache(const KvCacheShape& shape, DType dtype);

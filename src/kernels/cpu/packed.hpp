@@ -17,6 +17,13 @@ GRIDMILL_SIMD T larger(T a, T b) {
   return a < b ? b : a;
 }
 
+/// Fetches a line into caches from level L on.
+template <int L>
+GRIDMILL_SIMD void prefetch(const std::byte* line) {
+  // Locality 3 is prefetcht0 (all levels), 2 is prefetcht1 (from L2 on).
+  __builtin_prefetch(line, 0, L == 1 ? 3 : 2);
+}
+
 /// Things [first, end) of `count` that fall to one of the workers.
 struct Share {
   std::int64_t first, end;

@@ -185,7 +185,8 @@ void CpuBackend::select(Stream& /*stream*/, const PackedRows& x, const Weight& w
     run(kernels_.select_blocks, args, panels_of(args.ids) / kSelectPanels + 1,
         kSelectPanels * kPanelSums);
   }
-  run(join_blocks, args, x.rows, 0);
+  run(kernels_.join_blocks, args, x.rows,
+      2 * sizeof(float) * static_cast<std::size_t>(args.blocks_of_group));
 }
 
 }  // namespace gridmill::cpu

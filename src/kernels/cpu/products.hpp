@@ -40,12 +40,6 @@ constexpr std::int64_t kNearAhead = 8192;
 constexpr std::int64_t kFarAhead = 16384;
 constexpr int kVectors = kPanelOutputs / 16;
 
-template <int L>
-GRIDMILL_SIMD void prefetch(const std::byte* line) {
-  // Locality 3 is prefetcht0 (all levels), 2 is prefetcht1 (from L2 on).
-  __builtin_prefetch(line, 0, L == 1 ? 3 : 2);
-}
-
 /// Part of one chain: `units` units of k for one block of rows and one panel.
 template <class Steps>
 struct TileArgs {

@@ -2,7 +2,7 @@
 //
 // Contract: for each row and each block of 64 ids: the best score and its lowest id, the largest
 // logit m, and sum exp(x - m) in 16 lanes by id mod 16. Blocks of a group join level by level in
-// select_join.cpp.
+// select_join.hpp.
 //
 // Blocking: four panels = 192 ids = 3 blocks at a time; their logits for all rows of a pass (at
 // most 4 x 256 x 48 floats) stay in L2 and are dropped. Noise is drawn 64 ids at a time: lanes are

@@ -10,7 +10,6 @@ list(APPEND GRIDMILL_KERNEL_SOURCES
   cpu/packing.cpp
   cpu/product_operations.cpp
   cpu/row_operations.cpp
-  cpu/select_join.cpp
   cpu/sequence_operations.cpp
   cpu/target_avx2.cpp
   cpu/target_avx512.cpp

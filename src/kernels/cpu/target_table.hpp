@@ -7,6 +7,7 @@
 #include "kernels/cpu/products.hpp"
 #include "kernels/cpu/rows.hpp"
 #include "kernels/cpu/select.hpp"
+#include "kernels/cpu/select_join.hpp"
 
 namespace gridmill::cpu::GRIDMILL_CPU_TARGET {
 
@@ -29,6 +30,7 @@ constexpr KernelTable make_table() {
   table.block_diagonal = block_diagonal;
   table.skip_gate_pack = skip_gate_pack<Steps>;
   table.select_blocks = select_blocks<Steps>;
+  table.join_blocks = join_blocks;
   table.elementary = elementary;
   table.pair_product = pair_product;
   table.limit_read = limit_read;
