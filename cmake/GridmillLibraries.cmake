@@ -18,3 +18,7 @@ set(MPI_CXX_SKIP_MPICXX TRUE)
 find_package(MPI REQUIRED COMPONENTS C)
 
 find_package(Boost REQUIRED COMPONENTS program_options)
+
+if(GRIDMILL_CUDA)
+  find_package(CUDAToolkit REQUIRED)
+endif()

@@ -6,16 +6,18 @@
 add_library(gridmill_options INTERFACE)
 target_compile_features(gridmill_options INTERFACE cxx_std_20)
 # No fused or reassociated arithmetic behind our back: the bits are a promise (docs/numerics.md).
-target_compile_options(gridmill_options INTERFACE -ffp-contract=off)
+# (nvcc has words of its own for it: src/kernels/cuda/sources.cmake.)
+target_compile_options(gridmill_options INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:-ffp-contract=off>)
 target_compile_definitions(gridmill_options INTERFACE
   "GRIDMILL_ASSERT_LEVEL_$<UPPER_CASE:${GRIDMILL_ASSERT_LEVEL}>=1")
 if(GRIDMILL_DEVELOPER)
-  target_compile_options(gridmill_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
-    -Wno-sign-conversion -Werror)
+  target_compile_options(gridmill_options INTERFACE
+    "$<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wconversion;-Wno-sign-conversion;-Werror>")
 endif()
 if(GRIDMILL_SANITIZER)
-  target_compile_options(gridmill_options INTERFACE -fsanitize=${GRIDMILL_SANITIZER}
-    -fno-omit-frame-pointer -fno-sanitize-recover=all
+  target_compile_options(gridmill_options INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${GRIDMILL_SANITIZER}>
+    $<$<COMPILE_LANGUAGE:C,CXX>:-fno-omit-frame-pointer>
+    $<$<COMPILE_LANGUAGE:C,CXX>:-fno-sanitize-recover=all>
     # g++ 12 sees uninitialised members in std::regex when it instruments it (GCC bug 105562).
     $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_link_options(gridmill_options INTERFACE -fsanitize=${GRIDMILL_SANITIZER})

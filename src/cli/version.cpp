@@ -22,14 +22,18 @@ std::string kernel_target() {
   return fmt::format("{} ({})", backend->name(), backend->target());
 }
 
+std::string or_absent(const std::string& library_version) {
+  return library_version.empty() ? "not built in" : library_version;
+}
+
 }  // namespace
 
 std::string version_text() {
+  const AcceleratorVersions accelerator = accelerator_versions();
   return fmt::format(
-      "gridmill {} ({})\ncompiler: {}\nMPI: {}\nHDF5: {}\nCUDA: not built in\nNCCL: not built in\n"
-      "kernels: {}\n",
+      "gridmill {} ({})\ncompiler: {}\nMPI: {}\nHDF5: {}\nCUDA: {}\nNCCL: {}\nkernels: {}\n",
       version(), git_hash(), compiler(), mpi_library_version(), h5::library_version(),
-      kernel_target());
+      or_absent(accelerator.cuda), or_absent(accelerator.nccl), kernel_target());
 }
 
 }  // namespace gridmill::cli

@@ -2,6 +2,7 @@
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
+#include "kernels/cuda_entry.hpp"
 #include "kernels/reference/reference_backend.hpp"
 #ifdef GRIDMILL_HAVE_CPU_BACKEND
 #include "kernels/cpu/cpu_backend.hpp"
@@ -51,12 +52,12 @@ std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOption
   }
   if (name == "reference") return make_reference(options);
   if (name == "cpu") return make_cpu(options);
-  if (name == "cuda") {
-    throw ResourceError(
-        "backend cuda is unsupported: this gridmill was built without CUDA; use "
-        "backend cpu");
+  if (name == "cuda") return make_cuda_backend(options);
+  if (name == "auto") {
+    // A kernel target asks for the cpu backend.
+    if (options.kernel_target == "auto" && has_cuda_device()) return make_cuda_backend(options);
+    return has_cpu_backend() ? make_cpu(options) : make_reference(options);
   }
-  if (name == "auto") return has_cpu_backend() ? make_cpu(options) : make_reference(options);
   throw UsageError(
       fmt::format("unknown backend \"{}\"; choose auto, cpu, cuda or reference", name));
 }

@@ -218,4 +218,11 @@ class Backend {
 [[nodiscard]] std::unique_ptr<Backend> make_backend(std::string_view name,
                                                     const BackendOptions& options);
 
+/// Versions of the libraries that a build with CUDA uses; empty where one is not built in.
+struct AcceleratorVersions {
+  std::string cuda;  ///< toolkit, and what the driver of this machine supports
+  std::string nccl;
+};
+[[nodiscard]] AcceleratorVersions accelerator_versions();
+
 }  // namespace gridmill

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "unit/kernels/candidates.hpp"
 #include "unit/kernels/product_cases.hpp"
 #include "unit/kernels/row_cases.hpp"
 #include "unit/kernels/select_cases.hpp"
 
-// The reference against naive formulas in float64: is the contract the right mathematics?
+// Backends that set rules of their own against naive formulas in float64: are the rules the right
+// mathematics? The bounds hold for any order of a sum.
 // u = 2^-24 is half an ulp of 1: what one rounding to nearest costs, relatively.
 namespace gridmill::testing {
 namespace {
@@ -85,9 +87,10 @@ Bounded packed(Bounded x, DType compute) {
   return x;
 }
 
-class Accuracy : public ::testing::TestWithParam<DType> {
+class Accuracy : public ::testing::TestWithParam<Candidate> {
  protected:
-  Accuracy() : device_(make_backend("reference", {.compute_dtype = GetParam()})) {}
+  Accuracy() : device_(make_candidate(GetParam())) {}
+  [[nodiscard]] static DType dtype() { return GetParam().dtype; }
   TestDevice device_;
 };
 
@@ -107,8 +110,7 @@ TEST_P(Accuracy, Linear) {
     const ProductData data = product_data(one);
     expect_near(run_linear(device_, one), text(one), [&](std::int64_t row, std::int64_t o) {
       const double bias = one.bias ? data.bias[static_cast<std::size_t>(o)] : 0.0F;
-      Bounded y =
-          product(data.x.view().row(row), data.w.view().row(o), bias, one.stored, GetParam());
+      Bounded y = product(data.x.view().row(row), data.w.view().row(o), bias, one.stored, dtype());
       if (one.soft_cap != 0) {
         const double cap = one.soft_cap;
         y = {cap * std::tanh(y.value / cap), y.error + 8 * kU * cap};
@@ -124,8 +126,8 @@ TEST_P(Accuracy, LinearActivated) {
     expect_near(run_activated(device_, one), text(one), [&](std::int64_t row, std::int64_t o) {
       const double bias = one.bias ? data.bias[static_cast<std::size_t>(o)] : 0.0F;
       return packed(activated(one.activation, product(data.x.view().row(row), data.w.view().row(o),
-                                                      bias, one.stored, GetParam())),
-                    GetParam());
+                                                      bias, one.stored, dtype())),
+                    dtype());
     });
   }
 }
@@ -136,14 +138,14 @@ TEST_P(Accuracy, LinearGated) {
     expect_near(run_gated(device_, one), text(one), [&](std::int64_t row, std::int64_t f) {
       const auto half = [&](std::int64_t o) {
         const double bias = one.bias ? data.bias[static_cast<std::size_t>(o)] : 0.0F;
-        return product(data.x.view().row(row), data.w.view().row(o), bias, one.stored, GetParam());
+        return product(data.x.view().row(row), data.w.view().row(o), bias, one.stored, dtype());
       };
       const Bounded gate = activated(one.activation, half(f));
       const Bounded up = half(one.outputs + f);
       Bounded y{gate.value * up.value, 0};
       y.error = gate.error * (std::fabs(up.value) + up.error) + std::fabs(gate.value) * up.error +
                 2 * kU * std::fabs(y.value);
-      return packed(y, GetParam());
+      return packed(y, dtype());
     });
   }
 }
@@ -153,8 +155,7 @@ TEST_P(Accuracy, LinearRowParallel) {
     const ProductData data = product_data(one);
     expect_near(run_row_parallel(device_, one), text(one), [&](std::int64_t row, std::int64_t o) {
       const double bias = one.bias ? data.bias[static_cast<std::size_t>(o)] : 0.0F;
-      Bounded y =
-          product(data.x.view().row(row), data.w.view().row(o), bias, one.stored, GetParam());
+      Bounded y = product(data.x.view().row(row), data.w.view().row(o), bias, one.stored, dtype());
       if (one.accumulate) {
         y.value += data.before(row, o);
         y.error += 2 * kU * (std::fabs(y.value) + std::fabs(data.before(row, o)));
@@ -208,7 +209,7 @@ TEST_P(Accuracy, NormPack) {
       const std::int64_t source =
           norm.picked.empty() ? row : norm.picked[static_cast<std::size_t>(row)];
       return packed(normalized(data.x.view().row(source), norm, data)[static_cast<std::size_t>(i)],
-                    GetParam());
+                    dtype());
     });
   }
 }
@@ -236,7 +237,7 @@ TEST_P(Accuracy, EmbeddingRowsAreExactlyTheRoundedTable) {
         if (id < 0 || id >= embed.vocab_size) {
           ASSERT_TRUE(std::isnan(rows(i, k))) << "a row that the table lacks was written";
         } else {
-          ASSERT_EQ(rows(i, k), rounded(stored_as(table(id, k), embed.stored), GetParam()))
+          ASSERT_EQ(rows(i, k), rounded(stored_as(table(id, k), embed.stored), dtype()))
               << text(embed) << " id " << id;
         }
       }
@@ -288,7 +289,7 @@ TEST_P(Accuracy, PartsOfTheOlderMlstmLayer) {
       Bounded result{sum * gate.value, 0};
       result.error = sum_error * (std::fabs(gate.value) + gate.error) +
                      std::fabs(sum) * gate.error + 2 * kU * std::fabs(result.value);
-      return packed(result, GetParam());
+      return packed(result, dtype());
     });
   }
 }
@@ -323,10 +324,7 @@ TEST_P(Accuracy, LogprobsAreThoseOfTheSoftmax) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Reference, Accuracy, ::testing::Values(DType::fp32, DType::bf16),
-                         [](const ::testing::TestParamInfo<DType>& dtype) {
-                           return std::string(name_of(dtype.param));
-                         });
+INSTANTIATE_TEST_SUITE_P(Rules, Accuracy, ::testing::ValuesIn(rule_candidates()), test_name);
 
 }  // namespace
 }  // namespace gridmill::testing

@@ -15,6 +15,10 @@ std::vector<Candidate> all_candidates() {
   return candidates;
 }
 
+std::vector<Candidate> rule_candidates() {
+  return {{"reference", 1, DType::fp32}, {"reference", 1, DType::bf16}};
+}
+
 std::unique_ptr<Backend> make_candidate(const Candidate& candidate) {
   if (candidate.name == "null") return make_null_device(candidate.dtype);
   if (candidate.name == "reference") {

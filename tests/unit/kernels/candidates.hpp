@@ -11,7 +11,8 @@
 
 namespace gridmill::testing {
 
-/// A backend that has to give the reference's bits, with one compute dtype.
+/// A backend with one compute dtype. A binary is linked with one list of them: candidates.cpp those
+/// that have to give the reference's bits, tests/emulation the cuda backend on its emulation.
 struct Candidate {
   std::string name;  ///< reference, null, or a kernel target of cpu
   int threads = 1;
@@ -20,6 +21,8 @@ struct Candidate {
 
 /// reference, null device, every kernel target of cpu, and cpu with several threads; both dtypes.
 [[nodiscard]] std::vector<Candidate> all_candidates();
+/// Those that set the rules which the others follow: one a compute dtype, fp32 first.
+[[nodiscard]] std::vector<Candidate> rule_candidates();
 /// @throws ResourceError if this build or this machine lacks it.
 [[nodiscard]] std::unique_ptr<Backend> make_candidate(const Candidate& candidate);
 [[nodiscard]] std::string label(const Candidate& candidate);

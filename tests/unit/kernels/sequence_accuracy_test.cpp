@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "unit/kernels/candidates.hpp"
 #include "unit/kernels/sequence_cases.hpp"
 
-// Attention and mLSTM of the reference against naive formulas in float64, with bounds derived from
-// the number of roundings (u = 2^-24 each). fp32 compute dtype; bf16 differs in roundings that
-// contract_test.cpp fixes to the bit.
+// Attention and mLSTM of backends that set rules of their own against naive formulas in float64,
+// with bounds derived from the number of roundings (u = 2^-24 each). fp32 compute dtype; bf16
+// differs in roundings that contract_test.cpp fixes to the bit.
 namespace gridmill::testing {
 namespace {
 
@@ -23,30 +24,31 @@ Vector rms_normalized(Vector x, const std::vector<float>& weight) {
   return x;
 }
 
-/// Head `head` of width `width` at column `first`, normalised and rotated.
-Vector rotated(const Matrix& inputs, std::int64_t token, std::int64_t first, int width,
-               bool qk_norm, std::uint32_t norm_seed) {
+/// A head of width `width` at column `first`, normalised and rotated.
+struct Rotated {
+  Vector value;
+  Vector size;  ///< the same sums over magnitudes: what roundings on the way are relative to
+};
+Rotated rotated(const Matrix& inputs, std::int64_t token, std::int64_t first, int width,
+                bool qk_norm, std::uint32_t norm_seed) {
   Vector x =
       doubles(std::span<const float>(inputs.view().row(token))
                   .subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(width)));
   if (qk_norm) x = rms_normalized(x, norm_weights(width, norm_seed));
   const Matrix table = rotary_table(static_cast<int>(token) + 1, width);
   const std::size_t half = x.size() / 2;
+  Rotated result{Vector(x.size()), Vector(x.size())};
   for (std::size_t i = 0; i < half; ++i) {
     const double cosine = table(token, static_cast<std::int64_t>(i));
     const double sine = table(token, static_cast<std::int64_t>(i + half));
     const double a = x[i];
     const double b = x[i + half];
-    x[i] = a * cosine - b * sine;
-    x[i + half] = b * cosine + a * sine;
+    result.value[i] = a * cosine - b * sine;
+    result.value[i + half] = b * cosine + a * sine;
+    result.size[i] = std::fabs(a * cosine) + std::fabs(b * sine);
+    result.size[i + half] = std::fabs(b * cosine) + std::fabs(a * sine);
   }
-  return x;
-}
-
-double magnitude_dot(const Vector& a, const Vector& b) {
-  double sum = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) sum += std::fabs(a[i] * b[i]);
-  return sum;
+  return result;
 }
 
 double dot(const Vector& a, const Vector& b) {
@@ -64,12 +66,12 @@ void check_attention(const AttentionCase& attention, int sequence, const Matrix&
   const std::int64_t length = inputs.extent(0);
   for (int h = 0; h < attention.heads; ++h) {
     const int kv = h / (attention.heads / attention.kv_heads);
-    std::vector<Vector> k;
+    std::vector<Rotated> k;
     for (std::int64_t j = 0; j < length; ++j) {
       k.push_back(rotated(inputs, j, keys + kv * width, width, attention.qk_norm, 2));
     }
     for (std::int64_t t = 0; t < length; ++t) {
-      const Vector q = rotated(inputs, t, h * width, width, attention.qk_norm, 1);
+      const Rotated q = rotated(inputs, t, h * width, width, attention.qk_norm, 1);
       const std::int64_t first =
           attention.window > 0 ? std::max<std::int64_t>(0, t - attention.window + 1) : 0;
       double sum = 0;
@@ -78,13 +80,13 @@ void check_attention(const AttentionCase& attention, int sequence, const Matrix&
       double largest_score = 0;
       Vector out(static_cast<std::size_t>(width), 0.0);
       for (std::int64_t j = first; j <= t; ++j) {
-        const auto& key = k[static_cast<std::size_t>(j)];
-        const double score = scale * dot(q, key);
+        const Rotated& key = k[static_cast<std::size_t>(j)];
+        const double score = scale * dot(q.value, key.value);
         const double p = std::exp(score);
         sum += p;
         // Norm, rotation and chain: width + 16 roundings of |q k|, and one for the scale.
         score_error =
-            std::max(score_error, (width + width / 8 + 20) * kU * scale * magnitude_dot(q, key));
+            std::max(score_error, (width + width / 8 + 20) * kU * scale * dot(q.size, key.size));
         largest_score = std::max(largest_score, std::fabs(score));
         for (int d = 0; d < width; ++d) {
           const double v = inputs(j, values + kv * width + d);
@@ -106,8 +108,11 @@ void check_attention(const AttentionCase& attention, int sequence, const Matrix&
   }
 }
 
-TEST(SequenceAccuracy, Attention) {
-  TestDevice device(make_backend("reference", {}));
+/// One that sets rules of its own, in fp32.
+class SequenceAccuracy : public ::testing::TestWithParam<Candidate> {};
+
+TEST_P(SequenceAccuracy, Attention) {
+  TestDevice device(make_candidate(GetParam()));
   for (const AttentionCase& attention : attention_cases()) {
     const auto results = run_attention(device, attention, all_of(attention.lengths.size()));
     for (std::size_t s = 0; s < results.size(); ++s) {
@@ -242,8 +247,8 @@ void check_mlstm(const MlstmCase& mlstm, int sequence, const Matrix& outputs) {
   EXPECT_GE(tight, 0.5 * total) << text(mlstm) << ": most bounds say nothing";
 }
 
-TEST(SequenceAccuracy, Mlstm) {
-  TestDevice device(make_backend("reference", {}));
+TEST_P(SequenceAccuracy, Mlstm) {
+  TestDevice device(make_candidate(GetParam()));
   for (const MlstmCase& mlstm : mlstm_cases()) {
     const auto results = run_mlstm(device, mlstm, all_of(mlstm.lengths.size()));
     for (std::size_t s = 0; s < results.size(); ++s) {
@@ -251,6 +256,9 @@ TEST(SequenceAccuracy, Mlstm) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Rules, SequenceAccuracy, ::testing::Values(rule_candidates()[0]),
+                         test_name);
 
 }  // namespace
 }  // namespace gridmill::testing

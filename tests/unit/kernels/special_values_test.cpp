@@ -6,18 +6,15 @@
 
 #include "gridmill/base/error.hpp"
 #include "unit/kernels/candidates.hpp"
-#include "unit/kernels/select_cases.hpp"
 #include "unit/kernels/test_device.hpp"
 
-// NaN, infinities and subnormal numbers, on every backend.
+// NaN, infinities and subnormal numbers in products and rows, on every backend.
 namespace gridmill::testing {
 namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kTiny = std::numeric_limits<float>::min();  // smallest normal number
-constexpr SamplingPlan kGreedy{.temperature = 0.0F, .key = {}};
-constexpr SamplingPlan kRandom{.temperature = 1.0F, .key = {}};
 
 class SpecialValues : public ::testing::TestWithParam<Candidate> {
  protected:
@@ -125,64 +122,7 @@ TEST_P(SpecialValues, NanAndInfinityGoThroughAProduct) {
   EXPECT_EQ(product({1.0F, 2.0F}, {1.0F, kInfinity}), kInfinity);
 }
 
-class Selection : public SpecialValues {
- protected:
-  /// Head with one input: logit of id = head[id] * 1.
-  std::vector<SelectPartial> select(const std::vector<float>& head, const SelectRow& row) {
-    SelectCase one{.rows = 1, .inputs = 1, .vocab_size = static_cast<std::int64_t>(head.size())};
-    SelectData data{Matrix({1, 1}, 1.0F), Matrix({one.vocab_size, 1}), {row}};
-    data.head.flat() = head;
-    return run_select(*device_, one, data);
-  }
-};
-
-TEST_P(Selection, ANanLogitIsReportedInItsGroupOnly) {
-  std::vector<float> head(512, 0.25F);
-  head[130] = kNan;
-  const std::vector<SelectPartial> partials = select(head, {.plan = kGreedy});
-  for (std::size_t group = 0; group < 8; ++group) {
-    EXPECT_EQ(partials[group].has_nan, group == 2 ? 1 : 0) << group;
-  }
-  EXPECT_TRUE(join_partials(partials).has_nan);
-}
-
-TEST_P(Selection, ANanIsSeenWhereverItStands) {
-  for (std::size_t at = 0; at < 70; ++at) {
-    std::vector<float> head(70, 1.0F);
-    head[at] = kNan;
-    EXPECT_TRUE(join_partials(select(head, {.plan = kRandom})).has_nan) << at;
-  }
-}
-
-TEST_P(Selection, TheLowestIdWinsATie) {
-  std::vector<float> head(700, -1.0F);
-  for (const std::size_t id : {300, 301, 64, 65, 650}) head[id] = 2.0F;
-  EXPECT_EQ(join_partials(select(head, {.plan = kGreedy})).id, 64);
-}
-
-TEST_P(Selection, OnlyMinusInfinityGivesTheFirstId) {
-  const std::vector<float> head(200, -kInfinity);
-  EXPECT_EQ(join_partials(select(head, {.plan = kGreedy})).id, 0);
-}
-
-TEST_P(Selection, InfinityWins) {
-  std::vector<float> head(200, 1.0F);
-  head[150] = kInfinity;
-  EXPECT_EQ(join_partials(select(head, {.plan = kGreedy})).id, 150);
-  EXPECT_EQ(join_partials(select(head, {.plan = kRandom})).id, 150);
-}
-
-TEST_P(Selection, MinusInfinityBesideNumbersTakesNoProbability) {
-  std::vector<float> head(64, -kInfinity);
-  head[10] = 3.0F;
-  const Choice choice = join_partials(select(head, {.plan = kGreedy, .target = 9}));
-  EXPECT_EQ(choice.id, 10);
-  EXPECT_EQ(choice.logprob, 0.0F);
-  EXPECT_EQ(choice.target_logprob, -kInfinity);
-}
-
 INSTANTIATE_TEST_SUITE_P(Backends, SpecialValues, ::testing::ValuesIn(all_candidates()), test_name);
-INSTANTIATE_TEST_SUITE_P(Backends, Selection, ::testing::ValuesIn(all_candidates()), test_name);
 
 }  // namespace
 }  // namespace gridmill::testing

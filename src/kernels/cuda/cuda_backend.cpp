@@ -1,0 +1,74 @@
+#include "kernels/cuda/cuda_backend.hpp"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/format.hpp"
+#include "kernels/cuda/cuda_stream.hpp"
+#include "kernels/cuda/kv_cache.hpp"
+#include "kernels/cuda/mlstm_state.hpp"
+
+namespace gridmill::cuda {
+
+namespace {
+
+StreamHandle handle_of(Stream& stream) { return dynamic_cast<CudaStream&>(stream).handle(); }
+
+}  // namespace
+
+CudaBackend::CudaBackend(DType compute_dtype) : dtype_(compute_dtype) {
+  open_device();
+  target_ = device_name();
+}
+
+std::unique_ptr<Stream> CudaBackend::make_stream() { return std::make_unique<CudaStream>(); }
+
+Buffer CudaBackend::allocate(std::size_t size_bytes) {
+  // The allocator promises 256 bytes only.
+  constexpr std::size_t kAlignment = 4096;
+  std::byte* memory = device_allocate(size_bytes + kAlignment);
+  const auto address = reinterpret_cast<std::uintptr_t>(memory);
+  std::byte* aligned = memory + (kAlignment - address % kAlignment) % kAlignment;
+  Buffer buffer(aligned, size_bytes, [memory](std::byte* /*data*/) {
+    device_free(memory);  // waits for the device
+  });
+  CudaStream stream;
+  fill_zero(stream.handle(), aligned, size_bytes);
+  stream.synchronize();
+  return buffer;
+}
+
+void CudaBackend::upload(Stream& stream, std::span<const std::byte> host, std::byte* device) {
+  copy_to_device(handle_of(stream), host, device);
+}
+
+void CudaBackend::download(Stream& stream, const std::byte* device, std::span<std::byte> host) {
+  copy_to_host(handle_of(stream), device, host);
+}
+
+std::unique_ptr<KvCache> CudaBackend::make_kv_cache(const KvCacheShape& shape) {
+  if (shape.head_dim > kMostHeadDim) {
+    throw ResourceError(
+        fmt::format("the cuda backend takes heads of at most {}, not {}; use "
+                    "backend cpu",
+                    kMostHeadDim, shape.head_dim));
+  }
+  const std::size_t entries = static_cast<std::size_t>(shape.slots) *
+                              static_cast<std::size_t>(CudaKvCache::slot_pages(shape));
+  return std::make_unique<CudaKvCache>(shape, dtype_,
+                                       allocate(CudaKvCache::memory_bytes(shape, dtype_)),
+                                       allocate(entries * sizeof(std::int32_t)));
+}
+
+std::unique_ptr<MlstmState> CudaBackend::make_mlstm_state(const MlstmStateShape& shape) {
+  if (shape.qk_dim > kMostQkDim) {
+    throw ResourceError(
+        fmt::format("the cuda backend takes queries of at most {} a head, not {}; "
+                    "use backend cpu",
+                    kMostQkDim, shape.qk_dim));
+  }
+  return std::make_unique<CudaMlstmState>(shape, allocate(CudaMlstmState::memory_bytes(shape)));
+}
+
+}  // namespace gridmill::cuda

@@ -1,0 +1,39 @@
+#include <cuda_runtime.h>
+
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/format.hpp"
+#include "kernels/cuda/cuda_backend.hpp"
+#include "kernels/cuda/runtime.hpp"
+#include "kernels/cuda_entry.hpp"
+
+namespace gridmill {
+
+namespace {
+
+/// 13000 is 13.0.
+std::string dotted(int version) {
+  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options) {
+  if (options.kernel_target != "auto") {
+    throw UsageError(fmt::format(
+        "kernel target \"{}\" belongs to the cpu backend; the cuda backend takes \"auto\" only",
+        options.kernel_target));
+  }
+  return std::make_unique<cuda::CudaBackend>(options.compute_dtype);
+}
+
+bool has_cuda_device() { return cuda::has_device(); }
+
+AcceleratorVersions accelerator_versions() {
+  int driver = 0;
+  const bool has_driver = cudaDriverGetVersion(&driver) == cudaSuccess && driver != 0;
+  return {.cuda = fmt::format("{} (driver: {})", dotted(CUDART_VERSION),
+                              has_driver ? dotted(driver) : "none"),
+          .nccl = {}};
+}
+
+}  // namespace gridmill

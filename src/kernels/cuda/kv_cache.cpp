@@ -1,0 +1,159 @@
+#include "kernels/cuda/kv_cache.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "gridmill/base/check.hpp"
+
+namespace gridmill::cuda {
+
+std::int32_t CudaKvCache::slot_pages(const KvCacheShape& shape) {
+  return static_cast<std::int32_t>((shape.max_length + kPagePositions - 1) / kPagePositions);
+}
+
+std::size_t CudaKvCache::memory_bytes(const KvCacheShape& shape, DType dtype) {
+  const auto page = static_cast<std::size_t>(shape.layers) * 2 *
+                    static_cast<std::size_t>(shape.kv_heads) * kPagePositions *
+                    static_cast<std::size_t>(shape.head_dim);
+  return page * static_cast<std::size_t>(shape.slots) *
+         static_cast<std::size_t>(slot_pages(shape)) * size_of(dtype);
+}
+
+CudaKvCache::CudaKvCache(const KvCacheShape& shape, DType dtype, Buffer memory, Buffer table)
+    : shape_(shape),
+      dtype_(dtype),
+      memory_(std::move(memory)),
+      table_memory_(std::move(table)),
+      table_(static_cast<std::size_t>(shape.slots) * static_cast<std::size_t>(slot_pages(shape)),
+             -1) {
+  for (auto page = static_cast<std::int32_t>(table_.size()); page-- > 0;) free_.push_back(page);
+}
+
+std::int64_t CudaKvCache::head_elements() const {
+  return std::int64_t{kPagePositions} * shape_.head_dim;
+}
+
+std::int64_t CudaKvCache::page_elements() const {
+  return shape_.layers * 2 * shape_.kv_heads * head_elements();
+}
+
+std::span<std::int32_t> CudaKvCache::pages_of(SlotId slot) {
+  GRIDMILL_ASSERT(slot >= 0 && slot < shape_.slots, "no slot " + std::to_string(slot));
+  const auto pages = static_cast<std::size_t>(slot_pages(shape_));
+  return std::span(table_).subspan(static_cast<std::size_t>(slot) * pages, pages);
+}
+
+void CudaKvCache::reset(SlotId slot) {
+  for (std::int32_t& page : pages_of(slot)) {
+    if (page >= 0) free_.push_back(page);
+    page = -1;
+  }
+}
+
+void CudaKvCache::grow(SlotId slot, std::int64_t length) {
+  GRIDMILL_ASSERT(length <= shape_.max_length, "the cache is full");
+  const std::span<std::int32_t> pages = pages_of(slot);
+  const std::int64_t wanted = (length + kPagePositions - 1) / kPagePositions;
+  for (std::int64_t i = 0; i < wanted; ++i) {
+    std::int32_t& page = pages[static_cast<std::size_t>(i)];
+    if (page >= 0) continue;
+    page = free_.back();
+    free_.pop_back();
+    table_changed_ = true;
+  }
+}
+
+KvPages CudaKvCache::pages(CudaStream& stream) {
+  if (table_changed_) {
+    copy_to_device(stream.handle(), std::as_bytes(std::span(table_)), table_memory_.data());
+    table_changed_ = false;
+  }
+  return {.memory = memory_.data(),
+          .table = reinterpret_cast<const std::int32_t*>(table_memory_.data()),
+          .slot_pages = slot_pages(shape_),
+          .page_elements = page_elements(),
+          .layer_elements = page_elements() / shape_.layers};
+}
+
+std::size_t CudaKvCache::saved_floats(std::int64_t length) const {
+  return static_cast<std::size_t>(shape_.layers) * 2 * static_cast<std::size_t>(length) *
+         static_cast<std::size_t>(shape_.kv_heads * shape_.head_dim);
+}
+
+void CudaKvCache::check(SlotId slot, std::int64_t length, std::size_t floats) const {
+  GRIDMILL_ASSERT(slot >= 0 && slot < shape_.slots, "no slot " + std::to_string(slot));
+  GRIDMILL_ASSERT(floats == saved_floats(length) && length <= shape_.max_length,
+                  "wrong size for a saved KV cache");
+}
+
+/// Calls move(device bytes of the positions in a page, index of the first value in canonical form)
+/// for every page, layer, part and head.
+template <typename Move>
+void CudaKvCache::for_each_head(SlotId slot, std::int64_t length, Move move) {
+  const std::span<const std::int32_t> pages = pages_of(slot);
+  const auto width = static_cast<std::int64_t>(shape_.kv_heads) * shape_.head_dim;
+  for (std::int64_t part = 0; part < 2 * shape_.layers; ++part) {
+    for (std::int64_t first = 0; first < length; first += kPagePositions) {
+      const std::int64_t page = pages[static_cast<std::size_t>(first / kPagePositions)];
+      for (std::int64_t head = 0; head < shape_.kv_heads; ++head) {
+        const std::int64_t element =
+            page * page_elements() + (part * shape_.kv_heads + head) * head_elements();
+        move(memory_.data() + static_cast<std::size_t>(element) * size_of(dtype_),
+             std::min<std::int64_t>(kPagePositions, length - first),
+             (part * length + first) * width + head * shape_.head_dim);
+      }
+    }
+  }
+}
+
+void CudaKvCache::save(SlotId slot, std::int64_t length, std::span<float> out) {
+  check(slot, length, out.size());
+  synchronize_device();
+  grow(slot, length);
+  CudaStream stream;
+  const auto width = static_cast<std::int64_t>(shape_.kv_heads) * shape_.head_dim;
+  std::vector<std::byte> host(static_cast<std::size_t>(head_elements()) * size_of(dtype_));
+  for_each_head(slot, length, [&](const std::byte* device, std::int64_t count, std::int64_t at) {
+    copy_to_host(
+        stream.handle(), device,
+        std::span(host).first(static_cast<std::size_t>(count * shape_.head_dim) * size_of(dtype_)));
+    stream.synchronize();
+    for (std::int64_t i = 0; i < count * shape_.head_dim; ++i) {
+      float& value =
+          out[static_cast<std::size_t>(at + i / shape_.head_dim * width + i % shape_.head_dim)];
+      if (dtype_ == DType::bf16) {
+        value = bf16_to_fp32(reinterpret_cast<const Bf16*>(host.data())[i]);
+      } else {
+        value = reinterpret_cast<const float*>(host.data())[i];
+      }
+    }
+  });
+}
+
+void CudaKvCache::load(SlotId slot, std::int64_t length, std::span<const float> in) {
+  check(slot, length, in.size());
+  synchronize_device();
+  grow(slot, length);
+  CudaStream stream;
+  const auto width = static_cast<std::int64_t>(shape_.kv_heads) * shape_.head_dim;
+  std::vector<std::byte> host(static_cast<std::size_t>(head_elements()) * size_of(dtype_));
+  for_each_head(slot, length, [&](std::byte* device, std::int64_t count, std::int64_t at) {
+    for (std::int64_t i = 0; i < count * shape_.head_dim; ++i) {
+      const float value =
+          in[static_cast<std::size_t>(at + i / shape_.head_dim * width + i % shape_.head_dim)];
+      if (dtype_ == DType::bf16) {
+        reinterpret_cast<Bf16*>(host.data())[i] = fp32_to_bf16(value);
+      } else {
+        reinterpret_cast<float*>(host.data())[i] = value;
+      }
+    }
+    copy_to_device(stream.handle(),
+                   std::span<const std::byte>(host).first(
+                       static_cast<std::size_t>(count * shape_.head_dim) * size_of(dtype_)),
+                   device);
+    stream.synchronize();
+  });
+}
+
+}  // namespace gridmill::cuda

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "gridmill/base/device.hpp"
+#include "gridmill/base/dtype.hpp"
+#include "gridmill/kernels/state.hpp"
+#include "kernels/cuda/attention.hpp"
+#include "kernels/cuda/cuda_stream.hpp"
+
+namespace gridmill::cuda {
+
+/// Pages of 64 positions, taken by a slot when its sequence grows into them and given back when it
+/// is reset. There are enough for every slot at the longest length, so none is ever missing.
+class CudaKvCache final : public KvCache {
+ public:
+  [[nodiscard]] static std::size_t memory_bytes(const KvCacheShape& shape, DType dtype);
+  /// `memory` of memory_bytes(), `table` of slots * pages of a slot int32.
+  CudaKvCache(const KvCacheShape& shape, DType dtype, Buffer memory, Buffer table);
+
+  void reset(SlotId slot) override;
+  [[nodiscard]] std::size_t saved_floats(std::int64_t length) const override;
+  void save(SlotId slot, std::int64_t length, std::span<float> out) override;
+  void load(SlotId slot, std::int64_t length, std::span<const float> in) override;
+
+  [[nodiscard]] const KvCacheShape& shape() const { return shape_; }
+  [[nodiscard]] static std::int32_t slot_pages(const KvCacheShape& shape);
+  [[nodiscard]] std::size_t free_pages() const { return free_.size(); }
+
+  /// Takes pages until `slot` has room for `length` positions.
+  void grow(SlotId slot, std::int64_t length);
+  /// The pages as kernels of `stream` see them, what grow() has changed included.
+  [[nodiscard]] KvPages pages(CudaStream& stream);
+
+ private:
+  [[nodiscard]] std::span<std::int32_t> pages_of(SlotId slot);
+  /// Elements of one position-ordered run of a page: one layer, keys or values, one kv head.
+  [[nodiscard]] std::int64_t head_elements() const;
+  [[nodiscard]] std::int64_t page_elements() const;
+  /// Copies one layer's keys or values of a slot between pages and canonical form.
+  template <typename Move>
+  void for_each_head(SlotId slot, std::int64_t length, Move move);
+  void check(SlotId slot, std::int64_t length, std::size_t floats) const;
+
+  KvCacheShape shape_;
+  DType dtype_;
+  Buffer memory_;
+  Buffer table_memory_;
+  std::vector<std::int32_t> table_;  ///< [slots][pages of a slot], -1 = none
+  std::vector<std::int32_t> free_;   ///< pages nobody has; the last one goes first
+  bool table_changed_ = true;
+};
+
+}  // namespace gridmill::cuda

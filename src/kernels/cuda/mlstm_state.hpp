@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "gridmill/base/device.hpp"
+#include "gridmill/kernels/state.hpp"
+#include "kernels/cuda/mlstm.hpp"
+
+namespace gridmill::cuda {
+
+/// Three arrays, [slot][layer][head] each: C [dqk][dv], n [dqk], m. Rows of C stay aligned so that
+/// a warp reads whole lines.
+class CudaMlstmState final : public MlstmState {
+ public:
+  [[nodiscard]] static std::size_t memory_bytes(const MlstmStateShape& shape);
+  /// `memory` of memory_bytes(), zero.
+  CudaMlstmState(const MlstmStateShape& shape, Buffer memory);
+
+  void reset(SlotId slot) override;
+  [[nodiscard]] std::size_t saved_floats(std::int64_t length) const override;
+  void save(SlotId slot, std::int64_t length, std::span<float> out) override;
+  void load(SlotId slot, std::int64_t length, std::span<const float> in) override;
+
+  [[nodiscard]] const MlstmStateShape& shape() const { return shape_; }
+  [[nodiscard]] MlstmMemory layer(int layer) const;
+
+ private:
+  /// Head `head` of all layers and slots: C, n, m.
+  [[nodiscard]] std::size_t slot_heads() const;
+  [[nodiscard]] std::size_t head_c() const;
+  void check(SlotId slot, std::size_t floats) const;
+  /// Calls move(first float on the device, count, first float in canonical form).
+  template <typename Move>
+  void for_each_part(SlotId slot, Move move) const;
+
+  MlstmStateShape shape_;
+  Buffer memory_;
+  float* c_;
+  float* n_;
+  float* m_;
+};
+
+}  // namespace gridmill::cuda

@@ -1,0 +1,135 @@
+#include "kernels/cuda/runtime.hpp"
+
+#include <cuda_runtime.h>
+
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/format.hpp"
+
+namespace gridmill::cuda {
+
+namespace {
+
+void check(cudaError_t status, const char* call) {
+  if (status != cudaSuccess) {
+    throw SystemError(fmt::format("{} failed: {}", call, cudaGetErrorString(status)));
+  }
+}
+
+/// The oldest compute capability that the kernels are built for (bf16 on tensor cores).
+constexpr int kOldestMajor = 8;
+
+cudaDeviceProp properties() {
+  int device = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
+  return properties;
+}
+
+}  // namespace
+
+bool has_device() {
+  int count = 0;
+  return cudaGetDeviceCount(&count) == cudaSuccess && count > 0;
+}
+
+void open_device() {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status != cudaSuccess || count == 0) {
+    throw ResourceError(fmt::format(
+        "backend cuda needs an NVIDIA device with its driver, and there is none: {}; use "
+        "backend cpu",
+        status == cudaSuccess ? "no device was found" : cudaGetErrorString(status)));
+  }
+  const cudaDeviceProp device = properties();
+  if (device.major < kOldestMajor) {
+    throw ResourceError(fmt::format(
+        "backend cuda needs compute capability {}.0 or newer, {} has {}.{}; use backend cpu",
+        kOldestMajor, device.name, device.major, device.minor));
+  }
+}
+
+std::string device_name() {
+  const cudaDeviceProp device = properties();
+  return fmt::format("{} (sm_{}{})", device.name, device.major, device.minor);
+}
+
+std::byte* device_allocate(std::size_t size_bytes) {
+  void* memory = nullptr;
+  if (cudaMalloc(&memory, size_bytes) != cudaSuccess) {
+    static_cast<void>(cudaGetLastError());  // the failure is told here and does not stay behind
+    std::size_t free_bytes = 0;
+    std::size_t all_bytes = 0;
+    static_cast<void>(cudaMemGetInfo(&free_bytes, &all_bytes));
+    throw ResourceError(
+        fmt::format("cannot allocate {} MiB on the device, {} of {} MiB are free; use fewer slots "
+                    "or a shorter max length",
+                    size_bytes >> 20, free_bytes >> 20, all_bytes >> 20));
+  }
+  return static_cast<std::byte*>(memory);
+}
+
+// Destructors end here, so nothing is thrown; a broken device shows at the next synchronisation.
+void device_free(std::byte* memory) { static_cast<void>(cudaFree(memory)); }
+
+std::byte* pinned_allocate(std::size_t size_bytes) {
+  void* memory = nullptr;
+  if (cudaMallocHost(&memory, size_bytes) != cudaSuccess) {
+    static_cast<void>(cudaGetLastError());
+    throw ResourceError(
+        fmt::format("cannot allocate {} KiB of pinned host memory", size_bytes >> 10));
+  }
+  return static_cast<std::byte*>(memory);
+}
+
+void pinned_free(std::byte* memory) { static_cast<void>(cudaFreeHost(memory)); }
+
+StreamHandle create_stream() {
+  cudaStream_t stream = nullptr;
+  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate");
+  return stream;
+}
+
+void destroy_stream(StreamHandle stream) { static_cast<void>(cudaStreamDestroy(stream)); }
+
+void synchronize(StreamHandle stream) {
+  check(cudaStreamSynchronize(stream), "work on the device (cudaStreamSynchronize)");
+}
+
+void synchronize_device() { check(cudaDeviceSynchronize(), "cudaDeviceSynchronize"); }
+
+void copy_to_device(StreamHandle stream, std::span<const std::byte> host, std::byte* device) {
+  if (host.empty()) return;
+  check(cudaMemcpyAsync(device, host.data(), host.size(), cudaMemcpyHostToDevice, stream),
+        "cudaMemcpyAsync to the device");
+}
+
+void copy_to_host(StreamHandle stream, const std::byte* device, std::span<std::byte> host) {
+  if (host.empty()) return;
+  check(cudaMemcpyAsync(host.data(), device, host.size(), cudaMemcpyDeviceToHost, stream),
+        "cudaMemcpyAsync to the host");
+}
+
+void fill_zero(StreamHandle stream, std::byte* device, std::size_t size_bytes) {
+  if (size_bytes == 0) return;
+  check(cudaMemsetAsync(device, 0, size_bytes, stream), "cudaMemsetAsync");
+}
+
+EventHandle create_event() {
+  cudaEvent_t event = nullptr;
+  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreate");
+  return event;
+}
+
+void destroy_event(EventHandle event) { static_cast<void>(cudaEventDestroy(event)); }
+
+void record_event(EventHandle event, StreamHandle stream) {
+  check(cudaEventRecord(event, stream), "cudaEventRecord");
+}
+
+void wait_event(EventHandle event) { check(cudaEventSynchronize(event), "cudaEventSynchronize"); }
+
+void check_launch() { check(cudaGetLastError(), "a kernel launch"); }
+
+}  // namespace gridmill::cuda

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+
+#include "gridmill/base/device.hpp"
+#include "gridmill/base/dtype.hpp"
+#include "gridmill/base/numerics.hpp"
+#include "gridmill/kernels/backend.hpp"
+#include "kernels/cuda/panels.hpp"
+#include "kernels/cuda/runtime.hpp"
+
+namespace gridmill::cuda {
+
+/// What follows the sum of a product.
+enum class Epilogue : std::uint8_t {
+  plain,      ///< out = cap(sum + bias)
+  activated,  ///< packed = act(sum + bias)
+  gated,      ///< packed = act(gate + bias) * (up + bias); panels alternate gate, up
+  joined,     ///< out = (out +) (sum + bias): a row-parallel product
+};
+
+struct ProductArgs {
+  PackedRows x;
+  PanelTable weight;
+  std::int64_t outputs = 0;  ///< gated: of gate and up each
+  /// The inputs are cut into `blocks` blocks of `block_inputs` (even), the last ones shorter or
+  /// empty; each is a sum of its own, and they join as a balanced tree. A power of two, at most 8.
+  int blocks = 8;
+  std::int64_t block_inputs = 0;
+  Epilogue epilogue = Epilogue::plain;
+  ConstDeviceVector bias;
+  float soft_cap = 0;
+  Activation activation = Activation::identity;
+  bool accumulate = false;
+  DeviceMatrix out;
+  PackedRows packed_out;
+};
+
+/// Inputs per block of a matrix that is not row-parallel: 8 blocks of whole steps of the kernel.
+[[nodiscard]] constexpr std::int64_t product_block_inputs(std::int64_t inputs) {
+  constexpr std::int64_t kStep = 32;
+  return ((inputs + 7) / 8 + kStep - 1) / kStep * kStep;
+}
+
+/// A row's result depends on its own inputs only, however many rows there are.
+void launch_product(StreamHandle stream, DType compute_dtype, const ProductArgs& args);
+
+}  // namespace gridmill::cuda

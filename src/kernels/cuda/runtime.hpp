@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+// What the backend needs of the CUDA runtime, so that all of it but this header's implementation
+// also runs on the emulation of the tests.
+struct CUstream_st;
+struct CUevent_st;
+
+namespace gridmill::cuda {
+
+using StreamHandle = CUstream_st*;
+using EventHandle = CUevent_st*;
+
+struct LaunchGrid {
+  unsigned int x = 1;
+  unsigned int y = 1;
+  unsigned int z = 1;
+};
+
+/// Chooses the device of this process. @throws ResourceError if there is none, or one that is older
+/// than compute capability 8.0.
+void open_device();
+/// Name and compute capability, e.g. "NVIDIA H100 80GB HBM3 (sm_90)".
+[[nodiscard]] std::string device_name();
+/// True if a device could be opened.
+[[nodiscard]] bool has_device();
+
+/// @throws ResourceError with what was asked for and what is free.
+[[nodiscard]] std::byte* device_allocate(std::size_t size_bytes);
+void device_free(std::byte* memory);
+/// Host memory that the device copies from and to by itself. @throws ResourceError
+[[nodiscard]] std::byte* pinned_allocate(std::size_t size_bytes);
+void pinned_free(std::byte* memory);
+
+[[nodiscard]] StreamHandle create_stream();
+void destroy_stream(StreamHandle stream);
+/// @throws SystemError if work on the device failed.
+void synchronize(StreamHandle stream);
+/// Waits for all work of every stream.
+void synchronize_device();
+
+/// Of memory that is not pinned the source is read before the call returns.
+void copy_to_device(StreamHandle stream, std::span<const std::byte> host, std::byte* device);
+/// `host` is filled when the stream has been synchronised.
+void copy_to_host(StreamHandle stream, const std::byte* device, std::span<std::byte> host);
+void fill_zero(StreamHandle stream, std::byte* device, std::size_t size_bytes);
+
+[[nodiscard]] EventHandle create_event();
+void destroy_event(EventHandle event);
+void record_event(EventHandle event, StreamHandle stream);
+/// Waits on the host; at once if the event was never recorded.
+void wait_event(EventHandle event);
+
+/// @throws SystemError if the last launch was refused.
+void check_launch();
+
+}  // namespace gridmill::cuda

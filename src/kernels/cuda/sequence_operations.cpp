@@ -1,0 +1,165 @@
+#include <algorithm>
+#include <vector>
+
+#include "gridmill/base/check.hpp"
+#include "kernels/cuda/attention.hpp"
+#include "kernels/cuda/cuda_backend.hpp"
+#include "kernels/cuda/cuda_stream.hpp"
+#include "kernels/cuda/kv_cache.hpp"
+#include "kernels/cuda/mlstm.hpp"
+#include "kernels/cuda/mlstm_state.hpp"
+
+namespace gridmill::cuda {
+
+namespace {
+
+CudaStream& cuda_stream(Stream& stream) { return dynamic_cast<CudaStream&>(stream); }
+
+void check_spans(std::span<const TokenSpan> spans, std::int64_t rows) {
+  std::vector<SlotId> slots;
+  for (const TokenSpan& span : spans) {
+    GRIDMILL_ASSERT(
+        span.tokens >= 0 && span.position >= 0 && span.row >= 0 && span.row + span.tokens <= rows,
+        "a span lies outside the batch");
+    slots.push_back(span.slot);
+  }
+  std::sort(slots.begin(), slots.end());
+  GRIDMILL_ASSERT(std::adjacent_find(slots.begin(), slots.end()) == slots.end(),
+                  "a slot occurs twice in one batch");
+}
+
+void check_attention(const Attention& attention, const DeviceMatrix& qkv, const KvCacheShape& cache,
+                     const PackedRows& out) {
+  const int width = attention.heads * attention.head_dim;
+  GRIDMILL_ASSERT(attention.kv_heads > 0 && attention.heads % attention.kv_heads == 0,
+                  "kv heads have to divide the heads");
+  GRIDMILL_ASSERT(attention.head_dim > 0 && attention.head_dim % 2 == 0,
+                  "a rotation needs pairs: head_dim is even");
+  GRIDMILL_ASSERT(cache.kv_heads == attention.kv_heads && cache.head_dim == attention.head_dim,
+                  "the cache has another shape");
+  GRIDMILL_ASSERT(qkv.columns == width + 2 * attention.kv_heads * attention.head_dim,
+                  "wrong number of qkv columns");
+  GRIDMILL_ASSERT(out.rows == qkv.rows && out.inputs == width, "wrong shape of the result");
+  GRIDMILL_ASSERT(attention.q_norm.empty() || attention.q_norm.size == attention.head_dim,
+                  "wrong size of the query norm");
+  GRIDMILL_ASSERT(attention.k_norm.empty() || attention.k_norm.size == attention.head_dim,
+                  "wrong size of the key norm");
+  GRIDMILL_ASSERT(attention.rotary.columns == attention.head_dim,
+                  "wrong width of the rotary table");
+}
+
+/// Partial sums of attention that are kept at a time.
+constexpr std::size_t kMostPartialBytes = std::size_t{64} << 20;
+
+}  // namespace
+
+void CudaBackend::attend(Stream& stream, std::span<const TokenSpan> spans,
+                         const Attention& attention, int layer, DeviceMatrix qkv, KvCache& cache,
+                         PackedRows out) {
+  auto* slots = dynamic_cast<CudaKvCache*>(&cache);
+  GRIDMILL_ASSERT(slots != nullptr, "the cache belongs to another backend");
+  check_attention(attention, qkv, slots->shape(), out);
+  check_spans(spans, qkv.rows);
+  std::vector<RowPlace> places(static_cast<std::size_t>(qkv.rows), RowPlace{-1, 0});
+  int splits = 1;
+  for (const TokenSpan& span : spans) {
+    GRIDMILL_ASSERT(span.position + span.tokens <= attention.rotary.rows,
+                    "the rotary table is too short");
+    slots->grow(span.slot, span.position + span.tokens);
+    for (std::int32_t t = 0; t < span.tokens; ++t) {
+      places[static_cast<std::size_t>(span.row + t)] = {span.slot, span.position + t};
+      splits = std::max(splits, attention_splits(span.position + t, attention.window));
+    }
+  }
+  if (qkv.rows == 0) return;
+  CudaStream& on = cuda_stream(stream);
+  AttendArgs args;
+  args.attention = attention;
+  args.layer = layer;
+  args.qkv = qkv;
+  args.places = on.stage(std::span<const RowPlace>(places));
+  args.pages = slots->pages(on);
+  args.out = out;
+  args.splits = splits;
+  launch_rotate(on.handle(), dtype_, args);
+  const std::size_t row_norms =
+      static_cast<std::size_t>(attention.heads) * static_cast<std::size_t>(splits) * 2;
+  const std::size_t row_sums = row_norms / 2 * static_cast<std::size_t>(attention.head_dim);
+  const auto most = std::max<std::int64_t>(
+      1, static_cast<std::int64_t>(kMostPartialBytes / (row_sums * sizeof(float))));
+  const auto kept = static_cast<std::size_t>(std::min(most, qkv.rows));
+  args.partial_sums =
+      reinterpret_cast<float*>(on.scratch(CudaStream::Use::sums, kept * row_sums * sizeof(float)));
+  args.partial_norms = reinterpret_cast<float*>(
+      on.scratch(CudaStream::Use::norms, kept * row_norms * sizeof(float)));
+  for (std::int64_t first = 0; first < qkv.rows; first += most) {
+    args.first_row = first;
+    args.rows = std::min(most, qkv.rows - first);
+    launch_attend(on.handle(), dtype_, args);
+  }
+}
+
+void CudaBackend::run_mlstm(Stream& stream, std::span<const TokenSpan> spans, const Mlstm& mlstm,
+                            int layer, ConstDeviceMatrix inputs, MlstmState& state,
+                            PackedRows packed, const DeviceMatrix* unpacked) {
+  auto* slots = dynamic_cast<CudaMlstmState*>(&state);
+  GRIDMILL_ASSERT(slots != nullptr, "the state belongs to another backend");
+  const std::int64_t width = static_cast<std::int64_t>(mlstm.heads) * mlstm.v_dim;
+  const MlstmStateShape& shape = slots->shape();
+  GRIDMILL_ASSERT(
+      shape.heads == mlstm.heads && shape.qk_dim == mlstm.qk_dim && shape.v_dim == mlstm.v_dim,
+      "the state has another shape");
+  GRIDMILL_ASSERT(inputs.columns == 2 * mlstm.heads * mlstm.qk_dim +
+                                        (mlstm.output_gate ? 2 : 1) * width + 2 * mlstm.heads,
+                  "wrong number of input columns");
+  GRIDMILL_ASSERT(mlstm.q_norm.empty() || mlstm.q_norm.size == mlstm.qk_dim,
+                  "wrong size of the query norm");
+  GRIDMILL_ASSERT(mlstm.k_norm.empty() || mlstm.k_norm.size == mlstm.qk_dim,
+                  "wrong size of the key norm");
+  const Norm& norm = mlstm.head_norm;
+  GRIDMILL_ASSERT(norm.weight.empty() || norm.weight.size == width, "wrong size of the head norm");
+  GRIDMILL_ASSERT(norm.bias.empty() || (norm.bias.size == width && !norm.weight.empty()),
+                  "wrong size of the head norm's bias");
+  check_spans(spans, inputs.rows);
+  if (inputs.rows == 0) return;
+  CudaStream& on = cuda_stream(stream);
+  MlstmArgs args;
+  args.mlstm = mlstm;
+  args.spans = on.stage(spans);
+  args.span_count = static_cast<int>(spans.size());
+  args.inputs = inputs;
+  args.state = slots->layer(layer);
+  args.factors = reinterpret_cast<float*>(
+      on.scratch(CudaStream::Use::factors,
+                 static_cast<std::size_t>(inputs.rows * mlstm.heads * mlstm_factors(mlstm.qk_dim)) *
+                     sizeof(float)));
+  args.packed = packed;
+  args.gated = mlstm.output_gate && unpacked == nullptr;
+  args.unpacked = unpacked != nullptr;
+  if (unpacked != nullptr) {
+    args.h = *unpacked;
+  } else {
+    args.h = {reinterpret_cast<float*>(
+                  on.scratch(CudaStream::Use::hidden,
+                             static_cast<std::size_t>(inputs.rows * width) * sizeof(float))),
+              inputs.rows, width, width};
+  }
+  launch_mlstm(on.handle(), dtype_, args);
+}
+
+void CudaBackend::mlstm(Stream& stream, std::span<const TokenSpan> spans, const Mlstm& mlstm,
+                        int layer, ConstDeviceMatrix inputs, MlstmState& state, PackedRows out) {
+  GRIDMILL_ASSERT(out.rows == inputs.rows && out.inputs == mlstm.heads * mlstm.v_dim,
+                  "wrong shape of the result");
+  run_mlstm(stream, spans, mlstm, layer, inputs, state, out, nullptr);
+}
+
+void CudaBackend::mlstm_unpacked(Stream& stream, std::span<const TokenSpan> spans,
+                                 const Mlstm& mlstm, int layer, ConstDeviceMatrix inputs,
+                                 MlstmState& state, DeviceMatrix out) {
+  GRIDMILL_ASSERT(out.rows == inputs.rows && out.columns == mlstm.heads * mlstm.v_dim,
+                  "wrong shape of the result");
+  run_mlstm(stream, spans, mlstm, layer, inputs, state, {}, &out);
+}
+
+}  // namespace gridmill::cuda
