@@ -17,12 +17,13 @@ namespace gridmill::cli {
 
 namespace {
 
-constexpr std::array<Command, 9> kCommands = {{
+constexpr std::array<Command, 10> kCommands = {{
     {"generate", "prompts in, one shared result file out", true, run_generate},
     {"convert", "a foreign checkpoint into a gridmill checkpoint", false, run_convert},
     {"export", "a result file as jsonl or text", false, run_export},
     {"inspect", "what is in a checkpoint or result file", false, run_inspect},
     {"status", "how far a result file is", false, run_status},
+    {"verify", "generates rows again and compares every bit", true, run_verify},
     {"score", "log-probabilities of given texts", true, run_score},
     {"bench", "speed of prefill and decode on random weights", true, run_bench},
     {"tokenize", "lines of text to token ids", false, run_tokenize},
@@ -100,10 +101,11 @@ int run(int argc, char** argv) {
     try {
       if (answer_only) {
         if (rank == 0) {
-          if (arguments[0] == "--help")
+          if (arguments[0] == "--help") {
             print_usage();
-          else
+          } else {
             std::fputs(version_text().c_str(), stdout);
+          }
         }
       } else {
         code = static_cast<int>(dispatch(arguments, session.get()));

@@ -7,11 +7,11 @@
 #include <vector>
 
 #include "gridmill/base/format.hpp"
-#include "gridmill/generate/generate_tokens.hpp"
 #include "gridmill/grid/collectives.hpp"
 #include "gridmill/job/job_plan.hpp"
 #include "gridmill/job/progress.hpp"
 #include "gridmill/results/result_store.hpp"
+#include "job/lockstep_batch_detail.hpp"
 #include "job/lockstep_detail.hpp"
 #include "job/output_detail.hpp"
 #include "job/prompt_file_detail.hpp"
@@ -20,40 +20,6 @@
 namespace gridmill::job_detail {
 
 namespace {
-
-/// How a prompt file is cut into batches, and a batch over the data shards, dp-major.
-struct BatchCut {
-  std::uint64_t rows = 0;   ///< of the file
-  std::uint64_t batch = 0;  ///< rows of a batch
-  std::uint64_t local = 0;  ///< rows of a batch on one (dp, fsdp) rank
-  std::uint64_t shard = 0;  ///< this rank's place among them
-
-  [[nodiscard]] std::uint64_t batches() const { return rows / batch; }
-  [[nodiscard]] std::uint64_t first_row(std::uint64_t batch_index) const {
-    return batch_index * batch + shard * local;
-  }
-};
-
-BatchCut cut_batches(const JobConfig& config, std::uint64_t rows, const Grid& grid) {
-  const GridShape shape = grid.shape();
-  const auto shards = static_cast<std::uint64_t>(shape.dp) * static_cast<std::uint64_t>(shape.fsdp);
-  BatchCut cut{.rows = rows};
-  cut.batch = config.lockstep.batch_size == 0
-                  ? rows
-                  : static_cast<std::uint64_t>(config.lockstep.batch_size);
-  if (rows == 0 || rows % cut.batch != 0) {
-    throw UsageError(fmt::format("{} holds {} rows, no multiple of --batch-size {}", config.prompts,
-                                 rows, cut.batch));
-  }
-  if (cut.batch % shards != 0) {
-    throw UsageError(fmt::format("a lockstep batch of {} rows cannot be split over dp * fsdp = {}",
-                                 cut.batch, shards));
-  }
-  cut.local = cut.batch / shards;
-  cut.shard = static_cast<std::uint64_t>(grid.coord().dp) * static_cast<std::uint64_t>(shape.fsdp) +
-              static_cast<std::uint64_t>(grid.coord().fsdp);
-  return cut;
-}
 
 void refuse_other_options(const JobConfig& config, const JobPlan& plan) {
   if (config.samples_per_prompt != 1 || config.logprobs || config.max_new_tokens) {
@@ -69,10 +35,10 @@ void refuse_other_options(const JobConfig& config, const JobPlan& plan) {
 
 /// Fixed batches have no failed rows: what generate_tokens would refuse stops the job before it
 /// begins.
-void check_prefixes(const PromptSource& prompts, const BatchCut& cut, std::int64_t max_length,
-                    std::int64_t vocab_size) {
+void check_prefixes(const PromptSource& prompts, const BatchCut& cut, std::uint64_t shard,
+                    std::int64_t max_length, std::int64_t vocab_size) {
   for (std::uint64_t batch = 0; batch < cut.batches(); ++batch) {
-    const PrefixMatrix prefix = prompts.prefix_rows(cut.first_row(batch), cut.local);
+    const PrefixMatrix prefix = prompts.prefix_rows(cut.first_row(batch, shard), cut.local);
     if (prefix.columns == 0 || prefix.columns > static_cast<std::uint64_t>(max_length)) {
       throw UsageError(fmt::format("{} has prefixes of {} tokens, expected 1 to max-length {}",
                                    prompts.path(), prefix.columns, max_length));
@@ -82,48 +48,9 @@ void check_prefixes(const PromptSource& prompts, const BatchCut& cut, std::int64
         continue;
       throw FormatError(fmt::format(
           "{}: row {} has token id {}, outside the vocabulary of {} tokens", prompts.path(),
-          cut.first_row(batch) + i / prefix.columns, prefix.tokens[i], vocab_size));
+          cut.first_row(batch, shard) + i / prefix.columns, prefix.tokens[i], vocab_size));
     }
   }
-}
-
-/// Batch 0 draws from the seed's own key, batch b from fold_in(key, b): else all batches would
-/// share their noise.
-RandomSource random_source(const JobConfig& config, const BatchCut& cut, std::uint64_t batch) {
-  if (config.lockstep.rng == "philox") {
-    return PhiloxRandom{.seed = config.seed,
-                        .first_prompt = static_cast<PromptId>(cut.first_row(batch))};
-  }
-  const JaxKey key = jax_key(config.seed);
-  return JaxRandom{.key = batch == 0 ? key : fold_in(key, static_cast<std::uint32_t>(batch)),
-                   .layout = config.lockstep.jax_threefry == "classic"
-                                 ? ThreefryLayout::classic
-                                 : ThreefryLayout::partitionable};
-}
-
-TokenSampler sampler_of(const JobConfig& config) {
-  return config.temperature == 0.0F ? greedy_sampler() : temperature_sampler(config.temperature);
-}
-
-/// Row `local` of a generated batch as the result file stores it: `length` ends behind the last
-/// valid position.
-void put_row(ResultStore& store, RowId row, GeneratedBatch& batch, std::int64_t local,
-             std::span<const std::uint8_t> given, const JobPlan& plan) {
-  const auto tokens = batch.tokens.view().row(local);
-  const auto valid = batch.valid.view().row(local);
-  std::size_t length = valid.size();
-  while (length > 0 && valid[length - 1] == 0) --length;
-  std::size_t prefix = 0;
-  while (prefix < given.size() && prefix < length && given[prefix] != 0) ++prefix;
-  const bool ended = length > prefix && !plan.eod_ids.empty() &&
-                     tokens[length - 1] == plan.eod_ids.front() &&
-                     (length > given.size() || given[length - 1] == 0);
-  store.put({.row = row,
-             .status = RowStatus::done,
-             .finish_reason = ended ? FinishReason::eod : FinishReason::length,
-             .prefix_length = static_cast<std::uint32_t>(prefix),
-             .tokens = std::span<const TokenId>(tokens).first(length),
-             .valid = valid});
 }
 
 /// Whether every row of `batch` stands in the file already. The ranges are those still to do,
@@ -141,19 +68,23 @@ ExitCode run_lockstep(const JobConfig& config, RunContext& context) {
   const bool root = world.rank() == 0;
   const std::unique_ptr<PromptSource> prompts =
       open_prompts(world, config.prompts, config.prompt_field);
+  const GridCoord coord = context.grid().coord();
+  const auto shard = static_cast<std::uint64_t>(coord.dp) *
+                         static_cast<std::uint64_t>(context.grid().shape().fsdp) +
+                     static_cast<std::uint64_t>(coord.fsdp);
   BatchCut cut;
   const JobPlan plan = agree_on(world, [&] {
     if (prompts->index().format != PromptFormat::h5) {
       throw UsageError("--lockstep takes prompts from .h5 only (prefix_tokens, prefix_mask)");
     }
-    cut = cut_batches(config, prompts->count(), context.grid());
+    cut = cut_batches(config, prompts->count(), context.grid().shape());
     JobConfig resolved = config;  // the whole file as one batch is the same job as its size named
     resolved.lockstep.batch_size = static_cast<std::int64_t>(cut.batch);
     JobPlan made = plan_job(resolved, context.checkpoint(), context.model().info(),
                             {prompts->index().content_hash, prompts->count()},
                             std::string(context.backend().numerics_id()), context.grid().shape());
     refuse_other_options(config, made);
-    check_prefixes(*prompts, cut, made.max_length, context.model().info().vocab_size);
+    check_prefixes(*prompts, cut, shard, made.max_length, context.model().info().vocab_size);
     return made;
   });
   Output output = open_output(config, plan, context, true);
@@ -184,7 +115,7 @@ ExitCode run_lockstep(const JobConfig& config, RunContext& context) {
     for (std::uint64_t batch = 0; batch < cut.batches(); ++batch) {
       if (is_finished(output.to_do, batch * cut.batch, cut.batch)) continue;
       if (any_rank(world, context.watch().stop_requested())) break;
-      const std::uint64_t first = cut.first_row(batch);
+      const std::uint64_t first = cut.first_row(batch, shard);
       PrefixMatrix prefix = prompts->prefix_rows(first, cut.local);
       const std::array<std::int64_t, 2> extents = {static_cast<std::int64_t>(prefix.rows),
                                                    static_cast<std::int64_t>(prefix.columns)};
@@ -193,12 +124,16 @@ ExitCode run_lockstep(const JobConfig& config, RunContext& context) {
       options.max_length = plan.max_length;
       options.eod_token_id = plan.eod_ids.empty() ? -1 : plan.eod_ids.front();
       options.token_sample_fn = sampler_of(config);
-      GeneratedBatch generated = generate_tokens(
-          state, random_source(config, cut, batch),
-          TensorView<const TokenId, 2>(prefix.tokens.data(), extents), std::move(options));
+      const RandomSource random = config.lockstep.rng == "philox"
+                                      ? RandomSource(philox_random_of(config, first))
+                                      : RandomSource(jax_random_of(config, batch));
+      const GeneratedBatch generated = generate_tokens(
+          state, random, TensorView<const TokenId, 2>(prefix.tokens.data(), extents),
+          std::move(options));
       for (std::uint64_t local = 0; store && local < cut.local; ++local) {
-        put_row(*store, first + local, generated, static_cast<std::int64_t>(local),
-                std::span(prefix.given).subspan(local * prefix.columns, prefix.columns), plan);
+        store->put(result_of(
+            first + local, generated, static_cast<std::int64_t>(local),
+            std::span(prefix.given).subspan(local * prefix.columns, prefix.columns), plan));
       }
       counts.rows_done += cut.batch;
       if (root) progress->update(counts);

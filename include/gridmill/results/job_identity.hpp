@@ -8,6 +8,7 @@ namespace gridmill {
 
 /// What makes two jobs equal: every option and input that influences a row, and nothing else. Equal
 /// identities promise byte-identical result files.
+// NOLINTNEXTLINE(bugprone-exception-escape): the analyser cannot see through Json's move
 struct JobIdentity {
   /// Object with at least `samples_per_prompt`; stored as attribute `job`.
   Json fields;
