@@ -107,13 +107,37 @@ TEST_P(HuggingFaceGolden, LogitsOfAWholePrefillAreThoseOfTransformers) {
   }
 }
 
-TEST_P(HuggingFaceGolden, TokenByTokenAndInPiecesOfFiveTheLogitsHaveTheBitsOfThePrefill) {
+/// How a row is fed: at once, token by token, in pieces of five.
+constexpr std::size_t kPieces[] = {1000, 1, 5};
+
+TEST_P(HuggingFaceGolden, AtOnceTokenByTokenAndInPiecesOfFiveTheLogitsAreThoseOfTransformers) {
   for (const Prompt& prompt : prompts_) {
     run_->state->reset(0);
     const std::vector<float> whole = run_->feed(0, prompt.all).flat();
-    for (const std::size_t piece : {1U, 5U}) {
+    for (const std::size_t piece : kPieces) {
       run_->state->reset(0);
-      EXPECT_EQ(run_->feed_in_pieces(0, prompt.all, piece).flat(), whole) << piece;
+      const std::vector<float> logits = run_->feed_in_pieces(0, prompt.all, piece).flat();
+      EXPECT_LE(test::largest_difference(logits, prompt.logits), 5 * GetParam().err32) << piece;
+      EXPECT_EQ(logits, whole) << "in pieces of " << piece << " other bits than at once";
+    }
+  }
+}
+
+TEST_P(HuggingFaceGolden, AtOnceTokenByTokenAndInPiecesOfFiveTheBestIdsAreThoseOfTransformers) {
+  const auto vocabulary = static_cast<std::ptrdiff_t>(run_->model->info().vocab_size);
+  for (const Prompt& prompt : prompts_) {
+    for (const std::size_t piece : kPieces) {
+      run_->state->reset(0);
+      const std::vector<float> logits = run_->feed_in_pieces(0, prompt.all, piece).flat();
+      // Row t holds the scores of token t + 1.
+      std::vector<TokenId> best;
+      auto row =
+          logits.begin() + static_cast<std::ptrdiff_t>(prompt.prompt.size() - 1) * vocabulary;
+      while (row < logits.end() && best.size() < prompt.greedy.size()) {
+        best.push_back(static_cast<TokenId>(std::max_element(row, row + vocabulary) - row));
+        row += vocabulary;
+      }
+      EXPECT_EQ(best, prompt.greedy) << "in pieces of " << piece;
     }
   }
 }
@@ -174,6 +198,11 @@ TEST_P(HuggingFaceGoldenStates, AfterThePromptAreThoseOfTransformers) {
     run_->state->reset(0);
     run_->feed(0, prompts_[i].prompt);
     const std::vector<float> saved = run_->state->save(0);
+    for (const std::size_t piece : kPieces) {
+      run_->state->reset(0);
+      static_cast<void>(run_->feed_in_pieces(0, prompts_[i].prompt, piece));
+      EXPECT_EQ(run_->state->save(0), saved) << "in pieces of " << piece;
+    }
     auto from = saved.begin();
     for (std::int64_t layer = 0; layer < layers; ++layer) {
       const std::string block = group + std::to_string(layer);

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,6 +26,9 @@ namespace gridmill {
 namespace {
 
 using test::ParameterModel;
+
+/// What a process may read while it loads, besides its rows: /proc, messages of MPI.
+constexpr std::uint64_t kReadBesides = 8192;
 
 /// One way to hold parameters.
 struct Setting {
@@ -215,11 +219,26 @@ TEST_F(ParameterStoreTest, EveryGridSeesTheWeightsOfAPlainPackAndEmbedsPlainRows
   }
 }
 
+/// Bytes that this process has read with system calls.
+std::uint64_t bytes_read_by_process() {
+  std::ifstream io("/proc/self/io");
+  std::string name;
+  std::uint64_t bytes = 0;
+  io >> name >> bytes;
+  EXPECT_EQ(name, "rchar:");
+  return bytes;
+}
+
 TEST_F(ParameterStoreTest, ARankReadsOnlyItsOwnShard) {
   for (const bool once : {false, true}) {
     const Setting setting{.shape = {1, world_.size(), 1}, .once = once};
-    const Holder holder(grid(setting), setting, model(setting), file(setting));
+    const CheckpointFile opened = file(setting);
+    const std::uint64_t before = bytes_read_by_process();
+    const Holder holder(grid(setting), setting, model(setting), opened);
+    const std::uint64_t read = bytes_read_by_process() - before;
     const ParameterStatistics statistics = holder.source->statistics();
+    EXPECT_GE(read, statistics.bytes_read) << "the operating system counts the same";
+    EXPECT_LE(read, statistics.bytes_read + kReadBesides);
     const double share = static_cast<double>(statistics.bytes_read) /
                          static_cast<double>(statistics.checkpoint_bytes);
     const Spread spread = spread_over_ranks(world_, std::vector<double>{share})[0];
@@ -250,15 +269,61 @@ TEST_F(ParameterStoreTest, ReplicasOfANodeShareOneCopyAndReadItOnce) {
 }
 
 TEST_F(ParameterStoreTest, EachByteCrossesToANodeOnce) {
-  // Each shard is on one node only, so a node of n lacks (n - 1) / n of everything.
+  // Each shard is on one node only, so n nodes lack (n - 1) / n of everything each, n - 1 copies in
+  // all, whatever the number of ranks that want it on a node.
   const int ranks = world_.size();
-  const Setting setting{.shape = {1, ranks, 1}, .nodes = ranks, .once = true};
-  const Holder holder(grid(setting), setting, model(setting), file(setting));
-  const ParameterStatistics statistics = holder.source->statistics();
-  const double whole = static_cast<double>(statistics.shared_bytes);
-  const double received = static_cast<double>(sum_over_ranks(world_, statistics.bytes_received));
-  EXPECT_LE(received, whole * (ranks - 1));
-  EXPECT_GE(received, whole * (ranks - 1) * 0.9);  // paddings are not sent
+  for (int nodes = 1; nodes <= ranks; ++nodes) {
+    const Setting setting{.shape = {1, ranks, 1}, .nodes = nodes, .once = true};
+    SCOPED_TRACE(describe(setting));
+    const Holder holder(grid(setting), setting, model(setting), file(setting));
+    const ParameterStatistics statistics = holder.source->statistics();
+    const double whole = static_cast<double>(statistics.shared_bytes);
+    const double received = static_cast<double>(sum_over_ranks(world_, statistics.bytes_received));
+    EXPECT_LE(received, whole * (nodes - 1));
+    EXPECT_GE(received, whole * (nodes - 1) * 0.9);  // paddings are not sent
+    EXPECT_EQ(statistics.private_bytes, 0U) << "a copy beside the node's";
+  }
+}
+
+/// Place of `address` in the file or shared memory that is mapped there: "device inode offset", ""
+/// for memory of this process alone.
+std::string shared_place_of(const void* address) {
+  const auto at = reinterpret_cast<std::uintptr_t>(address);
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    std::istringstream fields(line);
+    std::uintptr_t first = 0;
+    std::uintptr_t end = 0;
+    std::uintptr_t offset = 0;
+    std::uint64_t inode = 0;
+    char dash = 0;
+    std::string access;
+    std::string device;
+    fields >> std::hex >> first >> dash >> end >> access >> offset >> device >> std::dec >> inode;
+    if (at < first || at >= end) continue;
+    return inode == 0 ? "" : fmt::format("{} {} {}", device, inode, at - first + offset);
+  }
+  ADD_FAILURE() << "not mapped";
+  return "";
+}
+
+TEST_F(ParameterStoreTest, RanksOfANodeLookAtOneCopyAndNodesHaveTheirOwn) {
+  const int ranks = world_.size();
+  for (int nodes = 1; 2 * nodes <= ranks; nodes *= 2) {
+    const Setting setting{.shape = {1, ranks, 1}, .nodes = nodes, .once = true};
+    SCOPED_TRACE(describe(setting));
+    const Holder holder(grid(setting), setting, model(setting), file(setting));
+    const UnitLease lease = holder.source->acquire(1);
+    const std::vector<std::string> places =
+        all_gather_text(world_, shared_place_of(lease->matrices.front().runs.front().data));
+    EXPECT_NE(places.front(), "");
+    for (std::size_t rank = 0; rank < places.size(); ++rank) {
+      const std::size_t size = places.size() / static_cast<std::size_t>(nodes);  // of a node
+      EXPECT_EQ(places[rank], places[rank / size * size]) << rank;
+      if (rank < size) continue;
+      EXPECT_NE(places[rank], places[rank - size]) << rank;
+    }
+  }
 }
 
 TEST_F(ParameterStoreTest, AShardAndTwoUnitsAreAllTheMemoryThatGatheringTakes) {
@@ -271,8 +336,9 @@ TEST_F(ParameterStoreTest, AShardAndTwoUnitsAreAllTheMemoryThatGatheringTakes) {
     return ((items + shards - 1) / shards * item_bytes + 63) / 64 * 64;
   };
   std::size_t shard_bytes = 0;
-  std::size_t largest_unit = 0;
-  for (const UnitSpec& unit : holder.parameters.units) {
+  std::size_t largest_unit = 0;  // of those that are gathered: the table, unit 0, is not
+  for (std::size_t index = 0; index < holder.parameters.units.size(); ++index) {
+    const UnitSpec& unit = holder.parameters.units[index];
     std::size_t unit_bytes = 0;
     for (const MatrixSpec& matrix : unit.matrices) {
       const std::size_t panel = holder.backend->panel_bytes(matrix.shape, matrix.layout);
@@ -286,12 +352,38 @@ TEST_F(ParameterStoreTest, AShardAndTwoUnitsAreAllTheMemoryThatGatheringTakes) {
       // As shards, and put together.
       unit_bytes += 2 * size * sizeof(float) + 64 * static_cast<std::size_t>(ranks + 1);
     }
-    largest_unit = std::max(largest_unit, unit_bytes);
+    if (index > 0) largest_unit = std::max(largest_unit, unit_bytes);
   }
   for (UnitId unit = 1; unit < static_cast<UnitId>(holder.parameters.units.size()); ++unit) {
+    if (unit + 1 < static_cast<UnitId>(holder.parameters.units.size())) {
+      holder.source->prefetch(unit + 1);
+    }
     const UnitLease lease = holder.source->acquire(unit);
   }
+  expect_rows(holder, model(setting), setting);
   EXPECT_LE(holder.source->statistics().private_bytes, shard_bytes + 2 * largest_unit);
+  // A single rank has nothing to gather: it holds everything where its neighbours can see it.
+  EXPECT_EQ(holder.source->statistics().shared_bytes == 0, ranks > 1);
+}
+
+TEST_F(ParameterStoreTest, EmbeddingRowsAreExchangedNotGathered) {
+  const Setting setting{.shape = {1, world_.size(), 1}};
+  const Holder holder(grid(setting), setting, model(setting), file(setting));
+  const std::vector<TokenId> ids = {0, 70, 140, 210, 299};
+  const auto rows = static_cast<std::int64_t>(ids.size());
+  const Buffer memory =
+      holder.backend->allocate(ids.size() * ParameterModel::kWidth * sizeof(float));
+  const std::uint64_t before = holder.source->statistics().bytes_received;
+  holder.source->embed(*holder.stream, ids,
+                       {reinterpret_cast<float*>(memory.data()), rows, ParameterModel::kWidth,
+                        ParameterModel::kWidth});
+  const std::uint64_t received = holder.source->statistics().bytes_received - before;
+  const std::uint64_t wanted = ids.size() * ParameterModel::kWidth * sizeof(float);
+  // Each rank also learns which rows the others want of it.
+  const std::uint64_t asked =
+      ids.size() * sizeof(TokenId) * static_cast<std::uint64_t>(world_.size());
+  EXPECT_LE(received, wanted + asked);
+  EXPECT_EQ(sum_over_ranks(world_, received) > 0, world_.size() > 1);
 }
 
 TEST_F(ParameterStoreTest, TwoUnitsMayBeHeldButNotThree) {
