@@ -279,6 +279,7 @@ void two_threads(benchmark::State& state) {
   for (auto _ : state) {
     for (std::size_t threads : {1U, 2U}) {
       constexpr std::int64_t kSteps = 20000;
+      pool.run(static_cast<int>(threads), [](int) {});  // awake from here on
       double start = wall_seconds();
       pool.run(static_cast<int>(threads),
                [&](int) { benchmark::DoNotOptimize(kernels.limit_product(kSteps)); });
