@@ -8,7 +8,7 @@
 # Exit code: that of the last run. A code that a new run would not change (usage, bad input, ...) is final at once. SIGTERM, SIGINT
 # and SIGUSR1 stop the job cleanly (mpirun hands SIGUSR1 on to its ranks) and are final too.
 # Environment: GRIDMILL (gridmill; the program that is asked for the rows), FRUITLESS_RUNS (3: give up after so many runs without
-# progress), PAUSE_S (2: between two runs).
+# progress), PAUSE_S (3: between two runs).
 set -uo pipefail
 
 if [[ $# -lt 2 || $1 == -* ]]; then
@@ -77,7 +77,6 @@ for ((run = 1; ; ++run)); do
     75 | 71) ;;
     *) rows_remain || exit "$code" ;;
   esac
-  clean_shared_memory
   if $stopped; then exit "$code"; fi
   after=$(progress)
   if [[ $after == "$before" ]]; then
@@ -91,6 +90,7 @@ for ((run = 1; ; ++run)); do
   fi
   before=$after
   say "run $run left with $code: starts again"
-  sleep "${PAUSE_S:-2}"
+  sleep "${PAUSE_S:-3}"  # the ranks of a killed mpirun live a second longer, and hold the output and their memory
+  clean_shared_memory
   if $stopped; then exit "$code"; fi
 done

@@ -1,6 +1,7 @@
 #include "gridmill/job/job.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -33,9 +34,14 @@ struct Server {
   std::unique_ptr<MetricsWriter> metrics;
 };
 
-LastWords last_words(std::optional<ResultStore>& store, RunRecord* record) {
+LastWords last_words(std::optional<ResultStore>& store, const std::atomic<bool>& closed,
+                     RunRecord* record) {
   LastWords words;
-  if (store) words.commit = [&store] { store->flush(); };
+  if (store) {
+    words.commit = [&store, &closed] {
+      if (!closed) store->flush();
+    };
+  }
   if (record != nullptr) {
     words.farewell = [record](const Error& why) {
       if (why.code() == ExitCode::stopped_early) {
@@ -124,7 +130,9 @@ ExitCode run_job(const JobConfig& config) {
   const SteadyClock::time_point loop_start = SteadyClock::now();
   StoreCounters store_counters;
   try {
-    const JobWatch::Armed armed(context.watch(), last_words(store, root ? &record : nullptr));
+    std::atomic<bool> closed{false};  // nothing is left to commit
+    const JobWatch::Armed armed(context.watch(),
+                                last_words(store, closed, root ? &record : nullptr));
     const auto every_pass = [&] {
       if (!root) return;
       server.progress->update(server.leases->counts());
@@ -141,6 +149,7 @@ ExitCode run_job(const JobConfig& config) {
     const SteadyClock::time_point finish_start = SteadyClock::now();
     if (store) {
       store->close();
+      closed = true;
       store_counters = store->counters();
     }
     stages.finish_s = seconds_since(finish_start);

@@ -72,7 +72,7 @@ write_config 400
 plain_run trial.h5
 rate=$(tail -n 1 trial.h5.metrics | json 'int((lambda r: r["rows_done"] / r["generate_s"]["max"])(json.load(sys.stdin)))')
 samples=$((rate * ${JOB_SECONDS:-25} / 5))
-[[ $samples -ge 400 ]] || samples=400  # a machine that was busy with something else may be free now
+[[ $samples -ge 800 ]] || samples=800  # a machine that was busy with something else may be free now
 write_config "$samples"
 plain_run expected.h5
 rows=$((samples * 5))
