@@ -1,0 +1,65 @@
+// make_models FOLDER: a model of each family with 8 heads and random parameters (llama8.h5,
+// xlstm8.h5), and prompts as token ids (prompts.h5), for tests/property/run-long.sh.
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "gridmill/checkpoint/checkpoint_writer.hpp"
+#include "gridmill/h5/file.hpp"
+#include "support/memory_parameters.hpp"
+#include "support/model_run.hpp"
+#include "support/tiny_models.hpp"
+
+namespace gridmill {
+namespace {
+
+constexpr std::uint64_t kPrompts = 22;
+constexpr std::uint64_t kLongest = 70;
+
+void write_model(const std::string& path, const Json& config) {
+  const auto model = make_model(config);
+  const test::Tensors tensors = test::random_tensors(*model, 1);
+  CheckpointDescription description{
+      .model = config, .parameters = {}, .files = {}, .tokenizer_kind = {}, .tokenizer = {}};
+  for (const ParameterSpec& spec : model->parameters(1, 0).stored) {
+    description.parameters.push_back({.spec = spec, .dtype = DType::fp32});
+  }
+  CheckpointWriter writer(path, std::move(description));
+  for (const auto& [name, values] : tensors) writer.append(name, std::as_bytes(std::span(values)));
+  writer.finish();
+}
+
+/// Prompts of 1 to kLongest tokens.
+void write_prompts(const std::string& path, std::int64_t vocab_size) {
+  std::vector<TokenId> tokens(kPrompts * kLongest, 0);
+  std::vector<std::uint8_t> mask(tokens.size(), 0);
+  for (std::uint64_t row = 0; row < kPrompts; ++row) {
+    const std::size_t length = 1 + row * 29 % kLongest;
+    const std::vector<TokenId> prompt = test::walk(length, vocab_size, row);
+    for (std::size_t t = 0; t < length; ++t) {
+      tokens[row * kLongest + t] = prompt[t];
+      mask[row * kLongest + t] = 1;
+    }
+  }
+  h5::File file = h5::File::create(path);
+  file.create_dataset("/prefix_tokens", h5::ElementType::of(h5::Kind::i32), {kPrompts, kLongest})
+      .write_rows(0, kPrompts, std::as_bytes(std::span(tokens)));
+  file.create_dataset("/prefix_mask", h5::ElementType::of(h5::Kind::u8), {kPrompts, kLongest})
+      .write_rows(0, kPrompts, std::as_bytes(std::span(mask)));
+  file.close();
+}
+
+}  // namespace
+}  // namespace gridmill
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fputs("usage: make_models FOLDER\n", stderr);
+    return 64;
+  }
+  const std::string folder = std::string(argv[1]) + "/";
+  gridmill::write_model(folder + "llama8.h5", gridmill::test::llama_config());
+  gridmill::write_model(folder + "xlstm8.h5", gridmill::test::xlstm_config());
+  gridmill::write_prompts(folder + "prompts.h5", 300);
+}

@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# The whole grid matrix: every grid of 1, 2, 4 and 8 ranks with tp up to 8, both gather modes, both families (models with 8
+# heads), both compute dtypes, greedy and sampled with log-probabilities, must write the bytes of one rank with the reference
+# backend. Slots (1, 3, 64), threads (1, 2) and the cpu backend's targets rotate from run to run; every third run is killed
+# on the way and resumed on the grid of the run before. Finds what `run.sh` would need too long for.
+#
+# usage: bash tests/property/run-long.sh [BUILD_DIR]      (build/release)
+# Environment: EVERY (1): take each EVERY-th run only.
+# Exit status: 0 if every file has the expected bytes; the last line counts.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+build_dir=$(cd "${1:-build/release}" && pwd)
+gridmill=$build_dir/src/gridmill
+make_models=$build_dir/tests/property/make_models
+every=${EVERY:-1}
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+"$make_models" "$folder"
+cd "$folder"
+
+targets=(avx2)
+grep -q avx512bw /proc/cpuinfo && targets+=(avx512)
+grep -q avx512_bf16 /proc/cpuinfo && targets+=(avx512bf16)
+echo "targets: reference ${targets[*]}"
+
+launch() { # RANKS COMMAND...
+  local ranks=$1
+  shift
+  mpirun -n "$ranks" --oversubscribe --bind-to none --mca mpi_yield_when_idle 1 "$@"
+}
+generate() { # OUTPUT GRID MODEL DTYPE SAMPLING OPTION...
+  local output=$1 dp fsdp tp options
+  read -r dp fsdp tp <<< "$2"
+  options=(--model "$3.h5" --prompts prompts.h5 --output "$output" --compute-dtype "$4" --dp "$dp" --fsdp "$fsdp" --tp "$tp"
+    --max-length 90 --samples-per-prompt 2 --fsdp-min-weight-size 0 --progress none --log-level error)
+  if [[ $5 == greedy ]]; then options+=(--temperature 0); else options+=(--temperature 0.9 --seed 11 --logprobs); fi
+  shift 5
+  launch $((dp * fsdp * tp)) "$gridmill" generate "${options[@]}" "$@"
+}
+
+grids=()
+for ranks in 1 2 4 8; do
+  for tp in 1 2 4 8; do
+    for fsdp in 1 2 4 8; do
+      ((ranks % (tp * fsdp) == 0)) && grids+=("$((ranks / tp / fsdp)) $fsdp $tp")
+    done
+  done
+done
+
+runs=0 killed=0 failed=0 number=0
+previous="1 1 1"
+for model in llama8 xlstm8; do
+  for dtype in fp32 bf16; do
+    for sampling in greedy sampled; do
+      expected=expected-$model-$dtype-$sampling.h5
+      generate "$expected" "1 1 1" "$model" "$dtype" "$sampling" --backend reference --slots 2 --threads 1
+      for grid in "${grids[@]}"; do
+        read -r _ fsdp _ <<< "$grid"
+        modes=(false)
+        ((fsdp > 1)) && modes=(false true)
+        for once in "${modes[@]}"; do
+          number=$((number + 1))
+          ((number % every == 0)) || continue
+          runs=$((runs + 1))
+          slots=(1 3 64)
+          variant=(--gather-params-once="$once" --slots "${slots[runs % 3]}" --threads $((1 + runs / 3 % 2)))
+          target=$((runs % (${#targets[@]} + 1)))
+          if ((target == ${#targets[@]})); then
+            variant+=(--backend reference)
+          else
+            variant+=(--backend cpu --kernel-target "${targets[target]}")
+          fi
+          rm -f out.h5*
+          if ((runs % 3 == 0)); then
+            generate out.h5 "$previous" "$model" "$dtype" "$sampling" --slots 3 --threads 1 --commit-interval 50ms > /dev/null 2>&1 &
+            job=$!
+            sleep "0.$((3 + runs % 5))"
+            # The ranks are grandchildren: mpirun is the job's child.
+            for launcher in $(pgrep -P "$job"); do
+              for rank in $(pgrep -P "$launcher"); do kill -9 "$rank" 2> /dev/null && killed=$((killed + 1)) && break; done
+            done
+            wait "$job" || true
+          fi
+          if ! generate out.h5 "$grid" "$model" "$dtype" "$sampling" "${variant[@]}" || ! cmp out.h5 "$expected"; then
+            failed=$((failed + 1))
+            echo "DIFFERS: $model $dtype $sampling grid $grid ${variant[*]}"
+          fi
+          previous=$grid
+        done
+      done
+    done
+  done
+done
+echo "$runs runs on ${#grids[@]} grids, $killed killed and resumed, $failed failed"
+((failed == 0))
