@@ -39,7 +39,7 @@ class WithoutSignals {
 }  // namespace
 
 Committer::Committer(RowFile& file, const ResultLayout& layout, ResultStoreOptions options)
-    : file_(&file), layout_(layout), options_(std::move(options)) {
+    : file_(&file), options_(std::move(options)), writer_(file, layout) {
   const WithoutSignals inherited_by_the_thread;
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
@@ -82,16 +82,18 @@ bool Committer::tick() {
 }
 
 bool Committer::commit_once() {
-  check_ownership();
-  std::vector<PendingRecord> written = std::exchange(synced_, {});
-  for (const PendingRecord& pending : written) {
-    file_->write(layout_.record_at(pending.row), std::as_bytes(std::span(&pending.record, 1)));
-  }
+  if (options_.check_ownership) options_.check_ownership();
+  const std::vector<PendingRecord> written = std::exchange(synced_, {});
+  const std::uint64_t bytes_before = writer_.bytes_written();
+  writer_.write_records(written);
+  std::vector<PendingRow> queued;
   {
     const std::lock_guard lock(mutex_);
-    synced_ = std::exchange(queued_, {});
+    queued = std::exchange(queued_, {});
+    queued_bytes_ = 0;
   }
-  if (written.empty() && synced_.empty()) return false;
+  if (written.empty() && queued.empty()) return false;
+  synced_ = writer_.write(std::move(queued));
   const SteadyClock::time_point start = SteadyClock::now();
   file_->sync();
   {
@@ -99,7 +101,7 @@ bool Committer::commit_once() {
     counters_.syncs += 1;
     counters_.sync_s += seconds_since(start);
     counters_.rows_durable += written.size();
-    counters_.bytes_written += written.size() * sizeof(RowRecord);
+    counters_.bytes_written += writer_.bytes_written() - bytes_before;
   }
   if (options_.on_durable && !written.empty()) {
     std::vector<RowId> rows(written.size());
@@ -110,34 +112,24 @@ bool Committer::commit_once() {
   return !synced_.empty();
 }
 
-void Committer::check_ownership() {
-  if (!options_.check_ownership) return;
-  const SteadyClock::time_point now = SteadyClock::now();
-  options_.check_ownership();
-  owned_at_ = now.time_since_epoch().count();
-}
-
-void Committer::require_ownership() {
-  const SteadyClock::duration age =
-      SteadyClock::now().time_since_epoch() - SteadyClock::duration(owned_at_.load());
-  if (owned_at_ == 0 || age > options_.commit_interval) check_ownership();
-}
-
 void Committer::flush() {
   const std::lock_guard commit(commit_mutex_);
   while (tick()) {
   }
 }
 
-void Committer::add(const PendingRecord& pending) {
-  const std::lock_guard lock(mutex_);
-  queued_.push_back(pending);
-}
-
-void Committer::count(std::uint64_t rows, std::uint64_t bytes) {
-  const std::lock_guard lock(mutex_);
-  counters_.rows_put += rows;
-  counters_.bytes_written += bytes;
+void Committer::add(PendingRow row) {
+  // A disk that stalls must not fill the memory.
+  constexpr std::size_t kMostQueuedBytes = 64 << 20;
+  bool full = false;
+  {
+    const std::lock_guard lock(mutex_);
+    queued_bytes_ += row.bytes();
+    full = queued_bytes_ > kMostQueuedBytes;
+    queued_.push_back(std::move(row));
+    counters_.rows_put += 1;
+  }
+  if (full) flush();
 }
 
 StoreCounters Committer::counters() const {

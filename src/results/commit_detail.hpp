@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -10,21 +9,14 @@
 #include <thread>
 #include <vector>
 
-#include "gridmill/base/clock.hpp"
 #include "gridmill/base/error.hpp"
-#include "gridmill/base/row_record.hpp"
 #include "gridmill/results/result_store.hpp"
+#include "payload_writer_detail.hpp"
 
 namespace gridmill::detail {
 
-/// A record whose payload has been written.
-struct PendingRecord {
-  RowId row = 0;
-  RowRecord record;
-};
-
 /// Group commit: a row moves queued -> synced -> on disk, one step a tick, with one fdatasync for
-/// all of them.
+/// all of them. All writing is done here, behind the tick's check of ownership.
 class Committer {
  public:
   Committer(RowFile& file, const ResultLayout& layout, ResultStoreOptions options);
@@ -32,21 +24,17 @@ class Committer {
   Committer& operator=(const Committer&) = delete;
   ~Committer();
 
-  /// Takes a record whose payload has been written by now.
-  void add(const PendingRecord& pending);
+  /// Takes a row. Waits for the disk if too much is queued. @throws the first error.
+  void add(PendingRow row);
   /// Commits until nothing is left, in the calling thread.
   void flush();
   /// Ends the thread, without a commit.
   void stop();
-  /// Checks the ownership of the file, unless that was done within a commit interval.
-  void require_ownership();
   /// Throws the first error, if there was one.
   void rethrow_failure() const;
   /// Makes `error` the first error, unless there is one; then rethrows the first.
   [[noreturn]] void fail(const Error& error);
   [[nodiscard]] StoreCounters counters() const;
-  /// Counts written bytes and rows.
-  void count(std::uint64_t rows, std::uint64_t bytes);
 
  private:
   struct Failure {
@@ -58,18 +46,17 @@ class Committer {
   /// One tick; `commit_mutex_` is held. @return whether rows are left for another one.
   bool commit_once();
   bool tick();
-  void check_ownership();
 
   RowFile* file_;
-  ResultLayout layout_;
   ResultStoreOptions options_;
-  std::atomic<SteadyClock::rep> owned_at_{0};  ///< when ownership was last seen; 0 = never
 
-  std::mutex commit_mutex_;            // one tick at a time; guards synced_
+  std::mutex commit_mutex_;  // one tick at a time; guards writer_ and synced_
+  PayloadWriter writer_;
   std::vector<PendingRecord> synced_;  // payload durable, record not yet written
 
-  mutable std::mutex mutex_;           // guards what follows; never held over a system call
-  std::vector<PendingRecord> queued_;  // payload written, not yet synced
+  mutable std::mutex mutex_;        // guards what follows; never held over a system call
+  std::vector<PendingRow> queued_;  // nothing written yet
+  std::size_t queued_bytes_ = 0;
   std::optional<Failure> failure_;
   StoreCounters counters_;
   std::condition_variable_any wake_;

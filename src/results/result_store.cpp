@@ -7,11 +7,10 @@
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/log.hpp"
-#include "zeros_detail.hpp"
 
 namespace gridmill {
 
-using detail::PendingRecord;
+using detail::PendingRow;
 
 class ResultStore::Impl {
  public:
@@ -27,15 +26,7 @@ class ResultStore::Impl {
         given.failure.empty() && given.status == RowStatus::failed ? "no reason given"
                                                                    : given.failure);
     result.failure = failure;
-    const PendingRecord pending{result.row, make_record(layout_, result)};
-    guarded([&] {
-      committer_.require_ownership();
-      const RowRecord old = read_records(*file_, layout_, result.row, 1).front();
-      if (is_settled(old, pending)) return;
-      retire_record_unless_it_stays_true(old, result);
-      committer_.count(1, write_payload(result));
-      committer_.add(pending);
-    });
+    reporting([&] { committer_.add(PendingRow(layout_, result)); });
   }
 
   void discard(std::span<const RowId> rows) {
@@ -95,60 +86,6 @@ class ResultStore::Impl {
   void write_empty_record(RowId row) {
     const RowRecord empty;
     file_->write(layout_.record_at(row), std::as_bytes(std::span(&empty, 1)));
-  }
-
-  /// A done row is never touched again: whoever puts it once more has lost the file to another run
-  /// without knowing it yet, or generates a whole batch for the sake of its missing rows. Either
-  /// way it holds the same row, or less of it.
-  [[nodiscard]] bool is_settled(const RowRecord& old, const PendingRecord& pending) const {
-    if (old.status != static_cast<std::uint16_t>(RowStatus::done) ||
-        !is_consistent(layout_, pending.row, old)) {
-      return false;
-    }
-    if (pending.record == old ||
-        pending.record.status == static_cast<std::uint16_t>(RowStatus::partial)) {
-      return true;
-    }
-    throw InternalError(
-        fmt::format("row {} of {} is done, and now came out differently (length {}, before {})",
-                    pending.row, file_->path(), pending.record.length, old.length));
-  }
-
-  /// A row that is under way may have a record already. It stays if the new payload only appends;
-  /// else it goes first, so that a kill in between leaves a missing row and not a damaged one.
-  void retire_record_unless_it_stays_true(const RowRecord& old, const RowResult& result) {
-    if (old == RowRecord{}) return;
-    const bool stays_true =
-        is_consistent(layout_, result.row, old) &&
-        old.status == static_cast<std::uint16_t>(RowStatus::partial) &&
-        old.length <= result.tokens.size() &&
-        old.payload_crc ==
-            payload_crc(result.tokens.first(old.length),
-                        result.logprobs.first(layout_.shape.logprobs != 0 ? old.length : 0), "",
-                        result.valid);
-    if (!stays_true) write_empty_record(result.row);
-  }
-
-  /// `bytes`, then zeros up to `room`. @return bytes written.
-  std::uint64_t write_padded(std::uint64_t at, std::span<const std::byte> bytes,
-                             std::uint64_t room) {
-    if (!bytes.empty()) file_->write(at, bytes);
-    return bytes.size() + detail::write_zeros(*file_, at + bytes.size(), room - bytes.size());
-  }
-
-  std::uint64_t write_payload(const RowResult& result) {
-    const std::uint64_t width = layout_.shape.max_length;
-    std::uint64_t written = write_padded(layout_.tokens_at(result.row),
-                                         std::as_bytes(result.tokens), width * sizeof(TokenId));
-    if (layout_.shape.logprobs != 0) {
-      written += write_padded(layout_.logprobs_at(result.row), std::as_bytes(result.logprobs),
-                              width * sizeof(float));
-    }
-    if (layout_.shape.valid != 0) {
-      written += write_padded(layout_.valid_at(result.row), std::as_bytes(result.valid), width);
-    }
-    return written + write_padded(layout_.failure_at(result.row),
-                                  std::as_bytes(std::span(result.failure)), kFailureBytes);
   }
 
   template <typename Work>

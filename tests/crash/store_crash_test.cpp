@@ -108,7 +108,7 @@ TEST_F(StoreCrash, AFailedCallEndsTheRunWithItsCodeAndTheNextRunCompletes) {
       if (created && created_at == 0) created_at = call;
       ASSERT_NO_FATAL_FAILURE(check_aftermath(plan));
       if (code == 0) {
-        EXPECT_GT(call, created_at + 20);
+        EXPECT_GT(call, created_at + 15);
         break;
       }
       // 73 while there is no file yet, 74 later.

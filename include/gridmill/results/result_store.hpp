@@ -20,9 +20,8 @@ struct ResultStoreOptions {
   /// Called with rows that are durable now, in order of their put(), by the commit thread or by the
   /// caller of flush(), never by both at once. Must not throw, nor call the store.
   std::function<void(std::span<const RowId>)> on_durable{};
-  /// Called before each commit, and before a put() that comes later than a commit should have come
-  /// (the process was frozen): throws if another run has taken the file over (RunGuard::check).
-  /// From several threads at once.
+  /// Called before each commit, so before anything is written: throws if another run has taken the
+  /// file over (RunGuard::check).
   std::function<void()> check_ownership{};
 };
 
@@ -39,9 +38,10 @@ struct StoreCounters {
 /// written. Local: every writing rank has its own; rows of different ranks are different. No MPI
 /// and no HDF5 inside.
 ///
-/// put() writes what the row holds, later a commit thread makes that durable (one fdatasync for all
-/// rows of a tick), then writes the 32-byte records whose payload the fdatasync before covered.
-/// So a record on disk never describes bytes that are not.
+/// put() takes a copy. A commit thread writes what the rows of a tick hold and makes that durable
+/// (one fdatasync for all of them), then writes their 32-byte records with the next tick. So a
+/// record on disk never describes bytes that are not, and whoever generates rows does not wait for
+/// the disk.
 ///
 /// The first failed write, sync or ownership check is final: no further record is written, every
 /// later call throws the same error, nothing is retried.
@@ -60,9 +60,9 @@ class ResultStore {
 
   /// Takes a finished, failed or partial row. A row may be put again: longer when it was partial,
   /// or anything when it was failed or damaged; zeros follow its new end. A done row stays as it
-  /// is: putting the same or a part of it does nothing. Thread-safe for different rows.
-  /// @throws InternalError if the row does not fit the layout, or is done with other content; the
-  /// store's first error.
+  /// is: putting the same or a part of it does nothing, anything else is an InternalError of the
+  /// commit. Thread-safe. Waits for a commit if much is queued (64 MiB).
+  /// @throws InternalError if the row does not fit the layout; the store's first error.
   void put(const RowResult& result);
   /// Empties the records of damaged rows, to be put again. Durable with the next commit.
   void discard(std::span<const RowId> rows);

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 
+from damaged_file import damaged_file
 from full_disk import full_disk, obstacle
 from hurts import HURTS, PHASES, Story
 from job import GRIDS
@@ -74,6 +75,8 @@ class Suite:
         while not self.done():
             if "full disk" in self.to_try or (self.mounts and not self.arguments.everything_once and random.random() < 0.03):
                 self.note(full_disk(self.jobs[1], self.folder, random.choice(list(GRIDS))))
+            if self.arguments.everything_once or random.random() < 0.1:
+                self.note(damaged_file(random.choice(self.jobs), self.folder, random.choice(list(GRIDS))))
             self.tell_story()
 
     def tell_story(self):

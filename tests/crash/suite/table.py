@@ -19,6 +19,9 @@ def print_table(hits):
         print(f"| {name} | " + " | ".join(str(cell) for cell in cells) + " |")
     cells = [len(counted), len(flying)] + [sum(hit["phase"] == phase for hit in counted) for phase in PHASES]
     print("| all | " + " | ".join(str(cell) for cell in cells) + " |")
+    damaged = sum(hit["hurt"] == "damaged file" for hit in hits)
+    if damaged:
+        print(f"\nbeside these: {damaged} files with flipped bits repaired, and cut short refused")
     grids = defaultdict(int)
     for hit in counted:
         grids[hit["grid"]] += 1

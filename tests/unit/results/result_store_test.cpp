@@ -193,13 +193,21 @@ TEST_F(ResultStoreTest, ARowThatChangesItsCommittedBytesIsMissingMeanwhileNotDam
   RowResult without_logprobs = sample.result(4);
   const std::vector<float> zeros(4, 0.0F);
   without_logprobs.logprobs = zeros;
-  ResultStore store = open();
-  store.put(without_logprobs);
-  store.flush();
+  ResultStore first = open();
+  first.put(without_logprobs);
+  first.close();
   EXPECT_EQ(states()[20], RowState::partial);
-  store.put(sample.result());  // what a kill would leave now
-  EXPECT_EQ(states()[20], RowState::missing);
-  store.flush();
+  for (int calls = 1; calls < 4; ++calls) {  // it ends after so many writes, as in a kill
+    const auto plan = std::make_shared<FaultPlan>();
+    plan->writes_left = calls;
+    ResultStore second = open_faulty(plan);
+    second.put(sample.result());
+    EXPECT_THROW(second.flush(), IoError);
+    EXPECT_EQ(states()[20], RowState::missing) << calls;
+  }
+  ResultStore third = open();
+  third.put(sample.result());
+  third.close();
   EXPECT_TRUE(test::holds(read(20), sample));
 }
 
@@ -245,7 +253,8 @@ TEST_F(ResultStoreTest, AFailedWriteIsFinalAndNothingIsRetried) {
   plan->writes_left = 0;
   ResultStore store = open_faulty(plan);
   const SampleRow sample(kShape, 1);
-  EXPECT_THROW(store.put(sample.result()), IoError);
+  store.put(sample.result());
+  EXPECT_THROW(store.flush(), IoError);
   const int writes = plan->writes;
   EXPECT_THROW(store.put(sample.result()), IoError);
   EXPECT_THROW(store.flush(), IoError);
@@ -313,23 +322,41 @@ TEST_F(ResultStoreTest, ADoneRowIsNotTouchedAgain) {
   EXPECT_EQ(states()[20], RowState::done);
   RowResult other = sample.result();
   other.finish_reason = FinishReason::eod;
-  EXPECT_EQ(code_of([&] { store.put(other); }), ExitCode::internal);
+  store.put(other);
+  EXPECT_EQ(code_of([&] { store.flush(); }), ExitCode::internal);
   EXPECT_TRUE(test::holds(read(20), sample));
 }
 
-TEST_F(ResultStoreTest, ARunThatWasFrozenLooksWhetherItStillOwnsTheFileBeforeItWrites) {
+TEST_F(ResultStoreTest, ADoneRecordWithoutItsBytesIsMadeAgain) {
+  // What a run leaves that lost the file in the moment between two writes.
+  const SampleRow sample(kShape, 20);
+  ResultStore store = open();
+  store.put(sample.result());
+  store.flush();
+  test::flip_bit(path_, layout().tokens_at(20), 1);
+  store.put(sample.result());
+  store.flush();
+  EXPECT_TRUE(test::holds(read(20), sample));
+}
+
+TEST_F(ResultStoreTest, TheLastOfSeveralPutsOfARowCounts) {
+  const SampleRow sample(kShape, 20);
+  ResultStore store = open();
+  for (const std::size_t length : {2U, 5U, 8U}) store.put(sample.result(length));
+  store.flush();
+  EXPECT_EQ(states()[20], RowState::partial);
+  EXPECT_EQ(read(20).tokens.size(), 8U);
+}
+
+TEST_F(ResultStoreTest, NeighboursAreWrittenTogether) {
   const auto plan = std::make_shared<FaultPlan>();
-  std::atomic<bool> owner{true};
-  ResultStoreOptions options = kNever;
-  options.commit_interval = 1ms;  // its commit thread, still asleep, is a long time behind
-  options.check_ownership = [&] {
-    if (!owner) throw OutputError("another run has taken over");
-  };
-  ResultStore store = open_faulty(plan, options);
-  owner = false;
-  std::this_thread::sleep_for(5ms);
-  EXPECT_EQ(code_of([&] { store.put(SampleRow(kShape, 1).result()); }), ExitCode::output_refused);
-  EXPECT_EQ(plan->writes, 0);
+  ResultStore store = open_faulty(plan);
+  for (const RowId row : {11, 13, 12, 14, 15, 16}) store.put(SampleRow(kShape, row).result());
+  store.flush();
+  EXPECT_LE(plan->writes, 4);  // tokens, logprobs, valid flags; records
+  for (RowId row = 11; row <= 16; ++row) {
+    EXPECT_TRUE(test::holds(read(row), SampleRow(kShape, row))) << row;
+  }
 }
 
 TEST_F(ResultStoreTest, ACallerWithoutRowsLearnsOfAFailureToo) {
