@@ -44,7 +44,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto family = convert_detail::hugging_face_family(config);
     Json model = convert_detail::hugging_face_model(config, family);
     convert_detail::set_token_ids(model, config, family, parsed, "generation_config.json");
-    config.warn_of_unread();
+    config.refuse_unread();
     return model;
   });
   try_to([&] {
