@@ -55,6 +55,8 @@ void for_each_line(const LineToLine& line_to_line) {
   for (std::uint64_t number = 1; std::getline(std::cin, line); ++number) {
     try {
       std::fputs((line_to_line(line) + "\n").c_str(), stdout);
+    } catch (const UsageError& error) {  // ids that the tokenizer does not have: the line's fault
+      throw FormatError(fmt::format("{} (while reading line {} of stdin)", error.what(), number));
     } catch (Error& error) {
       error.add_context(fmt::format("reading line {} of stdin", number));
       throw;

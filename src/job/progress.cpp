@@ -22,8 +22,8 @@ ProgressReporter::ProgressReporter(const std::string& mode, std::uint64_t rows_t
                                    std::uint64_t rows_finished)
     : mode_(Mode::none), rows_total_(rows_total), rows_finished_(rows_finished) {
   const bool animate = ::isatty(STDERR_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
-  if (mode == "bar" || (mode == "auto" && animate)) mode_ = Mode::bar;
-  if (mode == "plain" || (mode == "auto" && !animate)) mode_ = Mode::plain;
+  if (mode == "bar" || mode == "auto") mode_ = animate ? Mode::bar : Mode::plain;
+  if (mode == "plain") mode_ = Mode::plain;
   if (mode == "json") mode_ = Mode::json;
 }
 

@@ -28,6 +28,17 @@ TEST(ProgressReporter, PlainCountsEarlierRowsToo) {
   EXPECT_NE(line.find("1 failed"), std::string::npos) << line;
 }
 
+TEST(ProgressReporter, ThereIsNoBarWhereStderrIsNoTerminal) {
+  for (const char* mode : {"bar", "auto"}) {
+    testing::internal::CaptureStderr();
+    ProgressReporter reporter(mode, 10, 0);
+    reporter.finish({.rows_done = 10});
+    const std::string line = testing::internal::GetCapturedStderr();
+    EXPECT_EQ(line.rfind("10/10 rows", 0), 0U) << line;
+    EXPECT_EQ(line.find_first_of("\r\x1b"), std::string::npos) << line;
+  }
+}
+
 TEST(ProgressReporter, JsonIsOneObjectALine) {
   testing::internal::CaptureStderr();
   ProgressReporter reporter("json", 8, 0);
