@@ -60,6 +60,8 @@ RunContext::RunContext(const RunOptions& options,
     backend_ = make_backend(options_.backend,
                             {.compute_dtype = resolve_compute_dtype(options_, *checkpoint_),
                              .threads = threads_,
+                             .node_rank = grid_.node().rank(),
+                             .share_device = options_.share_gpu,
                              .kernel_target = options_.kernel_target});
     if (options_.share_gpu && backend_->name() != "cuda") {
       throw UsageError(fmt::format("--share-gpu goes with the cuda backend, this run uses {}",

@@ -90,6 +90,8 @@ struct SelectRow {
 struct BackendOptions {
   DType compute_dtype = DType::fp32;  ///< fp32 or bf16
   int threads = 1;
+  int node_rank = 0;          ///< of this process among those of its node: cuda takes this device
+  bool share_device = false;  ///< cuda: more processes than devices take turns over them
   std::string kernel_target = "auto";  ///< cpu: avx512bf16, avx512, avx2; others take "auto" only
 };
 

@@ -17,8 +17,9 @@ StreamHandle handle_of(Stream& stream) { return dynamic_cast<CudaStream&>(stream
 
 }  // namespace
 
-CudaBackend::CudaBackend(DType compute_dtype) : dtype_(compute_dtype) {
-  open_device();
+CudaBackend::CudaBackend(DType compute_dtype, int node_rank, bool share_device)
+    : dtype_(compute_dtype) {
+  open_device(node_rank, share_device);
   target_ = device_name();
 }
 

@@ -14,8 +14,9 @@ namespace gridmill::cuda {
 /// The Backend on one NVIDIA device: docs/cuda.md. Calls return before the work has run.
 class CudaBackend final : public Backend {
  public:
+  /// `node_rank` and `share_device` choose the device (BackendOptions).
   /// @throws ResourceError without a device that can run it.
-  explicit CudaBackend(DType compute_dtype);
+  explicit CudaBackend(DType compute_dtype, int node_rank = 0, bool share_device = false);
 
   [[nodiscard]] std::string_view name() const override { return "cuda"; }
   [[nodiscard]] std::string_view target() const override { return target_; }

@@ -23,7 +23,8 @@ std::unique_ptr<Backend> make_cuda_backend(const BackendOptions& options) {
         "kernel target \"{}\" belongs to the cpu backend; the cuda backend takes \"auto\" only",
         options.kernel_target));
   }
-  return std::make_unique<cuda::CudaBackend>(options.compute_dtype);
+  return std::make_unique<cuda::CudaBackend>(options.compute_dtype, options.node_rank,
+                                             options.share_device);
 }
 
 bool has_cuda_device() { return cuda::has_device(); }

@@ -35,7 +35,7 @@ std::int64_t CudaKvCache::head_elements() const {
 }
 
 std::int64_t CudaKvCache::page_elements() const {
-  return shape_.layers * 2 * shape_.kv_heads * head_elements();
+  return std::int64_t{2} * shape_.layers * shape_.kv_heads * head_elements();
 }
 
 std::span<std::int32_t> CudaKvCache::pages_of(SlotId slot) {
@@ -78,7 +78,7 @@ KvPages CudaKvCache::pages(CudaStream& stream) {
 
 std::size_t CudaKvCache::saved_floats(std::int64_t length) const {
   return static_cast<std::size_t>(shape_.layers) * 2 * static_cast<std::size_t>(length) *
-         static_cast<std::size_t>(shape_.kv_heads * shape_.head_dim);
+         static_cast<std::size_t>(shape_.kv_heads) * static_cast<std::size_t>(shape_.head_dim);
 }
 
 void CudaKvCache::check(SlotId slot, std::int64_t length, std::size_t floats) const {
@@ -93,7 +93,7 @@ template <typename Move>
 void CudaKvCache::for_each_head(SlotId slot, std::int64_t length, Move move) {
   const std::span<const std::int32_t> pages = pages_of(slot);
   const auto width = static_cast<std::int64_t>(shape_.kv_heads) * shape_.head_dim;
-  for (std::int64_t part = 0; part < 2 * shape_.layers; ++part) {
+  for (std::int64_t part = 0; part < std::int64_t{2} * shape_.layers; ++part) {
     for (std::int64_t first = 0; first < length; first += kPagePositions) {
       const std::int64_t page = pages[static_cast<std::size_t>(first / kPagePositions)];
       for (std::int64_t head = 0; head < shape_.kv_heads; ++head) {

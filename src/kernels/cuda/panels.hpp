@@ -28,7 +28,7 @@ struct PanelTable {
     std::int64_t panels;
     const std::byte* data;
   };
-  Run runs[kMostRuns];
+  Run runs[kMostRuns];  // NOLINT(modernize-avoid-c-arrays): read by device code
   int count;
   std::int64_t panel_bytes;
 };

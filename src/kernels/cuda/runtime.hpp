@@ -20,9 +20,11 @@ struct LaunchGrid {
   unsigned int z = 1;
 };
 
-/// Chooses the device of this process. @throws ResourceError if there is none, or one that is older
-/// than compute capability 8.0.
-void open_device();
+/// Chooses the device of this process: the `node_rank`-th, or with `share` that modulo their
+/// number.
+/// @throws ResourceError if there is none or there are too few, or it is older than compute
+/// capability 8.0.
+void open_device(int node_rank, bool share);
 /// Name and compute capability, e.g. "NVIDIA H100 80GB HBM3 (sm_90)".
 [[nodiscard]] std::string device_name();
 /// True if a device could be opened.

@@ -75,7 +75,7 @@ void submit(StreamHandle stream, std::function<void()> work) {
 }  // namespace emulation
 
 bool has_device() { return true; }
-void open_device() {}
+void open_device(int /*node_rank*/, bool /*share*/) {}
 std::string device_name() { return "emulation"; }
 
 std::byte* device_allocate(std::size_t size_bytes) {

@@ -33,7 +33,7 @@ bool has_device() {
   return cudaGetDeviceCount(&count) == cudaSuccess && count > 0;
 }
 
-void open_device() {
+void open_device(int node_rank, bool share) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess || count == 0) {
@@ -42,6 +42,13 @@ void open_device() {
         "backend cpu",
         status == cudaSuccess ? "no device was found" : cudaGetErrorString(status)));
   }
+  if (node_rank >= count && !share) {
+    throw ResourceError(
+        fmt::format("this node has more ranks than its {} devices; start one rank a device, or let "
+                    "ranks share devices with --share-gpu",
+                    count));
+  }
+  check(cudaSetDevice(node_rank % count), "cudaSetDevice");
   const cudaDeviceProp device = properties();
   if (device.major < kOldestMajor) {
     throw ResourceError(fmt::format(
