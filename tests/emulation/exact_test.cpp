@@ -97,10 +97,10 @@ TEST_F(ExactOnCuda, ElementaryFunctions) {
                                   std::numeric_limits<float>::infinity(),
                                   -std::numeric_limits<float>::infinity(),
                                   std::numeric_limits<float>::quiet_NaN()};
-  for (float x = -120.0F; x < 120.0F; x += 0.0097F) arguments.push_back(x);
-  for (float x = 1e-30F; x < 1e30F; x *= 1.37F) {
-    arguments.push_back(x);
-    arguments.push_back(-x);
+  for (int i = -12000; i < 12000; ++i) arguments.push_back(0.0099F * static_cast<float>(i));
+  for (int exponent = -100; exponent < 100; ++exponent) {
+    arguments.push_back(std::ldexp(1.37F, exponent));
+    arguments.push_back(-std::ldexp(1.37F, exponent));
   }
   Matrix row({1, static_cast<std::int64_t>(arguments.size())});
   row.flat() = arguments;
@@ -111,6 +111,7 @@ TEST_F(ExactOnCuda, ElementaryFunctions) {
     const DeviceMatrix out = cuda_.matrix(1, row.extent(1));
     cuda_.backend().channel_affine(cuda_.stream(), x, one, {}, activation, out);
     std::vector<float> expected;
+    expected.reserve(arguments.size());
     for (const float argument : arguments) expected.push_back(activate_f32(activation, argument));
     EXPECT_TRUE(same_bits(std::span<const float>(cuda_.download(out).flat()),
                           std::span<const float>(expected)))

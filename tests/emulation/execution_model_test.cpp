@@ -18,8 +18,8 @@ using emulation::run_grid;
 TEST(ExecutionModel, EveryThreadOfEveryBlockRunsOnce) {
   std::vector<int> runs(std::size_t{2} * 3 * 2 * 64, 0);
   run_grid({2, 3, 2}, 64, 0, [&] {
-    ++runs[static_cast<std::size_t>(((block_z() * 3 + block_y()) * 2 + block_x()) * 64 +
-                                    thread_index())];
+    const int block = (block_z() * 3 + block_y()) * 2 + block_x();
+    ++runs[static_cast<std::size_t>(block) * 64 + static_cast<std::size_t>(thread_index())];
   });
   EXPECT_EQ(runs, std::vector<int>(runs.size(), 1));
 }
@@ -105,6 +105,7 @@ TEST(ExecutionModel, MatrixStepsMultiplyTheFragmentsOfTheManual) {
            static_cast<std::uint32_t>(fp32_to_bf16(high)) << 16;
   };
   std::array<std::array<float, 8>, 16> c{};
+  // NOLINTBEGIN(modernize-avoid-c-arrays): registers of a kernel
   run_grid({1, 1, 1}, 32, 0, [&] {
     const int group = thread_index() / 4;
     const int t = thread_index() % 4;
@@ -117,10 +118,13 @@ TEST(ExecutionModel, MatrixStepsMultiplyTheFragmentsOfTheManual) {
     float sum[4] = {1.0F, 2.0F, 3.0F, 4.0F};
     mma_16816(sum, a, b);
     for (int i = 0; i < 4; ++i) {
-      c[static_cast<std::size_t>(group + 8 * (i / 2))][static_cast<std::size_t>(2 * t + i % 2)] =
+      const int row = group + 8 * (i / 2);
+      const int column = 2 * t + i % 2;
+      c[static_cast<std::size_t>(row)][static_cast<std::size_t>(column)] =
           sum[i] - static_cast<float>(i + 1);
     }
   });
+  // NOLINTEND(modernize-avoid-c-arrays)
   for (int row = 0; row < 16; ++row) {
     for (int column = 0; column < 8; ++column) {
       float expected = 0;

@@ -98,6 +98,7 @@ TEST_P(ModelOnCuda, GivesTheSameBitsBesideOthers) {
   ModelRun together = run(4);
   std::vector<std::vector<TokenId>> texts;
   std::vector<RowSpan> spans;
+  texts.reserve(4);
   for (SlotId slot = 0; slot < 4; ++slot) {
     texts.push_back(slot == 2 ? tokens : walk(30, 300, 40 + static_cast<std::uint64_t>(slot)));
   }

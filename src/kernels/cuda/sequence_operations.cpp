@@ -109,8 +109,9 @@ void CudaBackend::run_mlstm(Stream& stream, std::span<const TokenSpan> spans, co
   GRIDMILL_ASSERT(
       shape.heads == mlstm.heads && shape.qk_dim == mlstm.qk_dim && shape.v_dim == mlstm.v_dim,
       "the state has another shape");
-  GRIDMILL_ASSERT(inputs.columns == 2 * mlstm.heads * mlstm.qk_dim +
-                                        (mlstm.output_gate ? 2 : 1) * width + 2 * mlstm.heads,
+  GRIDMILL_ASSERT(inputs.columns == std::int64_t{2} * mlstm.heads * mlstm.qk_dim +
+                                        (mlstm.output_gate ? 2 : 1) * width +
+                                        std::int64_t{2} * mlstm.heads,
                   "wrong number of input columns");
   GRIDMILL_ASSERT(mlstm.q_norm.empty() || mlstm.q_norm.size == mlstm.qk_dim,
                   "wrong size of the query norm");
@@ -149,7 +150,7 @@ void CudaBackend::run_mlstm(Stream& stream, std::span<const TokenSpan> spans, co
 
 void CudaBackend::mlstm(Stream& stream, std::span<const TokenSpan> spans, const Mlstm& mlstm,
                         int layer, ConstDeviceMatrix inputs, MlstmState& state, PackedRows out) {
-  GRIDMILL_ASSERT(out.rows == inputs.rows && out.inputs == mlstm.heads * mlstm.v_dim,
+  GRIDMILL_ASSERT(out.rows == inputs.rows && out.inputs == std::int64_t{mlstm.heads} * mlstm.v_dim,
                   "wrong shape of the result");
   run_mlstm(stream, spans, mlstm, layer, inputs, state, out, nullptr);
 }
@@ -157,7 +158,7 @@ void CudaBackend::mlstm(Stream& stream, std::span<const TokenSpan> spans, const 
 void CudaBackend::mlstm_unpacked(Stream& stream, std::span<const TokenSpan> spans,
                                  const Mlstm& mlstm, int layer, ConstDeviceMatrix inputs,
                                  MlstmState& state, DeviceMatrix out) {
-  GRIDMILL_ASSERT(out.rows == inputs.rows && out.columns == mlstm.heads * mlstm.v_dim,
+  GRIDMILL_ASSERT(out.rows == inputs.rows && out.columns == std::int64_t{mlstm.heads} * mlstm.v_dim,
                   "wrong shape of the result");
   run_mlstm(stream, spans, mlstm, layer, inputs, state, {}, &out);
 }

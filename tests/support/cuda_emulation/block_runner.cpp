@@ -52,8 +52,8 @@ class BlockRunner {
   void wait_for_block() { leave(Waiting::block); }
 
   const std::byte* exchange(WarpOperation operation, const void* value, std::size_t size_bytes) {
-    const int lane = current_->index % kWarpLanes;
-    const int first = current_->index - lane;
+    const int lane = current().index % kWarpLanes;
+    const int first = current().index - lane;
     Warp& warp = warps_[static_cast<std::size_t>(first / kWarpLanes)];
     if (warp.arrived > 0 && warp.operation != operation) {
       throw InternalError("lanes of a warp do different things together");
@@ -76,6 +76,11 @@ class BlockRunner {
   }
 
  private:
+  Thread& current() {
+    if (current_ == nullptr) throw InternalError("only a kernel may wait for its block or warp");
+    return *current_;
+  }
+
   void prepare(int threads, std::size_t shared_bytes) {
     if (threads < 1 || threads > 1024 || threads % kWarpLanes != 0) {
       throw InternalError("a block has whole warps and at most 1024 threads, not " +
@@ -132,7 +137,7 @@ class BlockRunner {
   }
 
   void leave(Waiting why) {
-    Thread& thread = *current_;
+    Thread& thread = current();
     thread.waiting = why;
     thread.fiber.suspend();
   }

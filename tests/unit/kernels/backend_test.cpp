@@ -83,7 +83,7 @@ TEST(ReferenceBackend, ShapesThatDoNotAgreeAreInternalErrors) {
   const Buffer memory = backend->allocate(1 << 16);
   const PackedRows x{memory.data(), 1, 8};
   const Weight w{.shape = {.outputs = 16, .inputs = 9},
-                 .panel_bytes = 16 * 9 * 4,
+                 .panel_bytes = std::size_t{16} * 9 * 4,
                  .runs = {{0, 1, memory.data()}}};
   const DeviceMatrix out{reinterpret_cast<float*>(memory.data()), 1, 16, 16};
   EXPECT_THROW(backend->linear(*stream, x, w, {}, 0, out), InternalError);
@@ -95,7 +95,7 @@ TEST(ReferenceBackend, AMissingPanelIsAnInternalError) {
   const Buffer memory = backend->allocate(1 << 16);
   const PackedRows x{memory.data(), 1, 8};
   const Weight w{.shape = {.outputs = 17, .inputs = 8},
-                 .panel_bytes = 16 * 8 * 4,
+                 .panel_bytes = std::size_t{16} * 8 * 4,
                  .runs = {{0, 1, memory.data()}}};
   const DeviceMatrix out{reinterpret_cast<float*>(memory.data()) + 4096, 1, 17, 17};
   EXPECT_THROW(backend->linear(*stream, x, w, {}, 0, out), InternalError);

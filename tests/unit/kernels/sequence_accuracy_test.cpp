@@ -60,18 +60,18 @@ double dot(const Vector& a, const Vector& b) {
 void check_attention(const AttentionCase& attention, int sequence, const Matrix& outputs) {
   const Matrix inputs = attention_inputs(attention, sequence);
   const int width = attention.head_dim;
-  const std::int64_t keys = attention.heads * width;
-  const std::int64_t values = keys + attention.kv_heads * width;
+  const std::int64_t keys = std::int64_t{attention.heads} * width;
+  const std::int64_t values = keys + std::int64_t{attention.kv_heads} * width;
   const double scale = 1.0 / std::sqrt(static_cast<double>(width));
   const std::int64_t length = inputs.extent(0);
   for (int h = 0; h < attention.heads; ++h) {
     const int kv = h / (attention.heads / attention.kv_heads);
     std::vector<Rotated> k;
     for (std::int64_t j = 0; j < length; ++j) {
-      k.push_back(rotated(inputs, j, keys + kv * width, width, attention.qk_norm, 2));
+      k.push_back(rotated(inputs, j, keys + std::int64_t{kv} * width, width, attention.qk_norm, 2));
     }
     for (std::int64_t t = 0; t < length; ++t) {
-      const Rotated q = rotated(inputs, t, h * width, width, attention.qk_norm, 1);
+      const Rotated q = rotated(inputs, t, std::int64_t{h} * width, width, attention.qk_norm, 1);
       const std::int64_t first =
           attention.window > 0 ? std::max<std::int64_t>(0, t - attention.window + 1) : 0;
       double sum = 0;
@@ -86,10 +86,10 @@ void check_attention(const AttentionCase& attention, int sequence, const Matrix&
         sum += p;
         // Norm, rotation and chain: width + 16 roundings of |q k|, and one for the scale.
         score_error =
-            std::max(score_error, (width + width / 8 + 20) * kU * scale * dot(q.size, key.size));
+            std::max(score_error, (1.125 * width + 20) * kU * scale * dot(q.size, key.size));
         largest_score = std::max(largest_score, std::fabs(score));
         for (int d = 0; d < width; ++d) {
-          const double v = inputs(j, values + kv * width + d);
+          const double v = inputs(j, values + std::int64_t{kv} * width + d);
           out[static_cast<std::size_t>(d)] += p * v;
           largest_value = std::max(largest_value, std::fabs(v));
         }
@@ -207,7 +207,7 @@ void check_mlstm(const MlstmCase& mlstm, int sequence, const Matrix& outputs) {
         k = rms_normalized(k, norm_weights(qk, 2));
       }
       double h_error = 0;
-      step(cell, q, k, part(2 * mlstm.heads * qk, dv),
+      step(cell, q, k, part(std::int64_t{2} * mlstm.heads * qk, dv),
            capped(inputs(t, gates + head), mlstm.gate_soft_cap),
            capped(inputs(t, gates + mlstm.heads + head), mlstm.gate_soft_cap), h, h_error);
       double mean = 0;
@@ -234,7 +234,7 @@ void check_mlstm(const MlstmCase& mlstm, int sequence, const Matrix& outputs) {
                            std::fabs(weight[at]) +
                        2 * kU * std::fabs(y);
         if (mlstm.output_gate) {
-          const double o = inputs(t, 2 * mlstm.heads * qk + mlstm.heads * dv + head * dv + b);
+          const double o = inputs(t, (std::int64_t{2} * qk + dv) * mlstm.heads + head * dv + b);
           y /= 1 + std::exp(-o);
         }
         ASSERT_NEAR(outputs(t, head * dv + b), y, bound)
