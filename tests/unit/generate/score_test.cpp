@@ -78,7 +78,15 @@ TEST_P(Score, RefusesRowsThatAreEmptyOutOfRangeOrTooMany) {
   EXPECT_THROW(static_cast<void>(score_rows({{}})), UsageError);
   EXPECT_THROW(static_cast<void>(score_rows({{1, 300}})), UsageError);
   EXPECT_THROW(static_cast<void>(score_rows({{1}, {1}, {1}, {1}, {1}})), UsageError);
-  EXPECT_THROW(static_cast<void>(score_rows({walk(62, 300, 1)})), UsageError);
+}
+
+TEST_P(Score, RefusesRowsLongerThanAKvCacheButNoneForARecurrentState) {
+  const auto score_a_long_row = [&] { return score_rows({walk(62, 300, 1)}); };
+  if (GetParam().name == "llama") {
+    EXPECT_THROW(static_cast<void>(score_a_long_row()), UsageError);
+  } else {
+    EXPECT_EQ(score_a_long_row().at(0).logprobs.size(), 62U);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Score,
