@@ -25,30 +25,29 @@ Vector rms_normalized(Vector x, const std::vector<float>& weight) {
 }
 
 /// A head of width `width` at column `first`, normalised and rotated.
-struct Rotated {
-  Vector value;
-  Vector size;  ///< the same sums over magnitudes: what roundings on the way are relative to
-};
-Rotated rotated(const Matrix& inputs, std::int64_t token, std::int64_t first, int width,
-                bool qk_norm, std::uint32_t norm_seed) {
+Vector rotated(const Matrix& inputs, std::int64_t token, std::int64_t first, int width,
+               bool qk_norm, std::uint32_t norm_seed) {
   Vector x =
       doubles(std::span<const float>(inputs.view().row(token))
                   .subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(width)));
   if (qk_norm) x = rms_normalized(x, norm_weights(width, norm_seed));
   const Matrix table = rotary_table(static_cast<int>(token) + 1, width);
   const std::size_t half = x.size() / 2;
-  Rotated result{Vector(x.size()), Vector(x.size())};
   for (std::size_t i = 0; i < half; ++i) {
     const double cosine = table(token, static_cast<std::int64_t>(i));
     const double sine = table(token, static_cast<std::int64_t>(i + half));
     const double a = x[i];
     const double b = x[i + half];
-    result.value[i] = a * cosine - b * sine;
-    result.value[i + half] = b * cosine + a * sine;
-    result.size[i] = std::fabs(a * cosine) + std::fabs(b * sine);
-    result.size[i + half] = std::fabs(b * cosine) + std::fabs(a * sine);
+    x[i] = a * cosine - b * sine;
+    x[i + half] = b * cosine + a * sine;
   }
-  return result;
+  return x;
+}
+
+double magnitude_dot(const Vector& a, const Vector& b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += std::fabs(a[i] * b[i]);
+  return sum;
 }
 
 double dot(const Vector& a, const Vector& b) {
@@ -66,12 +65,12 @@ void check_attention(const AttentionCase& attention, int sequence, const Matrix&
   const std::int64_t length = inputs.extent(0);
   for (int h = 0; h < attention.heads; ++h) {
     const int kv = h / (attention.heads / attention.kv_heads);
-    std::vector<Rotated> k;
+    std::vector<Vector> k;
     for (std::int64_t j = 0; j < length; ++j) {
       k.push_back(rotated(inputs, j, keys + std::int64_t{kv} * width, width, attention.qk_norm, 2));
     }
     for (std::int64_t t = 0; t < length; ++t) {
-      const Rotated q = rotated(inputs, t, std::int64_t{h} * width, width, attention.qk_norm, 1);
+      const Vector q = rotated(inputs, t, std::int64_t{h} * width, width, attention.qk_norm, 1);
       const std::int64_t first =
           attention.window > 0 ? std::max<std::int64_t>(0, t - attention.window + 1) : 0;
       double sum = 0;
@@ -80,13 +79,13 @@ void check_attention(const AttentionCase& attention, int sequence, const Matrix&
       double largest_score = 0;
       Vector out(static_cast<std::size_t>(width), 0.0);
       for (std::int64_t j = first; j <= t; ++j) {
-        const Rotated& key = k[static_cast<std::size_t>(j)];
-        const double score = scale * dot(q.value, key.value);
+        const Vector& key = k[static_cast<std::size_t>(j)];
+        const double score = scale * dot(q, key);
         const double p = std::exp(score);
         sum += p;
         // Norm, rotation and chain: width + 16 roundings of |q k|, and one for the scale.
         score_error =
-            std::max(score_error, (1.125 * width + 20) * kU * scale * dot(q.size, key.size));
+            std::max(score_error, (width + width / 8 + 20) * kU * scale * magnitude_dot(q, key));
         largest_score = std::max(largest_score, std::fabs(score));
         for (int d = 0; d < width; ++d) {
           const double v = inputs(j, values + std::int64_t{kv} * width + d);
