@@ -176,7 +176,8 @@ INSTANTIATE_TEST_SUITE_P(Models, ModelOnCudaRanks,
                          ::testing::ValuesIn(cases(test::splittable_models())), name_of_case);
 
 TEST(CudaNumerics, HaveAnIdOfTheirOwn) {
-  // A result file made under one id is not continued under another (tests/cli).
+  // The id is part of the job's identity (job/job_plan.cpp): a file made under one belongs to
+  // another job.
   EXPECT_EQ(make_emulated_cuda(DType::fp32)->numerics_id(), "cuda-1-fp32");
   EXPECT_EQ(make_emulated_cuda(DType::bf16)->numerics_id(), "cuda-1-bf16");
 }
