@@ -62,7 +62,10 @@ void recover(const JobConfig& config, int threads, Output& output) {
   if (!damaged.empty()) {
     log::warn("{} damaged rows in {} (first: row {}): they will be generated again", damaged.size(),
               config.output, damaged.front());
-    ResultStore store = ResultStore::open(config.output, output.layout);
+    const RunGuard guard(config.output, output.epoch);
+    ResultStore store =
+        ResultStore::open(config.output, output.layout,
+                          {.on_durable = nullptr, .check_ownership = [&guard] { guard.check(); }});
     store.discard(damaged);
     store.close();
   }

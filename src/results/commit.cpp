@@ -70,15 +70,20 @@ void Committer::run(const std::stop_token& stop) {
   }
 }
 
-bool Committer::tick() {
+template <typename Work>
+auto Committer::guarded(Work&& work) {
   rethrow_failure();
   try {
-    return commit_once();
+    return work();
   } catch (const Error& error) {
     fail(error);
   } catch (const std::exception& error) {
     fail(InternalError(std::string("committing rows failed: ") + error.what()));
   }
+}
+
+bool Committer::tick() {
+  return guarded([this] { return commit_once(); });
 }
 
 bool Committer::commit_once() {
@@ -130,6 +135,17 @@ void Committer::add(PendingRow row) {
     counters_.rows_put += 1;
   }
   if (full) flush();
+}
+
+void Committer::discard(std::span<const RowId> rows) {
+  std::vector<PendingRecord> empty;
+  empty.reserve(rows.size());
+  for (const RowId row : rows) empty.push_back({.row = row, .record = RowRecord{}});
+  const std::lock_guard commit(commit_mutex_);
+  guarded([&] {
+    if (options_.check_ownership) options_.check_ownership();
+    writer_.write_records(empty);
+  });
 }
 
 StoreCounters Committer::counters() const {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -16,7 +17,7 @@
 namespace gridmill::detail {
 
 /// Group commit: a row moves queued -> synced -> on disk, one step a tick, with one fdatasync for
-/// all of them. All writing is done here, behind the tick's check of ownership.
+/// all of them. All writing is done here, behind a check of ownership.
 class Committer {
  public:
   Committer(RowFile& file, const ResultLayout& layout, ResultStoreOptions options);
@@ -26,6 +27,8 @@ class Committer {
 
   /// Takes a row. Waits for the disk if too much is queued. @throws the first error.
   void add(PendingRow row);
+  /// Empties records, at once and in the calling thread. @throws the first error.
+  void discard(std::span<const RowId> rows);
   /// Commits until nothing is left, in the calling thread.
   void flush();
   /// Ends the thread, without a commit.
@@ -46,6 +49,9 @@ class Committer {
   /// One tick; `commit_mutex_` is held. @return whether rows are left for another one.
   bool commit_once();
   bool tick();
+  /// Runs `work`; an error in it is the store's last word.
+  template <typename Work>
+  auto guarded(Work&& work);
 
   RowFile* file_;
   ResultStoreOptions options_;

@@ -31,12 +31,11 @@ class ResultStore::Impl {
 
   void discard(std::span<const RowId> rows) {
     require_open();
-    reporting([&] { committer_.rethrow_failure(); });
     for (const RowId row : rows) {
       if (row >= layout_.shape.rows) throw InternalError("a row beyond the file is discarded");
-      // Ahead of any put() of the row, which therefore wins.
-      guarded([&] { write_empty_record(row); });
     }
+    // Ahead of any put() of the row, which therefore wins.
+    reporting([&] { committer_.discard(rows); });
   }
 
   void flush() {
@@ -83,11 +82,6 @@ class ResultStore::Impl {
     }
   }
 
-  void write_empty_record(RowId row) {
-    const RowRecord empty;
-    file_->write(layout_.record_at(row), std::as_bytes(std::span(&empty, 1)));
-  }
-
   template <typename Work>
   void reporting(Work&& work) {
     try {
@@ -96,18 +90,6 @@ class ResultStore::Impl {
       reported_ = true;
       throw;
     }
-  }
-
-  /// Runs `work`; an error in it is the store's last word.
-  template <typename Work>
-  void guarded(Work&& work) {
-    reporting([&] {
-      try {
-        work();
-      } catch (const Error& error) {
-        committer_.fail(error);
-      }
-    });
   }
 
   std::unique_ptr<RowFile> file_;

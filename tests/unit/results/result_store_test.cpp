@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <filesystem>
@@ -305,6 +306,22 @@ TEST_F(ResultStoreTest, ARunThatLostTheFileCommitsNothingMore) {
   EXPECT_THROW(store.put(SampleRow(kShape, 4).result()), OutputError);
   EXPECT_EQ(states()[1], RowState::done);
   EXPECT_EQ(states()[2], RowState::missing);
+}
+
+TEST_F(ResultStoreTest, ARunThatLostTheFileDiscardsNothing) {
+  ResultStoreOptions options = kNever;
+  bool owner = true;
+  options.check_ownership = [&] {
+    if (!owner) throw OutputError("another run has taken over");
+  };
+  ResultStore store = open(options);
+  store.put(SampleRow(kShape, 1).result());
+  store.flush();
+  owner = false;
+  EXPECT_THROW(store.discard(std::array{RowId{1}}), OutputError);
+  EXPECT_EQ(states()[1], RowState::done);
+  owner = true;
+  EXPECT_THROW(store.flush(), OutputError);
 }
 
 TEST_F(ResultStoreTest, ADoneRowIsNotTouchedAgain) {
