@@ -99,7 +99,7 @@ ExitCode run_tokenize(const Arguments& arguments, const MpiSession* /*session*/)
       .name = "tokenize",
       .example = "Example: echo 'Once upon a time' | gridmill tokenize --model out/stories.h5",
       .summary =
-          "A line of text in, a JSON list of ids out. With --jsonl: {\"text\"} in, {\"ids\"} out.",
+          R"(A line of text in, a JSON list of ids out. With --jsonl: {"text"} in, {"ids"} out.)",
       .options = po::options_description("Options")};
   add_common(syntax.options, options);
   syntax.options.add_options()("no-special", switch_value(&options.no_special),
@@ -132,7 +132,7 @@ ExitCode run_detokenize(const Arguments& arguments, const MpiSession* /*session*
   for_each_line([&](const std::string& line) {
     const Json value = parse_json(line, "stdin");
     const std::vector<TokenId> ids = ids_of(options.jsonl ? field(value, "ids") : value);
-    const std::string text = tokenizer->decode(ids, options.skip_special);
+    std::string text = tokenizer->decode(ids, options.skip_special);
     if (!options.jsonl) return text;
     return Json{{"text", text},
                 {"bytes_hex", hex_of(tokenizer->decode_bytes(ids, options.skip_special))}}
