@@ -44,6 +44,9 @@ DType dominant_dtype(const CheckpointFile& file, ParameterDType cast) {
 }
 
 struct CheckpointParameters::Impl {
+  Impl(Backend& backend_given, Stream& stream_given, ModelParameters parameters_given)
+      : backend(backend_given), stream(stream_given), parameters(std::move(parameters_given)) {}
+
   Backend& backend;
   Stream& stream;
   ModelParameters parameters;
@@ -130,8 +133,7 @@ std::unique_ptr<CheckpointParameters> make_parameter_source(const CheckpointFile
                                                             Grid& grid, Backend& backend,
                                                             Stream& stream,
                                                             const ParameterOptions& options) {
-  auto impl = std::unique_ptr<CheckpointParameters::Impl>(
-      new CheckpointParameters::Impl{backend, stream, parameters, {}, {}, {}, {}, {}, 0, 0});
+  auto impl = std::make_unique<CheckpointParameters::Impl>(backend, stream, parameters);
   impl->checkpoint_bytes = file.parameter_bytes();
   impl->loaded = detail::load_parameters(file, impl->parameters, grid, backend, stream, options);
   const detail::LoadedParameters& loaded = impl->loaded;
