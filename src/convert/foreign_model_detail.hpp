@@ -18,7 +18,7 @@ namespace gridmill::convert_detail {
 inline constexpr std::int64_t kMostLayers = 10000;
 
 /// A foreign checkpoint, understood: what convert() then writes. Every format makes one of these.
-// NOLINTNEXTLINE(bugprone-exception-escape): Json checks itself in its noexcept move constructor.
+// NOLINTNEXTLINE(bugprone-exception-escape): the analyser cannot see through Json's move
 struct ForeignModel {
   std::string kind;   ///< "Hugging Face", "llama2.c", "xlstm-jax"
   std::string where;  ///< names it in messages: a folder or a file

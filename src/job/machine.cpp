@@ -63,7 +63,7 @@ int threads_for_rank(const Grid& grid) {
   const auto sharers = std::count_if(masks.begin(), masks.end(), [&mask](const cpu_set_t& other) {
     return CPU_EQUAL(&other, &mask) != 0;
   });
-  return std::max(1, CPU_COUNT(&mask) / static_cast<int>(sharers));
+  return std::max(1, CPU_COUNT(&mask) / std::max(1, static_cast<int>(sharers)));
 }
 
 std::uint64_t available_memory_bytes() {

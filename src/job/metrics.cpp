@@ -15,7 +15,7 @@ namespace {
 constexpr double kRecordInterval_s = 10.0;
 }  // namespace
 
-MetricsWriter::MetricsWriter(const std::string& path) : path_(path) {
+MetricsWriter::MetricsWriter(std::string path) : path_(std::move(path)) {
   if (path_.empty()) return;
   file_.open(path_, std::ios::app);
   if (!file_) throw OutputError(fmt::format("cannot write --metrics {}", path_));
@@ -69,6 +69,7 @@ OrderedJson summarize(RunContext& context, const Replica& replica, const StageTi
       {"peak_resident_bytes", static_cast<double>(peak_resident_bytes())},
       {"commit_sync_s", store.sync_s}};
   std::vector<double> numbers;
+  numbers.reserve(values.size());
   for (const auto& [name, value] : values) numbers.push_back(value);
   const std::vector<Spread> spreads = spread_over_ranks(world, numbers);
   // A tp group works on the same rows: its leader's counters stand for it.

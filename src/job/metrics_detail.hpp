@@ -24,7 +24,7 @@ struct StageTimes {
 class MetricsWriter {
  public:
   /// @param path  empty = write nothing. @throws OutputError if it cannot be written.
-  explicit MetricsWriter(const std::string& path);
+  explicit MetricsWriter(std::string path);
   void update(const ProgressCounts& counts, std::uint64_t rows_total);
   void finish(const OrderedJson& summary);
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 
@@ -12,7 +13,7 @@
 namespace gridmill {
 
 std::string human_duration(double seconds) {
-  const auto whole = static_cast<std::uint64_t>(std::max(0.0, seconds) + 0.5);
+  const auto whole = static_cast<std::uint64_t>(std::llround(std::max(0.0, seconds)));
   if (whole < 60) return fmt::format("{}s", whole);
   if (whole < 3600) return fmt::format("{}m{:02}s", whole / 60, whole % 60);
   return fmt::format("{}h{:02}m", whole / 3600, whole % 3600 / 60);
@@ -20,7 +21,7 @@ std::string human_duration(double seconds) {
 
 ProgressReporter::ProgressReporter(const std::string& mode, std::uint64_t rows_total,
                                    std::uint64_t rows_finished)
-    : mode_(Mode::none), rows_total_(rows_total), rows_finished_(rows_finished) {
+    : rows_total_(rows_total), rows_finished_(rows_finished) {
   const bool animate = ::isatty(STDERR_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
   if (mode == "bar" || mode == "auto") mode_ = animate ? Mode::bar : Mode::plain;
   if (mode == "plain") mode_ = Mode::plain;

@@ -35,11 +35,11 @@ struct OwnRows {
 };
 
 OwnRows read_own_rows(const RequestMaker& requests, std::uint64_t rows, const Grid& grid) {
-  const auto replicas = static_cast<std::uint64_t>(grid.shape().dp * grid.shape().fsdp);
-  const auto own =
-      static_cast<std::uint64_t>(grid.coord().dp * grid.shape().fsdp + grid.coord().fsdp);
+  const int fsdp = grid.shape().fsdp;
+  const int replicas = grid.shape().dp * fsdp;
+  const int own = grid.coord().dp * fsdp + grid.coord().fsdp;
   OwnRows result;
-  for (RowId row = own; row < rows; row += replicas) {
+  for (auto row = static_cast<RowId>(own); row < rows; row += static_cast<RowId>(replicas)) {
     std::variant<Request, BadPrompt> made = requests.make(row);
     if (const auto* bad = std::get_if<BadPrompt>(&made)) {
       log::each_rank(log::Level::warn, "row {}: {}", row, bad->reason);

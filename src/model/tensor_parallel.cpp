@@ -15,10 +15,11 @@ void check_tensor_parallel(TensorParallel tp, std::int64_t heads, std::int64_t h
     throw UsageError(fmt::format("tp = {} does not divide the model's {} heads; use a smaller tp",
                                  tp.size, heads));
   }
-  if (tp.size > 1 && heads * head_width % (2 * kReductionBlocks) != 0) {
+  constexpr std::int64_t kWidthUnit = std::int64_t{2} * kReductionBlocks;
+  if (tp.size > 1 && heads * head_width % kWidthUnit != 0) {
     throw UsageError(fmt::format(
         "tp = {} needs heads * head width to be a multiple of {}, found {} * {}; use tp = 1",
-        tp.size, 2 * kReductionBlocks, heads, head_width));
+        tp.size, kWidthUnit, heads, head_width));
   }
 }
 

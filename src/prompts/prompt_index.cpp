@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <limits>
 #include <string_view>
@@ -111,8 +112,8 @@ PromptIndex PromptIndex::build(const std::string& path) {
 }
 
 std::vector<std::byte> PromptIndex::to_bytes() const {
-  const std::uint64_t head[] = {static_cast<std::uint64_t>(format), count, size_bytes,
-                                content_hash.size(), line_starts.size()};
+  const std::array<std::uint64_t, 5> head = {static_cast<std::uint64_t>(format), count, size_bytes,
+                                             content_hash.size(), line_starts.size()};
   std::vector<std::byte> bytes;
   bytes.reserve(sizeof(head) + content_hash.size() + line_starts.size() * sizeof(std::uint64_t));
   append(bytes, std::span<const std::uint64_t>(head));
@@ -123,7 +124,7 @@ std::vector<std::byte> PromptIndex::to_bytes() const {
 
 PromptIndex PromptIndex::from_bytes(std::span<const std::byte> bytes) {
   ByteReader reader{bytes};
-  std::uint64_t head[5] = {};
+  std::array<std::uint64_t, 5> head{};
   reader.read(std::span<std::uint64_t>(head));
   PromptIndex index;
   index.format = static_cast<PromptFormat>(head[0]);

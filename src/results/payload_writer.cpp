@@ -67,6 +67,7 @@ std::vector<PendingRecord> PayloadWriter::write(std::vector<PendingRow> rows) {
   }
   std::sort(written.begin(), written.end());  // by place in `rows`: the order in which they came
   std::vector<PendingRecord> records;
+  records.reserve(written.size());
   for (const PendingRow* row : written) records.push_back({row->row, row->record});
   return records;
 }

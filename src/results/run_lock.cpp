@@ -101,7 +101,7 @@ RunLock RunLock::acquire(const std::string& output) {
   return {std::move(file), epoch};
 }
 
-RunGuard::RunGuard(std::string output, RunEpoch epoch)
+RunGuard::RunGuard(const std::string& output, RunEpoch epoch)
     : lock_path_(lock_path_of(output)), epoch_(epoch) {}
 
 void RunGuard::check() const {

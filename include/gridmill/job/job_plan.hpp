@@ -13,6 +13,7 @@
 namespace gridmill {
 
 /// A configuration with every "auto" resolved against the model and the prompts.
+// NOLINTNEXTLINE(bugprone-exception-escape): the analyser cannot see through Json's move
 struct JobPlan {
   std::uint64_t prompts = 0;
   std::uint64_t rows = 0;  ///< prompts * samples_per_prompt

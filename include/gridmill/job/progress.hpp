@@ -40,7 +40,7 @@ class ProgressReporter {
   enum class Mode { bar, plain, json, none };
   void write(const ProgressCounts& counts, bool last);
 
-  Mode mode_;
+  Mode mode_ = Mode::none;
   std::uint64_t rows_total_;
   std::uint64_t rows_finished_;
   SteadyClock::time_point start_ = SteadyClock::now();

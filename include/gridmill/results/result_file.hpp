@@ -52,6 +52,7 @@ class ResultFile {
   }
 
  private:
+  // NOLINTNEXTLINE(bugprone-exception-escape): the analyser cannot see through Json
   ResultFile() = default;
   static ResultFile open_unguarded(const std::string& path);
 

@@ -34,7 +34,7 @@ class RunLock {
 /// was given up by the scheduler while a new run started elsewhere.
 class RunGuard {
  public:
-  RunGuard(std::string output, RunEpoch epoch);
+  RunGuard(const std::string& output, RunEpoch epoch);
   /// @throws OutputError if the lock file names another run or is gone; IoError.
   void check() const;
 

@@ -54,7 +54,7 @@ std::unique_ptr<BatchState> LlamaModel::make_state(ExecutionContext& context, in
 std::size_t LlamaModel::state_bytes_per_slot(int tp_size, std::int64_t max_length,
                                              DType compute_dtype) const {
   const std::int64_t kv_heads = kv_head_slice({tp_size, 0}, config_.kv_heads).count;
-  return static_cast<std::size_t>(2 * config_.common.layers * max_length * kv_heads *
+  return static_cast<std::size_t>(2 * max_length * config_.common.layers * kv_heads *
                                   config_.head_dim) *
          size_of(compute_dtype);
 }
