@@ -111,6 +111,10 @@ bool has_intact_metadata(const std::string& path) {
 
 namespace {
 
+/// Exit codes of a child that lived; anything else is somebody's idea of dying.
+constexpr int kOpened = 0;
+constexpr int kThrew = 3;
+
 /// Runs `open` in a child process. @return how the child ended, as waitpid says.
 int try_in_child(const std::string& path, void (*open)(const std::string& path)) {
   const pid_t child = ::fork();
@@ -128,9 +132,9 @@ int try_in_child(const std::string& path, void (*open)(const std::string& path))
     try {
       open(path);
     } catch (const std::exception&) {
-      ::_exit(1);
+      ::_exit(kThrew);
     }
-    ::_exit(0);
+    ::_exit(kOpened);
   }
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
@@ -210,8 +214,12 @@ void require_digestible_metadata(const std::string& path, void (*open)(const std
     throw FormatError(fmt::format("{} is damaged: HDF5 cannot read its metadata (signal {})", path,
                                   WTERMSIG(status)));
   }
+  if (WEXITSTATUS(status) != kOpened && WEXITSTATUS(status) != kThrew) {
+    throw FormatError(fmt::format("{} is damaged: HDF5 cannot read its metadata (exit code {})",
+                                  path, WEXITSTATUS(status)));
+  }
   // Otherwise the caller's own attempt says what is wrong, if anything is.
-  if (WEXITSTATUS(status) == 0) {
+  if (WEXITSTATUS(status) == kOpened) {
     log::warn(
         "the metadata of {} are not as gridmill wrote them: damaged, or changed by another program",
         path);
