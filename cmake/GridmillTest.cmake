@@ -22,6 +22,14 @@ function(_gridmill_test_binary name label sources libs)
   target_compile_definitions(${name} PRIVATE ${GRIDMILL_TEST_DEFINITIONS})
 endfunction()
 
+# Sanitizers slow a test down several times.
+function(_gridmill_timeout variable seconds)
+  if(GRIDMILL_SANITIZER)
+    math(EXPR seconds "5 * ${seconds}")
+  endif()
+  set(${variable} ${seconds} PARENT_SCOPE)
+endfunction()
+
 function(gridmill_add_test name)
   cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SOURCES;LIBS" ${ARGN})
   if(NOT ARG_TIMEOUT)
@@ -29,6 +37,7 @@ function(gridmill_add_test name)
   endif()
   _gridmill_test_binary(${name} "${ARG_LABEL}" "${ARG_SOURCES}" "${ARG_LIBS};GTest::gtest;GTest::gtest_main")
   add_test(NAME ${name} COMMAND ${name})
+  _gridmill_timeout(ARG_TIMEOUT ${ARG_TIMEOUT})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT})
 endfunction()
 
@@ -41,6 +50,7 @@ function(gridmill_add_mpi_test name)
     set(ARG_TIMEOUT 120)
   endif()
   _gridmill_test_binary(${name} "${ARG_LABEL}" "${ARG_SOURCES}" "${ARG_LIBS};GTest::gtest")
+  _gridmill_timeout(ARG_TIMEOUT ${ARG_TIMEOUT})
   foreach(ranks IN LISTS ARG_RANKS)
     add_test(NAME ${name}_${ranks}
       COMMAND ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} --oversubscribe --bind-to none
