@@ -8,7 +8,7 @@
 //
 // Shapes: the 110M Llama (D 768, F 2048) and the 0.5B xLSTM (D 1536, 4 heads of 192 x 384).
 #include <benchmark/benchmark.h>
-#include <time.h>
+#include <time.h>  // NOLINT(modernize-deprecated-headers): clock_gettime is POSIX
 
 #include <algorithm>
 #include <cmath>
@@ -345,6 +345,7 @@ void mlstm(benchmark::State& state) {
   std::vector<float> x(static_cast<std::size_t>(rows * kColumns));
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 13) / 13 - 0.5F;
   std::vector<TokenSpan> spans;
+  spans.reserve(static_cast<std::size_t>(slots));
   for (int slot = 0; slot < slots; ++slot) {
     spans.push_back({slot, 0, std::int64_t{slot} * tokens, tokens, true});
   }
@@ -400,6 +401,7 @@ void attend(benchmark::State& state) {
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 13) / 13 - 0.5F;
   const std::vector<float> rotary(static_cast<std::size_t>(length * kWidth), 0.7F);
   std::vector<TokenSpan> spans;
+  spans.reserve(static_cast<std::size_t>(slots));
   for (int slot = 0; slot < slots; ++slot) {
     spans.push_back({slot, position, std::int64_t{slot} * tokens, tokens, true});
   }

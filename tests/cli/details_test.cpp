@@ -145,7 +145,7 @@ TEST(Convert, KilledOnTheWayLeavesNoDestination) {
   const std::string source = kModels + "/tiny-xlstm-shakespeare";
   for (const char* blocks : {"1", "1000", "7000"}) {
     const ProgramResult result =
-        test::run_program({"sh", "-c", "ulimit -f \"$1\"; exec \"$0\" convert \"$2\" killed.h5",
+        test::run_program({"sh", "-c", R"(ulimit -f "$1"; exec "$0" convert "$2" killed.h5)",
                            GRIDMILL_PROGRAM, blocks, source},
                           cli().folder().path());
     EXPECT_NE(result.exit_code, 0) << blocks;
