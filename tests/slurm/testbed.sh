@@ -13,7 +13,7 @@
 #   testbed.sh [-d DIR] kill-node I          node crash: SIGKILL all on it
 #   testbed.sh [-d DIR] start-node I         boot it again
 #   testbed.sh [-d DIR] unplug I | plug I    cut / restore its network link
-#   testbed.sh [-d DIR] ps I                 processes of node I
+#   testbed.sh [-d DIR] ps I | pids I        processes of node I
 #   testbed.sh [-d DIR] down                 stop everything, keep the logs in DIR
 #
 # DIR defaults to $SLURM_TESTBED_DIR, then /tmp/slurm-testbed; names, subnet and ports derive from it, so several can run side by
@@ -223,6 +223,7 @@ case $CMD in
   env) load; exports; export -p | grep -E ' (SLURM_CONF|OMPI_[A-Z_a-z]*)=' ;;
   status) load; exports; sinfo -N -l; squeue -o '%i %j %T %r %N %M' ;;
   ps) load; ps -o pid,ppid,stat,etime,args -p "$(ns_pids "${1:?node}" | paste -sd,)" ;;
+  pids) load; ns_pids "${1:?node}" ;;
   kill-node) load; for p in $(ns_pids "${1:?node}"); do kill -9 "$p"; done ;;
   start-node) load; exports; ip -n "$NSPFX${1:?node}" link set eth0 up; rm -f "$DIR/slurmd.$NODEPFX$1.pid"; node_start "$1" ;;
   unplug) load; ip link set "${BRIDGE}v${1:?node}" down ;;
