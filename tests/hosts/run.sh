@@ -70,11 +70,11 @@ expect_exit() { # seconds
   echo "  mpirun left with $code"
 }
 in_the_middle() {
-  local done
-  done=$(rows_done)
-  [[ $done -lt $((samples * 5)) ]] || missed "all rows are done"
-  [[ $done -ge $seen ]] || fail "$done rows are done, $seen were before"
-  echo "  $done of $((samples * 5)) rows are done"
+  local finished
+  finished=$(rows_done)
+  [[ $finished -lt $((samples * 5)) ]] || missed "all rows are done"
+  [[ $finished -ge $seen ]] || fail "$finished rows are done, $seen were before"
+  echo "  $finished of $((samples * 5)) rows are done"
 }
 resumed_equals_undisturbed() {
   local output
