@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <vector>
 
@@ -108,7 +109,7 @@ TEST_P(HuggingFaceGolden, LogitsOfAWholePrefillAreThoseOfTransformers) {
 }
 
 /// How a row is fed: at once, token by token, in pieces of five.
-constexpr std::size_t kPieces[] = {1000, 1, 5};
+constexpr std::array<std::size_t, 3> kPieces = {1000, 1, 5};
 
 TEST_P(HuggingFaceGolden, AtOnceTokenByTokenAndInPiecesOfFiveTheLogitsAreThoseOfTransformers) {
   for (const Prompt& prompt : prompts_) {

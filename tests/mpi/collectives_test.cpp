@@ -95,6 +95,7 @@ TEST_F(CollectivesTest, GathersPartsOfDifferentSizes) {
     }
   }
   std::vector<std::uint16_t> part;
+  part.reserve(2);
   for (int i = 0; i < rank_ % 3; ++i) part.push_back(static_cast<std::uint16_t>(rank_ * 10 + i));
   std::vector<std::uint16_t> whole(expected.size());
   all_gather_elements(world_, std::as_bytes(std::span(part)), counts, 2,
@@ -159,7 +160,7 @@ TEST_F(CollectivesTest, AGatherGoesOnWhileOthersRun) {
   gather.wait();
   EXPECT_TRUE(gather.test());
   for (int rank = 0; rank < ranks_; ++rank) {
-    expected.insert(expected.end(), static_cast<std::size_t>(rank + 1), rank);
+    expected.insert(expected.end(), static_cast<std::size_t>(rank) + 1, rank);
   }
   EXPECT_EQ(whole, expected);
 }

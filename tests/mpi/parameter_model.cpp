@@ -89,7 +89,8 @@ ModelParameters ParameterModel::parameters(int tp_size, int tp_rank) const {
     const auto name = [&](const std::string& of) { return layer_name(layer, of); };
     UnitSpec& unit = parameters.units.emplace_back();
     unit.name = "layers." + std::to_string(layer);
-    const IndexRange q{64 / tp_size * tp_rank, 64 / tp_size};
+    const std::int64_t width = 64 / tp_size;
+    const IndexRange q{width * tp_rank, width};
     const IndexRange k{0, 16};  // replicated, as key-value heads may be
     unit.matrices.push_back({.name = "qk",
                              .parts = {{name("q"), q, columns}, {name("k"), k, columns}},

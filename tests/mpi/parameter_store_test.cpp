@@ -187,6 +187,7 @@ void expect_rows(const Holder& holder, const ParameterModel& model, const Settin
   const int replica = coord.dp * setting.shape.fsdp + coord.fsdp;
   for (const int count : {0, 1, 7, 40}) {
     std::vector<TokenId> ids;
+    ids.reserve(std::size_t{2} * static_cast<std::size_t>(count));
     for (int i = 0; i < count * (replica % 3); ++i) {
       ids.push_back((replica * 31 + i * i * 7) % ParameterModel::kVocabulary);
     }

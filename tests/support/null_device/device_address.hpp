@@ -1,6 +1,5 @@
 #pragma once
 
-#include <bit>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -16,17 +15,18 @@ inline constexpr std::uintptr_t kDeviceOffset = std::uintptr_t{1} << 62;
 
 template <typename T>
 T* device_address(T* host) {
-  return host == nullptr ? nullptr
-                         : std::bit_cast<T*>(std::bit_cast<std::uintptr_t>(host) + kDeviceOffset);
+  return host == nullptr
+             ? nullptr
+             : reinterpret_cast<T*>(reinterpret_cast<std::uintptr_t>(host) + kDeviceOffset);
 }
 
 /// @throws InternalError for memory that is not the device's.
 template <typename T>
 T* host_address(T* device) {
   if (device == nullptr) return nullptr;
-  const auto address = std::bit_cast<std::uintptr_t>(device);
+  const auto address = reinterpret_cast<std::uintptr_t>(device);
   if (address < kDeviceOffset) throw InternalError("host memory was passed to the device");
-  return std::bit_cast<T*>(address - kDeviceOffset);
+  return reinterpret_cast<T*>(address - kDeviceOffset);
 }
 
 template <typename T>
