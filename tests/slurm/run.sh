@@ -54,7 +54,8 @@ json() { python3 -c "import json,sys; print($1)"; }
 "$GRIDMILL" convert "$root/models/stories260K/stories260K.bin" model.h5 --tokenizer "$root/models/stories260K/tok512.bin" \
   > /dev/null 2>&1 || fail "convert"
 printf 'Once upon a time\nTim had a red ball. He\nThe cat\n\nLily and Ben went\n' > prompts.txt
-plain_run() { # samples a prompt, output: without Slurm, as fast as four ranks are here
+# Samples a prompt, output: without Slurm. Few slots: rows are finished one by one, not all at once.
+plain_run() {
   cat > job.cfg << CONFIG
 model = model.h5
 prompts = prompts.txt
@@ -62,6 +63,7 @@ gather-params-once = true
 max-length = 256
 temperature = 0.9
 threads = 1
+slots = 8
 samples-per-prompt = $1
 commit-interval = 200ms
 progress = plain
