@@ -8,12 +8,14 @@
 #include <vector>
 
 #include "cli/cli_fixture.hpp"
+#include "gridmill/results/result_store.hpp"
 
 namespace gridmill {
 namespace {
 
 using test::cli;
 using test::ProgramResult;
+using test::slurp;
 
 /// Exit code 0, with stderr in the message if not.
 testing::AssertionResult succeeds(const ProgramResult& result) {
@@ -234,6 +236,28 @@ TEST(GenerateOption, retry_failed) {
   EXPECT_EQ(cli().last_run().at("rows_to_do"), 1);
   EXPECT_EQ(cli().generate_again({"--prompts", "broken.jsonl"}).exit_code, 1);
   EXPECT_EQ(cli().last_run().at("rows_to_do"), 0);
+}
+
+// Files of equal jobs are equal, also if a row failed once (a failure of a machine, say).
+TEST(RetryFailed, LeavesTheFileOfARunWithoutFailures) {
+  EXPECT_TRUE(succeeds(cli().generate({})));
+  const std::string undisturbed = slurp(cli().file("out.h5"));
+  {
+    const ResultFile file = cli().result();
+    ResultStore store = ResultStore::open(file.path(), file.layout());
+    store.discard(std::vector<RowId>{1});
+    store.flush();
+    store.put({.row = 1,
+               .status = RowStatus::failed,
+               .finish_reason = FinishReason::error,
+               .failure = "not a number"});
+    store.close();
+  }
+  EXPECT_EQ(cli().generate_again({}).exit_code, 1) << "a failed row stays as it is";
+  EXPECT_EQ(cli().result().read_row(1).failure, "not a number");
+  EXPECT_TRUE(succeeds(cli().generate_again({"--retry-failed"}, 2)));
+  EXPECT_EQ(cli().last_run().at("rows_to_do"), 1);
+  EXPECT_TRUE(slurp(cli().file("out.h5")) == undisturbed);
 }
 
 TEST(GenerateOption, commit_interval) {
