@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <map>
 #include <set>
 #include <vector>
@@ -13,6 +14,7 @@ namespace {
 std::vector<Peer> peers_of(int dp, int fsdp, int nodes, bool in_turn) {
   std::vector<Peer> peers;
   const int ranks = dp * fsdp;
+  peers.reserve(static_cast<std::size_t>(ranks));
   for (int rank = 0; rank < ranks; ++rank) {
     peers.push_back({rank % fsdp, in_turn ? rank % nodes : rank * nodes / ranks});
   }
