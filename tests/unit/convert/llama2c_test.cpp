@@ -141,7 +141,8 @@ std::string version2_file() {
 /// Rows of interleaved pairs put in half-split order: 0 2 1 3 for a head of four.
 std::vector<float> half_split(const std::vector<float>& rows) {
   std::vector<float> result;
-  const std::size_t heads = rows.size() / (kHeadDim * kDim);
+  constexpr std::size_t kHeadElements = std::size_t{kHeadDim} * kDim;
+  const std::size_t heads = rows.size() / kHeadElements;
   for (std::size_t head = 0; head < heads; ++head) {
     for (const std::size_t row : {0, 2, 1, 3}) {
       const auto start = rows.begin() + static_cast<std::ptrdiff_t>((head * kHeadDim + row) * kDim);

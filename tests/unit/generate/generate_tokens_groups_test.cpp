@@ -91,7 +91,7 @@ TEST(GenerateTokensGroup, ATpGroupReturnsTheSameBatchOnEveryRank) {
     const auto model = make_model(config);
     const auto stream = backend->make_stream();
     ExecutionContext context{*backend, *stream, tp};
-    const auto parameters =
+    auto parameters =
         std::make_shared<test::MemoryParameters>(*backend, *model, tensors, tp.size(), tp.rank());
     GenerateTokensOptions options;
     options.max_length = 14;
