@@ -90,6 +90,7 @@ for model in llama8 xlstm8; do
           previous=$grid
         done
       done
+      echo "$model $dtype $sampling: $runs runs so far, $failed failed"
     done
   done
 done
