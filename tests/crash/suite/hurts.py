@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 
-from job import is_alive
+from job import is_alive, run_records
 
 PHASES = ("creating", "first commit", "steady", "partial rows", "exporting")
 STOPPED = 75
@@ -173,6 +173,10 @@ def fault(what):
                 problems.append(f"{plan}: exit code {code}: {run.text()}")
             if code == 73 and begun:
                 problems.append(f"{plan}: exit code 73 in the middle of a run: {run.text()}")
+            if code == 74 and begun and "runs.jsonl" not in run.text():
+                record = run_records(story.output)[-1]
+                if record.get("exit_code") != 74 or not record.get("error") or "end" not in record:
+                    problems.append(f"{plan}: the run log does not say why the run ended: {record}; stderr: {run.text()}")
         return Outcome(counted, counted and begun, problems)
 
     return hurt
