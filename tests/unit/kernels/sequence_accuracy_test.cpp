@@ -84,8 +84,8 @@ void check_attention(const AttentionCase& attention, int sequence, const Matrix&
         const double p = std::exp(score);
         sum += p;
         // Norm, rotation and chain: width + 16 roundings of |q k|, and one for the scale.
-        score_error =
-            std::max(score_error, (width + width / 8 + 20) * kU * scale * magnitude_dot(q, key));
+        const int roundings = width + width / 8 + 20;
+        score_error = std::max(score_error, roundings * kU * scale * magnitude_dot(q, key));
         largest_score = std::max(largest_score, std::fabs(score));
         for (int d = 0; d < width; ++d) {
           const double v = inputs(j, values + std::int64_t{kv} * width + d);
