@@ -183,17 +183,17 @@ signalled() {
 scenario_signal() { signalled generate.sbatch; }
 scenario_signal-mpirun() { signalled generate-mpirun.sbatch --batch; }
 
-# The signal that --signal sends before the end of the time. A minute is the least that Slurm allows, and it looks every half one:
-# the ranks have from 10 to 40 seconds.
+# The signal that --signal sends before the end of the time. Slurm looks every half minute: the ranks have from 10 to 40 seconds,
+# and mpirun what it needs to leave.
 out_of_time() {
-  submit "$1" --time=1 "--signal=$2"
+  submit "$1" --time=2 "--signal=$2"
   complete
   interrupted
   left_with 75
   same_file
 }
-scenario_time-limit() { out_of_time generate.sbatch USR1@20; }
-scenario_time-limit-mpirun() { out_of_time generate-mpirun.sbatch B:USR1@20; }
+scenario_time-limit() { out_of_time generate.sbatch USR1@80; }
+scenario_time-limit-mpirun() { out_of_time generate-mpirun.sbatch B:USR1@80; }
 
 # The user takes the job back; the same command later goes on.
 cancelled() {
