@@ -25,4 +25,5 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/gridmill-config-version.
 install(FILES "${PROJECT_BINARY_DIR}/gridmill-config.cmake"
               "${PROJECT_BINARY_DIR}/gridmill-config-version.cmake"
               "${CMAKE_CURRENT_LIST_DIR}/GridmillLibraries.cmake"
+              "${CMAKE_CURRENT_LIST_DIR}/GridmillFewLibraries.cmake"
         DESTINATION "${config_folder}")

@@ -1,11 +1,6 @@
 # The libraries that gridmill links, found on the system without network. Read by our own build and
 # by find_package(gridmill).
-set(THREADS_PREFER_PTHREAD_FLAG ON)
-find_package(Threads REQUIRED)
-find_package(fmt REQUIRED)
-find_package(nlohmann_json REQUIRED)
-find_package(PkgConfig REQUIRED)
-pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+include("${CMAKE_CURRENT_LIST_DIR}/GridmillFewLibraries.cmake")
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 
@@ -17,8 +12,3 @@ find_package(HDF5 REQUIRED COMPONENTS C)
 set(MPI_CXX_SKIP_MPICXX TRUE)
 find_package(MPI REQUIRED COMPONENTS C)
 
-find_package(Boost REQUIRED COMPONENTS program_options)
-
-if(GRIDMILL_CUDA)
-  find_package(CUDAToolkit REQUIRED)
-endif()

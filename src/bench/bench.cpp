@@ -4,25 +4,19 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
-#include <filesystem>
-#include <optional>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "bench/first_touch_detail.hpp"
-#include "bench/random_checkpoint_detail.hpp"
+#include "bench/random_parameters_detail.hpp"
 #include "bench/roofline_detail.hpp"
-#include "bench/shapes_detail.hpp"
 #include "gridmill/base/clock.hpp"
 #include "gridmill/base/format.hpp"
-#include "gridmill/base/json.hpp"
 #include "gridmill/base/log.hpp"
 #include "gridmill/base/philox.hpp"
+#include "gridmill/base/process.hpp"
+#include "gridmill/build_info/version.hpp"
 #include "gridmill/generate/generator.hpp"
-#include "gridmill/job/machine.hpp"
-#include "gridmill/job/run_context.hpp"
-#include "gridmill/job/version.hpp"
 #include "gridmill/kernels/machine_limits.hpp"
 
 namespace gridmill {
@@ -71,45 +65,6 @@ double median(std::vector<double> values) {
   const std::size_t middle = values.size() / 2;
   return values.size() % 2 != 0 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
-
-/// The checkpoint to load: the caller's, or random weights in a file that goes with this object.
-class BenchCheckpoint {
- public:
-  explicit BenchCheckpoint(const BenchConfig& config) : path_(config.run.model) {
-    if (!path_.empty() && std::filesystem::exists(path_)) return;
-    if (config.shape.empty()) {
-      throw UsageError("--shape is missing; without it --model has to name a checkpoint");
-    }
-    const Json model = model_of_shape(config.shape);
-    if (path_.empty()) {
-      std::string name =
-          (std::filesystem::temp_directory_path() / "gridmill-bench-XXXXXX").string();
-      if (mkdtemp(name.data()) == nullptr) {
-        throw OutputError(fmt::format("cannot create {}; set TMPDIR", name));
-      }
-      folder_ = name;
-      path_ = (folder_ / "random.h5").string();
-    }
-    log::info("writing random weights to {}", path_);
-    write_random_checkpoint(path_, model, config.dtype == "fp32" ? DType::fp32 : DType::bf16);
-  }
-  BenchCheckpoint(const BenchCheckpoint&) = delete;
-  BenchCheckpoint& operator=(const BenchCheckpoint&) = delete;
-  ~BenchCheckpoint() { remove(); }
-
-  [[nodiscard]] const std::string& path() const { return path_; }
-  /// Removes a temporary file now.
-  void remove() {
-    if (folder_.empty()) return;
-    std::error_code ignored;
-    std::filesystem::remove_all(folder_, ignored);
-    folder_.clear();
-  }
-
- private:
-  std::string path_;
-  std::filesystem::path folder_;  ///< temporary; empty = nothing to remove
-};
 
 /// Prompts of random tokens, greedy, no end of text: every row takes the same work.
 Request make_request(const BenchConfig& config, RowId row, std::int64_t vocab_size, int gen) {
@@ -163,21 +118,22 @@ Run run_once(const BenchConfig& config, Generator& generator, std::int64_t vocab
   return run;
 }
 
-Figure measure(const BenchConfig& config, RunContext& context, int batch, double* resident_mib) {
-  const std::int64_t vocab_size = context.model().info().vocab_size;
-  Generator generator(context.model(), context.execution(), context.parameters(),
+Figure measure(const BenchConfig& config, const BenchSubject& subject, int batch,
+               double* resident_mib) {
+  const std::int64_t vocab_size = subject.model.info().vocab_size;
+  Generator generator(subject.model, subject.context, subject.parameters,
                       {.slots = batch, .max_length = config.prompt + config.gen});
   constexpr int kWarmUpTokens = 2;  // every buffer gets its size
   static_cast<void>(run_once(config, generator, vocab_size, batch, kWarmUpTokens));
   Figure best;
   for (int attempt = 1; attempt <= kAttempts; ++attempt) {
     Figure figure;
-    figure.before = measure_machine_limits(context.threads());
+    figure.before = subject.context.backend.machine_limits(subject.threads);
     for (int i = 0; i < config.repeat; ++i) {
       figure.runs.push_back(run_once(config, generator, vocab_size, batch, config.gen));
     }
     *resident_mib = std::max(*resident_mib, static_cast<double>(resident_bytes()) / (1 << 20));
-    figure.after = measure_machine_limits(context.threads());
+    figure.after = subject.context.backend.machine_limits(subject.threads);
     const bool better = best.runs.empty() || figure.moved() < best.moved();
     if (better) best = figure;
     best.attempts = attempt;
@@ -195,15 +151,8 @@ OrderedJson to_json(const MachineLimits& limits) {
           {"fp32_gflop_per_s", limits.fp32_flop_per_s / 1e9}};
 }
 
-/// What is known once the model is loaded.
-struct Loaded {
-  double load_s = 0;
-  double first_touch_copy_s = 0;
-  double resident_mib = 0;
-};
-
-OrderedJson line_of(const BenchConfig& config, RunContext& context, const Loaded& loaded, int batch,
-                    const Figure& figure) {
+OrderedJson line_of(const BenchConfig& config, const BenchSubject& subject, double resident_mib,
+                    int batch, const Figure& figure) {
   std::vector<double> prefill_s;
   std::vector<double> total_s;
   std::vector<double> decode_tps;
@@ -214,42 +163,44 @@ OrderedJson line_of(const BenchConfig& config, RunContext& context, const Loaded
     decode_tps.push_back(static_cast<double>(run.decode_tokens) / run.decode_s);
     prefill_tps.push_back(batch * config.prompt / run.prefill_s);
   }
-  const DType dtype = context.backend().compute_dtype();
-  const PassCost cost = pass_cost(context.model(), dtype);
+  const Backend& backend = subject.context.backend;
+  const DType dtype = backend.compute_dtype();
+  const PassCost cost = pass_cost(subject.model, dtype);
   const MachineLimits limits = figure.limits();
   const double context_tokens = config.prompt + config.gen / 2.0;
-  const double decode_bound_tps =
-      batch / decode_bound_s(cost, limits, dtype, batch, context_tokens);
+  const DecodeBound decode = decode_bound(cost, limits, dtype, batch, context_tokens);
+  const double decode_s = batch / median(decode_tps);
   const double prefill_bound_tps =
       config.prompt / prefill_bound_s(cost, limits, dtype, config.prompt);
-  const ParameterStatistics parameters = context.parameters().statistics();
   const std::size_t state_bytes =
       static_cast<std::size_t>(batch) *
-      context.model().state_bytes_per_slot(1, config.prompt + config.gen, dtype);
+      subject.model.state_bytes_per_slot(1, config.prompt + config.gen, dtype);
   OrderedJson line = {
-      {"shape", config.shape.empty() ? config.run.model : config.shape},
+      {"shape", config.shape.empty() ? config.model : config.shape},
       {"batch", batch},
-      {"threads", context.threads()},
+      {"threads", subject.threads},
       {"prompt", config.prompt},
       {"gen", config.gen},
-      {"backend", context.backend().name()},
-      {"kernel_target", context.backend().target()},
+      {"backend", backend.name()},
+      {"kernel_target", backend.target()},
       {"compute_dtype", name_of(dtype)},
-      {"load_s", loaded.load_s},
-      {"first_touch_copy_s", loaded.first_touch_copy_s},
+  };
+  line.update(subject.loading);
+  line.update(OrderedJson{
       {"prefill_s", prefill_s},
       {"total_s", total_s},
       {"decode_tps", median(decode_tps)},
       {"prefill_tps", median(prefill_tps)},
-      {"roofline_share", median(decode_tps) / decode_bound_tps},
+      {"roofline_share", decode.seconds() / decode_s},
+      {"decode_bandwidth_share", decode.moving_s / decode_s},
+      {"decode_product_share", decode.multiplying_s / decode_s},
       {"prefill_roofline_share", median(prefill_tps) / prefill_bound_tps},
-      {"decode_bound_tps", decode_bound_tps},
+      {"decode_bound_tps", batch / decode.seconds()},
       {"prefill_bound_tps", prefill_bound_tps},
-      {"rss_mib", loaded.resident_mib},
-      {"weights_mib",
-       static_cast<double>(parameters.private_bytes + parameters.shared_bytes) / (1 << 20)},
+      {"rss_mib", resident_mib},
+      {"weights_mib", subject.weight_bytes / (1 << 20)},
       {"state_mib", static_cast<double>(state_bytes) / (1 << 20)},
-  };
+  });
   line.update(to_json(limits));
   line["canary"] = {to_json(figure.before), to_json(figure.after)};
   line["canary_moved"] = figure.moved() > kCalm;
@@ -260,51 +211,42 @@ OrderedJson line_of(const BenchConfig& config, RunContext& context, const Loaded
   return line;
 }
 
-void check(const BenchConfig& config, RunContext& context) {
-  if (context.grid().world().size() > 1) {
-    throw UsageError(fmt::format("bench measures one rank, but this is a run of {}",
-                                 context.grid().world().size()));
-  }
-  if (!context.backend().host_memory()) {
-    throw UsageError(
-        fmt::format("bench knows the limits of this host only; backend {} runs elsewhere",
-                    context.backend().name()));
-  }
-  const std::int64_t limit = context.model().info().model_limit;
+}  // namespace
+
+void check_rows_fit(const BenchConfig& config, const ModelInfo& model) {
+  const std::int64_t limit = model.model_limit;
   if (limit > 0 && config.prompt + config.gen > limit) {
     throw UsageError(fmt::format("--prompt {} and --gen {} are longer than the model's limit of {}",
                                  config.prompt, config.gen, limit));
   }
 }
 
-}  // namespace
-
-ExitCode run_bench_job(const BenchConfig& config) {
-  BenchCheckpoint checkpoint(config);
-  RunOptions options = config.run;
-  options.model = checkpoint.path();
-  RunContext context(options);
-  check(config, context);
-
-  Loaded loaded;
-  // Twice: a virtual machine may have to get the memory from its host first, once. What is loaded
-  // then comes to lie there too.
-  for (int i = 0; i < 2; ++i) {
-    loaded.first_touch_copy_s =
-        first_touch_copy_seconds(checkpoint.path(), context.backend(), context.threads());
-  }
-  const auto start = SteadyClock::now();
-  context.load();
-  loaded.load_s = seconds_since(start);
-  checkpoint.remove();
-
+void bench_batches(const BenchConfig& config, const BenchSubject& subject) {
+  check_rows_fit(config, subject.model.info());
+  double resident_mib = 0;
   for (const int batch : config.batches) {
-    const Figure figure = measure(config, context, batch, &loaded.resident_mib);
-    const std::string line = line_of(config, context, loaded, batch, figure).dump() + "\n";
+    const Figure figure = measure(config, subject, batch, &resident_mib);
+    const std::string line = line_of(config, subject, resident_mib, batch, figure).dump() + "\n";
     std::fputs(line.c_str(), stdout);
     std::fflush(stdout);
   }
-  return ExitCode::ok;
+}
+
+void bench_in_memory(const BenchConfig& config, const Json& model, Backend& backend, int threads) {
+  const std::unique_ptr<Model> graph = make_model(model);
+  check_rows_fit(config, graph->info());
+  const std::unique_ptr<Stream> stream = backend.make_stream();
+  NoExchange alone;
+  ExecutionContext context{.backend = backend, .stream = *stream, .tp = alone};
+  const auto start = SteadyClock::now();
+  RandomParameters parameters(*graph, backend, *stream);
+  const double seconds = seconds_since(start);
+  bench_batches(config, {.model = *graph,
+                         .context = context,
+                         .parameters = parameters,
+                         .threads = threads,
+                         .weight_bytes = static_cast<double>(parameters.size_bytes()),
+                         .loading = {{"weights", "random, made in memory"}, {"make_s", seconds}}});
 }
 
 }  // namespace gridmill

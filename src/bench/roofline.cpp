@@ -38,13 +38,12 @@ PassCost pass_cost(const Model& model, DType compute_dtype) {
   return cost;
 }
 
-double decode_bound_s(const PassCost& cost, const MachineLimits& limits, DType compute_dtype,
-                      int rows, double context) {
-  const double moving =
-      (cost.weight_bytes + rows * context * cost.cache_bytes_of_token) / limits.read_bytes_per_s +
-      rows * cost.state_bytes_of_row / limits.update_bytes_per_s;
-  const double multiplying = rows * cost.flop_of_row / flop_rate(limits, compute_dtype);
-  return std::max(moving, multiplying);
+DecodeBound decode_bound(const PassCost& cost, const MachineLimits& limits, DType compute_dtype,
+                         int rows, double context) {
+  return {.moving_s = (cost.weight_bytes + rows * context * cost.cache_bytes_of_token) /
+                          limits.read_bytes_per_s +
+                      rows * cost.state_bytes_of_row / limits.update_bytes_per_s,
+          .multiplying_s = rows * cost.flop_of_row / flop_rate(limits, compute_dtype)};
 }
 
 double prefill_bound_s(const PassCost& cost, const MachineLimits& limits, DType compute_dtype,

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include "gridmill/base/dtype.hpp"
 #include "gridmill/kernels/machine_limits.hpp"
 #include "gridmill/model/model.hpp"
@@ -17,10 +19,15 @@ struct PassCost {
 
 [[nodiscard]] PassCost pass_cost(const Model& model, DType compute_dtype);
 
-/// Least seconds of a decode step of `rows` rows after `context` tokens each: the larger of moving
-/// (weights and KV cache at the read rate, state at the update rate) and multiplying.
-[[nodiscard]] double decode_bound_s(const PassCost& cost, const MachineLimits& limits,
-                                    DType compute_dtype, int rows, double context);
+/// Least seconds of a decode step.
+struct DecodeBound {
+  double moving_s = 0;       ///< weights and KV cache at the read rate, state at the update rate
+  double multiplying_s = 0;  ///< at the product rate of the compute dtype
+  [[nodiscard]] double seconds() const { return std::max(moving_s, multiplying_s); }
+};
+/// Of `rows` rows after `context` tokens each.
+[[nodiscard]] DecodeBound decode_bound(const PassCost& cost, const MachineLimits& limits,
+                                       DType compute_dtype, int rows, double context);
 /// Least seconds of a prompt of `tokens` tokens among many: multiplying alone, the last token
 /// through the head.
 [[nodiscard]] double prefill_bound_s(const PassCost& cost, const MachineLimits& limits,

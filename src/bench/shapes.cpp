@@ -4,12 +4,11 @@
 #include <string_view>
 #include <vector>
 
-#include "bench/shapes_detail.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/file.hpp"
 #include "gridmill/base/format.hpp"
+#include "gridmill/base/json.hpp"
 #include "gridmill/bench/bench.hpp"
-#include "gridmill/convert/convert.hpp"
 
 namespace gridmill {
 
@@ -52,9 +51,7 @@ const std::vector<std::string>& bench_shapes() {
   return names;
 }
 
-namespace bench_detail {
-
-Json model_of_shape(const std::string& shape) {
+Json model_of_shape(const std::string& shape, const ConfigTranslator& translate) {
   for (const Shape& known : kShapes) {
     if (known.name == shape) return parse_json(known.config, shape);
   }
@@ -64,9 +61,13 @@ Json model_of_shape(const std::string& shape) {
   }
   Json config = parse_json(read_text_file(shape), shape);
   if (config.is_object() && config.contains("family")) return config;
-  return model_of_config(config, shape);
+  if (!translate) {
+    throw UsageError(fmt::format(
+        "--shape {} is not gridmill's own configuration (it has no \"family\"), and this gridmill "
+        "was built without MPI and HDF5, hence without converters; give {}, or gridmill's own",
+        shape, fmt::join(bench_shapes(), ", ")));
+  }
+  return translate(config, shape);
 }
-
-}  // namespace bench_detail
 
 }  // namespace gridmill

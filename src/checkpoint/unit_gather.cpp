@@ -13,8 +13,10 @@ UnitGather::UnitGather(const std::vector<UnitSpec>& units, const std::vector<Uni
       layouts_(layouts),
       resident_(resident),
       fsdp_(fsdp),
+      backend_(backend),
       stream_(stream),
       device_exchange_(device_exchange) {
+  if (device_exchange_ != nullptr) travel_ = backend.make_stream();
   buffer_bytes_ = bytes_for(layouts_);
   for (Slot& slot : slots_) {
     if (buffer_bytes_ > 0) slot.memory = backend.allocate(buffer_bytes_ / slots_.size());
@@ -61,7 +63,8 @@ void UnitGather::start(Slot& slot, UnitId unit) {
   const std::size_t own_bytes = layout.block_bytes[own];
   bytes_received_ += layout.gathered_bytes - own_bytes;
   if (device_exchange_ != nullptr) {
-    device_exchange_->all_gather(stream_, resident_[index].block, own_bytes, slot.memory.data());
+    backend_.order(*travel_, stream_);  // whoever used the buffer before has read it
+    device_exchange_->all_gather(*travel_, resident_[index].block, own_bytes, slot.memory.data());
     return;
   }
   std::vector<std::int64_t> counts;
@@ -75,6 +78,7 @@ void UnitGather::start(Slot& slot, UnitId unit) {
 void UnitGather::complete(Slot& slot) {
   slot.gather.wait();
   slot.in_flight = false;
+  if (travel_) backend_.order(stream_, *travel_);
   const auto index = static_cast<std::size_t>(slot.unit);
   const UnitLayout& layout = layouts_[index];
   std::byte* assembled = slot.memory.data() + layout.gathered_bytes;

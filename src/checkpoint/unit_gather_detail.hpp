@@ -60,7 +60,10 @@ class UnitGather {
   const std::vector<UnitLayout>& layouts_;
   const std::vector<ResidentUnit>& resident_;
   const Communicator& fsdp_;
-  Stream& stream_;
+  Backend& backend_;
+  Stream& stream_;  ///< where units are used
+  /// Where units travel between devices: beside the work of the unit before.
+  std::unique_ptr<Stream> travel_;
   Exchange* device_exchange_;
   std::array<Slot, kSlots> slots_;
   std::size_t buffer_bytes_ = 0;

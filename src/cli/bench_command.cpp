@@ -1,79 +1,45 @@
-#include <sstream>
+#include <filesystem>
 
+#include "cli/bench_options.hpp"
 #include "cli/command.hpp"
-#include "cli/options.hpp"
 #include "gridmill/base/format.hpp"
-#include "gridmill/bench/bench.hpp"
+#include "gridmill/base/process.hpp"
+#include "gridmill/convert/convert.hpp"
+#include "gridmill/job/bench_job.hpp"
 
 namespace gridmill::cli {
 
-namespace {
-
-/// "1,8,32"
-std::vector<int> integers_of(const std::string& option, const std::string& text) {
-  std::vector<int> values;
-  std::istringstream parts(text);
-  for (std::string part; std::getline(parts, part, ',');) {
-    values.push_back(positive_integer(option, part));
-  }
-  if (values.empty()) throw UsageError(option + " is empty, expected integers like 1,8,32");
-  return values;
-}
-
-}  // namespace
-
-ExitCode run_bench(const Arguments& arguments, const MpiSession* /*session*/) {
+ExitCode run_bench(const Arguments& arguments, const MpiSession* session) {
   BenchConfig config;
-  CommandSyntax syntax{
-      .name = "bench",
-      .example = "Example: gridmill bench --shape llama-110m --batch 1,8,32 --threads 1",
-      .summary =
-          "Speed of prefill and decode on random weights: a JSON line a batch size, beside the "
-          "limits of this machine measured in the same run."};
-  const auto integer = [](int* target, const char* option) {
-    return po::value<std::string>()
-        ->default_value(std::to_string(*target))
-        ->value_name("N")
-        ->notifier([target, option](const std::string& text) {
-          *target = positive_integer(option, text);
-        });
-  };
-  auto add = syntax.options.add_options();
-  const std::string shapes = fmt::format("{} or a config.json (gridmill's or Hugging Face's)",
-                                         fmt::join(bench_shapes(), ", "));
-  add("shape", po::value(&config.shape)->value_name("NAME"), shapes.c_str());
-  add("dtype", po::value(&config.dtype)->default_value(config.dtype)->value_name("TYPE"),
-      "bf16, fp32: of parameters and products");
-  add("batch",
-      po::value<std::string>()->default_value("1,8")->value_name("N,...")->notifier(
-          [&config](const std::string& text) { config.batches = integers_of("--batch", text); }),
-      "rows in flight, a line each");
-  add("prompt", integer(&config.prompt, "--prompt"), "tokens of every prompt");
-  add("gen", integer(&config.gen, "--gen"), "tokens generated for every row");
-  add("threads",
-      po::value<std::string>()->default_value("auto")->value_name("N")->notifier(
-          [&config](const std::string& text) {
-            config.run.threads = text == "auto" ? 0 : positive_integer("--threads", text);
-          }),
-      "threads; auto = cores of this process");
-  add("repeat", integer(&config.repeat, "--repeat"), "runs of every batch; rates are medians");
-  add("backend",
-      po::value(&config.run.backend)->default_value(config.run.backend)->value_name("NAME"),
-      "auto, reference, cpu");
-  add("model", po::value(&config.run.model)->value_name("FILE.h5"),
-      "checkpoint to measure; written with random weights of --shape if there is none. Without: a "
-      "temporary file");
-  const auto check = [&config] {
-    require_one_of("--dtype", config.dtype, {"bf16", "fp32"});
-    require_one_of("--backend", config.run.backend, {"auto", "reference", "cpu", "cuda"});
-    if (config.gen < 2) {
-      throw UsageError("--gen is 1, expected at least 2: the first token is prefill");
+  const CommandSyntax syntax = bench_syntax(config);
+  const auto check = [&config, session] {
+    check_bench_options(config);
+    if (session->size() > 1) {
+      throw UsageError(
+          fmt::format("bench measures one rank, but this is a run of {}", session->size()));
     }
   };
   if (!parse_on_every_rank(syntax, arguments, check)) return ExitCode::ok;
-  config.run.param_dtype = config.dtype;
-  config.run.compute_dtype = config.dtype;
-  return run_bench_job(config);
+  Json model;
+  if (config.model.empty() || !std::filesystem::exists(config.model)) {
+    if (config.shape.empty()) {
+      throw UsageError(fmt::format(
+          "--model {} does not exist and there is no --shape to make it of", config.model));
+    }
+    model = model_of_shape(config.shape, model_of_config);
+  }
+  if (config.model.empty()) {
+    const int threads = config.threads > 0 ? config.threads : usable_cores();
+    const auto backend = make_backend(
+        config.backend,
+        {.compute_dtype = config.dtype == "fp32" ? DType::fp32 : DType::bf16, .threads = threads});
+    if (!backend->host_memory()) {
+      bench_in_memory(config, model, *backend, threads);
+      return ExitCode::ok;
+    }
+  }
+  run_bench_job(config, model);
+  return ExitCode::ok;
 }
 
 }  // namespace gridmill::cli

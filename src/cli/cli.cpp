@@ -8,9 +8,11 @@
 #include <string>
 
 #include "cli/command.hpp"
+#include "cli/version.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/log.hpp"
 #include "gridmill/grid/collectives.hpp"
+#include "gridmill/h5/file.hpp"
 #include "gridmill/job/signals.hpp"
 
 namespace gridmill::cli {
@@ -104,7 +106,9 @@ int run(int argc, char** argv) {
           if (arguments[0] == "--help") {
             print_usage();
           } else {
-            std::fputs(version_text().c_str(), stdout);
+            const LibraryVersions libraries{.mpi = mpi_library_version(),
+                                            .hdf5 = h5::library_version()};
+            std::fputs(version_text(libraries).c_str(), stdout);
           }
         }
       } else {

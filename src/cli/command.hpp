@@ -33,7 +33,4 @@ ExitCode run_detokenize(const Arguments& arguments, const MpiSession* session);
 
 [[nodiscard]] std::span<const Command> commands();
 
-/// Text of `gridmill --version`.
-[[nodiscard]] std::string version_text();
-
 }  // namespace gridmill::cli

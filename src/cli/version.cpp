@@ -1,8 +1,7 @@
-#include "gridmill/job/version.hpp"
+#include "cli/version.hpp"
 
-#include "cli/command.hpp"
 #include "gridmill/base/format.hpp"
-#include "gridmill/h5/file.hpp"
+#include "gridmill/build_info/version.hpp"
 #include "gridmill/kernels/backend.hpp"
 
 namespace gridmill::cli {
@@ -28,11 +27,11 @@ std::string or_absent(const std::string& library_version) {
 
 }  // namespace
 
-std::string version_text() {
+std::string version_text(const LibraryVersions& libraries) {
   const AcceleratorVersions accelerator = accelerator_versions();
   return fmt::format(
       "gridmill {} ({})\ncompiler: {}\nMPI: {}\nHDF5: {}\nCUDA: {}\nNCCL: {}\nkernels: {}\n",
-      version(), git_hash(), compiler(), mpi_library_version(), h5::library_version(),
+      version(), git_hash(), compiler(), or_absent(libraries.mpi), or_absent(libraries.hdf5),
       or_absent(accelerator.cuda), or_absent(accelerator.nccl), kernel_target());
 }
 

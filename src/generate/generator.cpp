@@ -16,6 +16,7 @@ struct Generator::Sequence {
   std::vector<TokenId> tokens;  ///< prompt, replayed, generated
   std::vector<float> logprobs;  ///< one a token whose log-probability is known
   std::int64_t fed = 0;         ///< tokens the model has consumed
+  std::int64_t pool_share = 0;  ///< positions set aside for it
 
   [[nodiscard]] std::int64_t length() const { return static_cast<std::int64_t>(tokens.size()); }
   [[nodiscard]] std::int64_t prefix_length() const {
@@ -73,14 +74,30 @@ Generator::Generator(const Model& model, ExecutionContext& context, ParameterSou
         "a generator needs slots, max_length and pass_rows of at least 1, found {}, {}, {}",
         options.slots, options.max_length, options.pass_rows));
   }
-  state_ = model.make_state(context, options.slots, options.max_length);
+  if (options.pool_positions != 0 && options.pool_positions < pool_share(options.max_length)) {
+    throw UsageError(
+        fmt::format("a pool of {} positions has no room for one row of {}: at least {} are needed",
+                    options.pool_positions, options.max_length, pool_share(options.max_length)));
+  }
+  pool_free_ = options.pool_positions;
+  state_ =
+      model.make_pooled_state(context, options.slots, options.max_length, options.pool_positions);
   slots_.resize(static_cast<std::size_t>(options.slots));
   used_.resize(slots_.size(), false);
 }
 
 Generator::~Generator() = default;
 
-int Generator::free_slots() const { return options_.slots - static_cast<int>(arrival_.size()); }
+std::int64_t Generator::pool_share(std::int64_t length) const {
+  return (length + kKvPagePositions - 1) / kKvPagePositions * kKvPagePositions;
+}
+
+int Generator::free_slots() const {
+  const int free = options_.slots - static_cast<int>(arrival_.size());
+  if (options_.pool_positions == 0) return free;
+  const std::int64_t longest = pool_free_ / pool_share(options_.max_length);
+  return static_cast<int>(std::min<std::int64_t>(free, longest));
+}
 
 bool Generator::idle() const { return arrival_.empty(); }
 
@@ -88,6 +105,17 @@ bool Generator::admit(Request request) {
   const auto free = std::find(slots_.begin(), slots_.end(), nullptr);
   if (free == slots_.end()) return false;
   check_request(request, model_.info(), options_.max_length);
+  std::int64_t longest = request.max_length;
+  if (request.max_new_tokens) {
+    longest = std::min(longest,
+                       static_cast<std::int64_t>(request.prompt.size()) + *request.max_new_tokens);
+  }
+  // A replay that is longer than the new limit is still fed.
+  longest =
+      std::max(longest, static_cast<std::int64_t>(request.prompt.size() + request.replay.size()));
+  const std::int64_t pool_share_taken = options_.pool_positions == 0 ? 0 : pool_share(longest);
+  if (pool_share_taken > pool_free_) return false;
+  pool_free_ -= pool_share_taken;
   const auto slot = static_cast<std::size_t>(free - slots_.begin());
   if (used_[slot]) ++statistics_.refills;
   used_[slot] = true;
@@ -98,6 +126,7 @@ bool Generator::admit(Request request) {
   sequence->tokens.insert(sequence->tokens.end(), request.replay.begin(), request.replay.end());
   sequence->logprobs.push_back(0);  // nothing predicts the first token
   sequence->request = std::move(request);
+  sequence->pool_share = pool_share_taken;
   slots_[slot] = std::move(sequence);
   arrival_.push_back(static_cast<SlotId>(slot));
   return true;
@@ -208,6 +237,10 @@ void Generator::finish(SlotId slot, FinishReason reason, const std::string& fail
                        std::vector<Completion>& completions) {
   std::unique_ptr<Sequence> sequence = std::move(slots_[static_cast<std::size_t>(slot)]);
   std::erase(arrival_, slot);
+  if (options_.pool_positions != 0) {
+    state_->reset(slot);  // its pages go back at once, others may want them
+    pool_free_ += sequence->pool_share;
+  }
   ++(reason == FinishReason::error ? statistics_.failed_rows : statistics_.completed_rows);
   Completion completion;
   completion.row = sequence->request.row;

@@ -75,21 +75,6 @@ struct Blocks {
 
 }  // namespace
 
-Error error_in_flight() {
-  try {
-    throw;
-  } catch (const Error& error) {
-    return error;
-  } catch (const std::bad_alloc&) {
-    return ResourceError(
-        "out of memory; use fewer ranks per node, fewer slots or a larger machine");
-  } catch (const std::exception& error) {
-    return InternalError(fmt::format("unexpected exception: {}", error.what()));
-  } catch (...) {
-    return InternalError("unexpected exception of unknown type");
-  }
-}
-
 void agree(const Communicator& comm, const std::optional<Error>& local) {
   const int mine = local ? comm.rank() : comm.size();
   int first = 0;

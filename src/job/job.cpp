@@ -82,7 +82,6 @@ ExitCode run_job(const JobConfig& config) {
     return std::make_unique<RequestMaker>(config, plan, model, *prompts, context.tokenizer());
   });
   Output output = open_output(config, plan, context, false);
-  const int slots = context.resolve_slots(plan.max_length);
   stages.open_s = seconds_since(start);
   if (any_rank(world, context.watch().stop_requested())) {
     log::warn("stopped before the parameters were read; run the same command again");
@@ -92,6 +91,7 @@ ExitCode run_job(const JobConfig& config) {
   const SteadyClock::time_point load_start = SteadyClock::now();
   context.load();
   stages.load_s = seconds_since(load_start);
+  const SlotPlan slots = context.resolve_slots(plan.max_length);
 
   Mailbox mailbox(world);
   MailboxPort port(mailbox);
@@ -105,7 +105,7 @@ ExitCode run_job(const JobConfig& config) {
     const std::vector<int> leaders = leader_ranks(context.grid().shape());
     server.leases = std::make_unique<LeaseServer>(
         LeaseQueue(std::move(output.to_do), static_cast<int>(leaders.size()),
-                   static_cast<std::uint64_t>(std::max(slots, 1))),
+                   static_cast<std::uint64_t>(std::max(slots.slots, 1))),
         leaders, port);
   });
   std::optional<ResultStore> store;

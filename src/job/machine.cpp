@@ -1,15 +1,8 @@
 #include "gridmill/job/machine.hpp"
 
 #include <sched.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cstring>
-#include <fstream>
-#include <limits>
-#include <string>
 #include <vector>
 
 #include "gridmill/base/error.hpp"
@@ -17,43 +10,6 @@
 #include "gridmill/grid/collectives.hpp"
 
 namespace gridmill {
-
-namespace {
-
-/// The number after `key` in a file of "key: value" lines; 0 if there is none.
-std::uint64_t number_after(const char* path, const std::string& key) {
-  std::ifstream file(path);
-  std::string word;
-  while (file >> word) {
-    std::uint64_t value = 0;
-    if (word == key && file >> value) return value;
-  }
-  return 0;
-}
-
-/// A file that holds one number; the largest value if it holds none ("max") or is missing.
-std::uint64_t number_in(const std::string& path) {
-  std::ifstream file(path);
-  std::uint64_t value = 0;
-  return file >> value ? value : std::numeric_limits<std::uint64_t>::max();
-}
-
-/// What the process's control group (version 2) leaves.
-std::uint64_t control_group_bytes() {
-  std::ifstream membership("/proc/self/cgroup");
-  std::string line;
-  while (std::getline(membership, line)) {
-    if (line.rfind("0::", 0) != 0) continue;
-    const std::string folder = "/sys/fs/cgroup" + line.substr(3);
-    const std::uint64_t limit = number_in(folder + "/memory.max");
-    const std::uint64_t used = number_in(folder + "/memory.current");
-    if (limit == std::numeric_limits<std::uint64_t>::max()) return limit;
-    return limit > used ? limit - used : 0;
-  }
-  return std::numeric_limits<std::uint64_t>::max();
-}
-
-}  // namespace
 
 int threads_for_rank(const Grid& grid) {
   cpu_set_t mask;
@@ -66,40 +22,69 @@ int threads_for_rank(const Grid& grid) {
   return std::max(1, CPU_COUNT(&mask) / std::max(1, static_cast<int>(sharers)));
 }
 
-std::uint64_t available_memory_bytes() {
-  const std::uint64_t available = number_after("/proc/meminfo", "MemAvailable:") * 1024;
-  return available == 0 ? 0 : std::min(available, control_group_bytes());
-}
-
-int slots_for_replica(const Grid& grid, std::size_t bytes_per_slot) {
-  // Ranks look at the same memory: take the smallest answer, and share it.
-  const std::uint64_t available = available_memory_bytes();
-  const std::uint64_t share = available / 2 / static_cast<std::uint64_t>(grid.node().size());
-  const std::uint64_t fit =
-      available == 0 ? kMostSlots : share / std::max<std::size_t>(bytes_per_slot, 1);
-  const std::vector<std::uint64_t> all = all_gather(grid.world(), fit);
-  const std::uint64_t smallest = *std::min_element(all.begin(), all.end());
-  if (smallest == 0) {
+SlotPlan plan_slots(const StateBudget& budget, const SequenceNeeds& needs) {
+  const bool pooled = budget.pooled && !needs.fixed_size;
+  const int wanted = needs.slots > 0 ? needs.slots : budget.most_slots;
+  // On the host pages come when they are touched: what was asked for is taken.
+  if (!budget.known || (needs.slots > 0 && !budget.pooled)) return {.slots = wanted};
+  const std::uint64_t per_slot = std::max<std::size_t>(needs.bytes_per_slot, 1);
+  const std::uint64_t fit = budget.bytes / per_slot;
+  const auto mib = [](std::uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
+  if (fit == 0) {
     throw ResourceError(fmt::format(
         "not enough memory: one sequence needs {:.1f} MiB a rank and a rank may take {:.1f} MiB; "
         "lower --max-length, use fewer ranks a node, or raise --tp",
-        static_cast<double>(bytes_per_slot) / (1 << 20), static_cast<double>(share) / (1 << 20)));
+        mib(per_slot), mib(budget.bytes)));
   }
-  return static_cast<int>(std::min<std::uint64_t>(smallest, kMostSlots));
+  if (!pooled) {
+    if (needs.slots > 0 && fit < static_cast<std::uint64_t>(wanted)) {
+      throw ResourceError(fmt::format(
+          "not enough memory: --slots {} need {:.1f} MiB a rank and a rank may take {:.1f} MiB, "
+          "enough for {}",
+          wanted, mib(per_slot * static_cast<std::uint64_t>(wanted)), mib(budget.bytes), fit));
+    }
+    return {.slots = static_cast<int>(std::min<std::uint64_t>(fit, wanted))};
+  }
+  // Whole pages; a row of the longest length has to fit.
+  const std::int64_t longest =
+      (needs.max_length + kKvPagePositions - 1) / kKvPagePositions * kKvPagePositions;
+  const double bytes_per_position =
+      static_cast<double>(per_slot) / static_cast<double>(needs.max_length);
+  const auto room =
+      static_cast<std::int64_t>(static_cast<double>(budget.bytes) / bytes_per_position) /
+      kKvPagePositions * kKvPagePositions;
+  if (room < longest) {
+    throw ResourceError(fmt::format(
+        "not enough memory: a sequence of {} tokens needs {:.1f} MiB a rank and a rank may take "
+        "{:.1f} MiB; lower --max-length, use fewer ranks a device, or raise --tp",
+        longest, static_cast<double>(longest) * bytes_per_position / (1 << 20), mib(budget.bytes)));
+  }
+  return {.slots = wanted, .pool_positions = std::min(room, longest * wanted), .longest = longest};
 }
 
-std::string host_name() {
-  std::array<char, 256> name{};
-  if (gethostname(name.data(), name.size() - 1) != 0) return "unknown";
-  return name.data();
+SlotPlan plan_slots_together(const Grid& grid, const StateBudget& budget,
+                             const SequenceNeeds& needs) {
+  const SlotPlan mine = agree_on(grid.world(), [&] { return plan_slots(budget, needs); });
+  SlotPlan least = mine;
+  for (const SlotPlan& other : all_gather(grid.world(), mine)) {
+    least.slots = std::min(least.slots, other.slots);
+    least.pool_positions = std::min(least.pool_positions, other.pool_positions);
+  }
+  return least;
 }
 
-std::uint64_t resident_bytes() { return number_after("/proc/self/status", "VmRSS:") * 1024; }
-
-std::uint64_t peak_resident_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+std::uint64_t workspace_bytes(const ModelParameters& parameters, std::int64_t rows) {
+  std::int64_t largest = 0;
+  for (const UnitSpec& unit : parameters.units) {
+    std::int64_t elements = 0;
+    for (const MatrixSpec& matrix : unit.matrices) {
+      if (matrix.layout != MatrixLayout::panels) continue;
+      // Twice: a product's output may be kept beside its partial sums.
+      elements += 2 * matrix.shape.outputs + matrix.shape.inputs;
+    }
+    largest = std::max(largest, elements);
+  }
+  return static_cast<std::uint64_t>(largest * rows) * sizeof(float);
 }
 
 }  // namespace gridmill

@@ -5,8 +5,8 @@
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
+#include "gridmill/base/process.hpp"
 #include "gridmill/grid/collectives.hpp"
-#include "gridmill/job/machine.hpp"
 #include "job/metrics_detail.hpp"
 
 namespace gridmill::job_detail {

@@ -33,9 +33,11 @@ void regenerate_rows(const RegenerationJob& job, std::span<const RowId> rows,
   const GridCoord coord = context.grid().coord();
   const RequestMaker requests(job.config, job.plan, context.model().info(), job.prompts,
                               context.tokenizer());
-  Generator generator(
-      context.model(), context.execution(), context.parameters(),
-      {.slots = context.resolve_slots(job.plan.max_length), .max_length = job.plan.max_length});
+  const SlotPlan slots = context.resolve_slots(job.plan.max_length);
+  Generator generator(context.model(), context.execution(), context.parameters(),
+                      {.slots = slots.slots,
+                       .max_length = job.plan.max_length,
+                       .pool_positions = slots.pool_positions});
   NoExchange alone;
   Exchange& lock_step =
       context.lock_step() ? context.fsdp_exchange() : static_cast<Exchange&>(alone);

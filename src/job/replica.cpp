@@ -29,11 +29,13 @@ Replica::Replica(const Parts& parts)
       leader_(parts.context.is_leader()),
       row_file_(open_row_file(parts.config.output, false)),
       generator_(parts.context.model(), parts.context.execution(), parts.context.parameters(),
-                 {.slots = parts.slots, .max_length = parts.plan.max_length}) {
+                 {.slots = parts.slots.slots,
+                  .max_length = parts.plan.max_length,
+                  .pool_positions = parts.slots.pool_positions}) {
   // Asked for ahead of need: half of the slots' worth of rows in hand hides the way to rank 0.
   if (leader_) {
     client_.emplace(parts.context.grid().world().rank(), 0,
-                    static_cast<std::uint64_t>((parts.slots + 1) / 2), parts.port);
+                    static_cast<std::uint64_t>((parts.slots.slots + 1) / 2), parts.port);
   }
 }
 

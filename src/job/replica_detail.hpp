@@ -55,7 +55,7 @@ class Replica {
     WorkPort& port;
     LeaseServer* server;  ///< on rank 0
     ResultStore* store;   ///< on leaders
-    int slots;
+    SlotPlan slots;
   };
   explicit Replica(const Parts& parts);
 

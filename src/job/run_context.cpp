@@ -1,10 +1,12 @@
 #include "gridmill/job/run_context.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/log.hpp"
+#include "gridmill/generate/generator.hpp"
 #include "gridmill/grid/collectives.hpp"
 #include "gridmill/job/machine.hpp"
 
@@ -73,12 +75,24 @@ RunContext::RunContext(const RunOptions& options,
   agree_on_model(grid_.world(), *checkpoint_);
   tp_exchange_ = std::make_unique<MpiExchange>(grid_.tp(), staging_of(*backend_));
   fsdp_exchange_ = std::make_unique<MpiExchange>(grid_.fsdp(), staging_of(*backend_));
-  execution_.emplace(
-      ExecutionContext{.backend = *backend_, .stream = *stream_, .tp = *tp_exchange_});
+  agree_on_devices();
+  Exchange& tp = tp_devices_ ? *tp_devices_ : static_cast<Exchange&>(*tp_exchange_);
+  execution_.emplace(ExecutionContext{.backend = *backend_, .stream = *stream_, .tp = tp});
   log::info(
       "{} ranks as dp {} x fsdp {} x tp {} on {} nodes, {} threads a rank; {} backend ({}), {}",
       grid_.world().size(), grid_.shape().dp, grid_.shape().fsdp, grid_.shape().tp, grid_.nodes(),
       threads_, backend_->name(), backend_->target(), backend_->numerics_id());
+}
+
+void RunContext::agree_on_devices() {
+  std::optional<Error> failure;
+  try {
+    tp_devices_ = backend_->make_device_exchange(*tp_exchange_);
+    fsdp_devices_ = backend_->make_device_exchange(*fsdp_exchange_);
+  } catch (...) {
+    failure = error_in_flight();
+  }
+  agree(grid_.world(), failure);
 }
 
 void RunContext::load() {
@@ -92,7 +106,8 @@ void RunContext::load(bool gather_once, ParameterDType dtype) {
                             {.gather_once = gather_once,
                              .fsdp_min_weight_size = options_.fsdp_min_weight_size,
                              .dtype = dtype,
-                             .threads = threads_});
+                             .threads = threads_,
+                             .device_exchange = fsdp_devices_.get()});
   loaded_gather_once_ = gather_once;
   loaded_dtype_ = dtype;
 }
@@ -122,10 +137,21 @@ GenerateTokensOptions RunContext::generate_tokens_options() {
   return options;
 }
 
-int RunContext::resolve_slots(std::int64_t max_length) {
-  if (options_.slots > 0) return options_.slots;
-  return slots_for_replica(
-      grid_, model_->state_bytes_per_slot(grid_.shape().tp, max_length, backend_->compute_dtype()));
+SlotPlan RunContext::resolve_slots(std::int64_t max_length) {
+  // Ranks that share a device have all loaded, and none has taken memory for states.
+  grid_.node().barrier();
+  const GridShape& shape = grid_.shape();
+  const StateBudget rough = backend_->state_budget(grid_.node().size(), 0);
+  const std::int64_t pass_rows =
+      GeneratorOptions{}.pass_rows + std::max(options_.slots, rough.most_slots);
+  const std::uint64_t workspace =
+      workspace_bytes(model_->parameters(shape.tp, grid_.coord().tp), pass_rows);
+  return plan_slots_together(grid_, backend_->state_budget(grid_.node().size(), workspace),
+                             {.slots = options_.slots,
+                              .max_length = max_length,
+                              .bytes_per_slot = model_->state_bytes_per_slot(
+                                  shape.tp, max_length, backend_->compute_dtype()),
+                              .fixed_size = model_->info().recurrent});
 }
 
 }  // namespace gridmill

@@ -7,9 +7,9 @@
 #include "gridmill/base/clock.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/log.hpp"
+#include "gridmill/base/process.hpp"
+#include "gridmill/build_info/version.hpp"
 #include "gridmill/grid/collectives.hpp"
-#include "gridmill/job/machine.hpp"
-#include "gridmill/job/version.hpp"
 #include "gridmill/results/recovery.hpp"
 #include "job/run_report_detail.hpp"
 

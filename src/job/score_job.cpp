@@ -103,9 +103,10 @@ ExitCode run_score_job(const ScoreConfig& config) {
     if (world.rank() == 0) layout = create_score_file(config.output, layout);
   });
   broadcast(world, 0, layout);
-  const int slots =
-      context.resolve_slots(static_cast<std::int64_t>(std::max<std::uint64_t>(layout.columns, 1)));
   context.load();
+  const int slots =
+      context.resolve_slots(static_cast<std::int64_t>(std::max<std::uint64_t>(layout.columns, 1)))
+          .whole_slots();
   try {
     std::optional<ScoreWriter> writer;
     if (context.is_leader()) writer.emplace(config.output, layout);

@@ -43,6 +43,16 @@ bool has_cpu_backend() {
 
 }  // namespace
 
+MachineLimits Backend::machine_limits([[maybe_unused]] int threads) {
+#ifdef GRIDMILL_HAVE_CPU_BACKEND
+  return measure_machine_limits(threads);
+#else
+  throw ResourceError(
+      "the limits of this machine are measured with the cpu backend's loops, and this gridmill was "
+      "built without it");
+#endif
+}
+
 std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options) {
   if (options.compute_dtype == DType::fp16) {
     throw UsageError("compute dtype fp16 is unsupported; use fp32 or bf16");

@@ -274,8 +274,12 @@ ResultFile ResultFile::open_unguarded(const std::string& path) {
 }
 
 void ResultFile::require_same_job(const JobIdentity& identity, const ResultShape& shape) const {
-  const std::string advice =
-      "choose another --output, or give the options that the file was made with";
+  std::string advice = "choose another --output, or give the options that the file was made with";
+  if (job_.fields.value("numerics", Json()) != identity.fields.value("numerics", Json())) {
+    advice +=
+        "; numerics names the arithmetic: rows have equal bits only from backends and a compute "
+        "dtype of one numerics id, see --backend and --compute-dtype";
+  }
   const std::string difference = describe_difference(job_, identity);
   if (!difference.empty()) {
     throw OutputError(fmt::format("{} belongs to another job: {}; {}", path(), difference, advice));

@@ -221,6 +221,21 @@ TEST(GenerateOption, resume) {
   EXPECT_EQ(cli().generate({"--resume", "require"}).exit_code, 66);
 }
 
+TEST(Resume, UnderAnotherNumericsIdIsRefusedAndSaysBoth) {
+  ASSERT_TRUE(succeeds(cli().generate({"--compute-dtype", "fp32"})));
+  const std::string made = slurp(cli().file("out.h5"));
+  for (const char* resume : {"auto", "require"}) {
+    const ProgramResult result =
+        cli().generate_again({"--compute-dtype", "bf16", "--resume", resume});
+    EXPECT_EQ(result.exit_code, 73) << resume;
+    for (const char* word :
+         {"out.h5", "numerics is", "fp32\" there", "bf16\" here", "--backend", "--compute-dtype"}) {
+      EXPECT_NE(result.err.find(word), std::string::npos) << word << " in " << result.err;
+    }
+  }
+  EXPECT_TRUE(slurp(cli().file("out.h5")) == made) << "nothing was written";
+}
+
 TEST(GenerateOption, allow_failed_rows) {
   cli().folder().write("broken.jsonl", "{\"prompt\": \"Ben\"}\nno json\n");
   EXPECT_EQ(cli().generate({"--prompts", "broken.jsonl"}).exit_code, 1);

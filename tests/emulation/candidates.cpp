@@ -1,8 +1,8 @@
 #include "unit/kernels/candidates.hpp"
 
-#include "support/cuda_emulation/emulated_cuda.hpp"
+#include "support/cuda_under_test.hpp"
 
-// The cuda backend on its emulation, in place of the candidates of tests/unit/kernels.
+// The cuda backend (cuda_under_test.hpp) in place of the candidates of tests/unit/kernels.
 namespace gridmill::testing {
 
 std::vector<Candidate> all_candidates() { return rule_candidates(); }
@@ -12,11 +12,11 @@ std::vector<Candidate> rule_candidates() {
 }
 
 std::unique_ptr<Backend> make_candidate(const Candidate& candidate) {
-  return make_emulated_cuda(candidate.dtype);
+  return make_cuda(candidate.dtype);
 }
 
 std::string label(const Candidate& candidate) {
-  return "emulated_" + candidate.name + "_" + std::string(name_of(candidate.dtype));
+  return cuda_label() + "_" + std::string(name_of(candidate.dtype));
 }
 
 std::string test_name(const ::testing::TestParamInfo<Candidate>& parameter) {

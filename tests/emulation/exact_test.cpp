@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "support/cuda_emulation/emulated_cuda.hpp"
+#include "support/cuda_under_test.hpp"
 #include "unit/kernels/product_cases.hpp"
 #include "unit/kernels/row_cases.hpp"
 #include "unit/kernels/select_cases.hpp"
@@ -16,7 +16,7 @@ namespace {
 class ExactOnCuda : public ::testing::Test {
  protected:
   void TearDown() override { cuda_.check_and_clear(); }
-  TestDevice cuda_{make_emulated_cuda(DType::fp32)};
+  TestDevice cuda_{make_cuda(DType::fp32)};
   TestDevice reference_{make_backend("reference", {.compute_dtype = DType::fp32})};
 };
 

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "gridmill/generate/generator.hpp"
-#include "support/cuda_emulation/emulated_cuda.hpp"
+#include "support/cuda_under_test.hpp"
 #include "support/model_run.hpp"
 #include "support/thread_exchange.hpp"
 #include "support/tiny_models.hpp"
@@ -17,7 +17,7 @@ namespace {
 
 using test::ModelRun;
 using test::walk;
-using testing::make_emulated_cuda;
+using testing::make_cuda;
 
 constexpr std::int64_t kLongest = 100;
 
@@ -45,7 +45,7 @@ class ModelOnCuda : public ::testing::TestWithParam<Case> {
   [[nodiscard]] ModelRun run(int slots) {
     return {GetParam().tiny.config, *backend_, slots, kLongest};
   }
-  std::unique_ptr<Backend> backend_ = make_emulated_cuda(GetParam().dtype);
+  std::unique_ptr<Backend> backend_ = make_cuda(GetParam().dtype);
 };
 
 TEST_P(ModelOnCuda, HasTheReferencesLogitsWithinRoundings) {
@@ -151,7 +151,7 @@ TEST_P(ModelOnCudaRanks, GivesTheSameBitsOnEveryTpSize) {
   const std::vector<TokenId> tokens = walk(20, 300, 5);
   const test::Tensors tensors = test::random_tensors(*make_model(GetParam().tiny.config), 1);
   const auto logits_on = [&](Exchange& tp) {
-    const auto backend = make_emulated_cuda(GetParam().dtype);
+    const auto backend = make_cuda(GetParam().dtype);
     const auto model = make_model(GetParam().tiny.config);
     const auto stream = backend->make_stream();
     ExecutionContext context{*backend, *stream, tp};
@@ -178,8 +178,8 @@ INSTANTIATE_TEST_SUITE_P(Models, ModelOnCudaRanks,
 TEST(CudaNumerics, HaveAnIdOfTheirOwn) {
   // The id is part of the job's identity (job/job_plan.cpp): a file made under one belongs to
   // another job.
-  EXPECT_EQ(make_emulated_cuda(DType::fp32)->numerics_id(), "cuda-1-fp32");
-  EXPECT_EQ(make_emulated_cuda(DType::bf16)->numerics_id(), "cuda-1-bf16");
+  EXPECT_EQ(make_cuda(DType::fp32)->numerics_id(), "cuda-1-fp32");
+  EXPECT_EQ(make_cuda(DType::bf16)->numerics_id(), "cuda-1-bf16");
 }
 
 }  // namespace

@@ -1,33 +1,63 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "gridmill/base/error.hpp"
-#include "gridmill/job/job_config.hpp"
+#include "gridmill/base/json.hpp"
+#include "gridmill/model/model.hpp"
+#include "gridmill/params/parameter_source.hpp"
 
 namespace gridmill {
 
 /// One run of `gridmill bench`. Names and defaults as in docs/cli.md.
 struct BenchConfig {
-  std::string shape;  ///< a name (bench_shapes) or a config.json; empty: `run.model` must exist
-  std::string dtype = "bf16";         ///< of the parameters: bf16, fp32
+  std::string shape;  ///< a name (bench_shapes) or a config.json; empty: `model` must exist
+  std::string dtype = "bf16";         ///< of the parameters and of products: bf16, fp32
   std::vector<int> batches = {1, 8};  ///< rows in flight, one figure each
   int prompt = 64;                    ///< tokens of every prompt
   int gen = 64;                       ///< tokens generated for every row; at least 2
   int repeat = 3;
-  /// Backend, threads, and the checkpoint: made of random weights if it does not exist; empty = a
-  /// temporary file. Grid and slots are the benchmark's own.
-  RunOptions run;
+  std::string backend = "auto";
+  int threads = 0;    ///< 0 = every core of this process
+  std::string model;  ///< checkpoint: made of random weights if it does not exist; empty = none
 };
 
 /// Names that --shape takes.
 [[nodiscard]] const std::vector<std::string>& bench_shapes();
 
+/// Makes our model configuration (docs/models.md) of a foreign config.json; the second argument
+/// names the file in messages.
+using ConfigTranslator = std::function<Json(const Json& config, const std::string& path)>;
+
+/// Model configuration (docs/models.md) of a named shape, or of a config.json: gridmill's own (it
+/// has "family") or a foreign one.
+/// @param translate  for foreign ones; may be empty.
+/// @throws UsageError for an unknown name, or a foreign config.json without `translate`;
+/// MissingInputError, FormatError.
+[[nodiscard]] Json model_of_shape(const std::string& shape, const ConfigTranslator& translate);
+
+/// @throws UsageError if rows of prompt + gen tokens are longer than the model's limit.
+void check_rows_fit(const BenchConfig& config, const ModelInfo& model);
+
+/// A loaded model, and what its lines say of it beside the figures.
+struct BenchSubject {
+  const Model& model;
+  ExecutionContext& context;
+  ParameterSource& parameters;
+  int threads = 1;
+  double weight_bytes = 0;               ///< of the prepared parameters
+  OrderedJson loading = Json::object();  ///< fields about where the weights came from
+};
+
 /// Runs prefill and decode of every batch size through the Generator and prints one JSON line each
 /// on stdout (docs/performance.md says what is in it).
-/// @throws UsageError on more than one rank, for a backend that is not on the host, an unknown
-/// shape or a model that is too short; whatever reading a checkpoint throws.
-ExitCode run_bench_job(const BenchConfig& config);
+/// @throws UsageError as check_rows_fit().
+void bench_batches(const BenchConfig& config, const BenchSubject& subject);
+
+/// The same on random weights that are made in the backend's own memory, without a file.
+/// @throws ResourceError if they do not fit.
+void bench_in_memory(const BenchConfig& config, const Json& model, Backend& backend, int threads);
 
 }  // namespace gridmill

@@ -12,8 +12,11 @@
 namespace gridmill {
 
 struct GeneratorOptions {
-  int slots = 1;                 ///< rows in flight
-  std::int64_t max_length = 0;   ///< longest row a slot can hold
+  int slots = 1;                ///< rows in flight
+  std::int64_t max_length = 0;  ///< longest row a slot can hold
+  /// Positions of all slots together where the KV cache is one pool; 0 = each slot has its own
+  /// `max_length`. Every row sets aside what it may grow to, so that none is ever stuck.
+  std::int64_t pool_positions = 0;
   std::int64_t pass_rows = 512;  ///< tokens fed in one pass, if the decode rows leave room
 };
 
@@ -42,8 +45,10 @@ class Generator {
   Generator(const Generator&) = delete;
   Generator& operator=(const Generator&) = delete;
 
+  /// Rows that can be admitted now, however long they may grow.
   [[nodiscard]] int free_slots() const;
-  /// Takes `request` into a free slot; false, and nothing else, without one.
+  /// Takes `request` into a free slot; false, and nothing else, without one or without room for
+  /// what the row may grow to.
   /// @throws UsageError for an empty prompt, ids outside the vocabulary, or a row longer than its
   /// own max_length or the slots'.
   [[nodiscard]] bool admit(Request request);
@@ -60,6 +65,8 @@ class Generator {
  private:
   struct Sequence;
 
+  /// Positions that a row takes of the pool, whole pages.
+  [[nodiscard]] std::int64_t pool_share(std::int64_t length) const;
   void plan_pass();
   void take_choices(std::vector<Completion>& completions);
   void finish(SlotId slot, FinishReason reason, const std::string& failure,
@@ -72,6 +79,7 @@ class Generator {
   std::unique_ptr<BatchState> state_;
   std::vector<std::unique_ptr<Sequence>> slots_;  ///< null = free
   std::vector<bool> used_;                        ///< slots that have held a row
+  std::int64_t pool_free_ = 0;                    ///< positions that no row has set aside
   std::vector<SlotId> arrival_;                   ///< live slots, oldest first
   std::vector<RowSpan> spans_;                    ///< of the pass at hand
   std::vector<SelectRow> rows_;

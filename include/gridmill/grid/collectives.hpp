@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "gridmill/base/error.hpp"
+#include "gridmill/base/error_in_flight.hpp"
 #include "gridmill/grid/mpi_handles.hpp"
 
 namespace gridmill {
@@ -19,10 +19,6 @@ namespace gridmill {
 /// Collective: if any rank passes an error, every rank throws the one of the lowest such rank (same
 /// kind, code and message); else nobody throws. For stage boundaries: open, load, create, close.
 void agree(const Communicator& comm, const std::optional<Error>& local);
-
-/// The error that the exception in flight stands for; call it inside a catch block. Out of memory
-/// is a ResourceError, anything that is no Error of ours an InternalError.
-[[nodiscard]] Error error_in_flight();
 
 /// Collective: runs `stage`, which must make no collective call, and agrees on how it ended.
 /// @return what `stage` returned, if it did so everywhere.

@@ -13,6 +13,7 @@
 #include "gridmill/grid/mpi_exchange.hpp"
 #include "gridmill/job/job_config.hpp"
 #include "gridmill/job/job_watch.hpp"
+#include "gridmill/job/machine.hpp"
 #include "gridmill/kernels/backend.hpp"
 #include "gridmill/model/model.hpp"
 #include "gridmill/tokenizer/tokenizer.hpp"
@@ -64,11 +65,13 @@ class RunContext {
   [[nodiscard]] int threads() const { return threads_; }
   /// First rank of a tp group: it claims and writes the group's rows.
   [[nodiscard]] bool is_leader() const { return grid_.coord().tp == 0; }
-  /// Slots as asked for, or what fits. Collective.
-  [[nodiscard]] int resolve_slots(std::int64_t max_length);
+  /// Slots as asked for, or what fits beside the parameters. Collective, after load().
+  [[nodiscard]] SlotPlan resolve_slots(std::int64_t max_length);
 
  private:
   void load(bool gather_once, ParameterDType dtype);
+  /// Collective: makes tp_devices_ and fsdp_devices_.
+  void agree_on_devices();
 
   RunOptions options_;
   Grid grid_;
@@ -81,6 +84,9 @@ class RunContext {
   std::unique_ptr<Stream> stream_;
   std::unique_ptr<MpiExchange> tp_exchange_;
   std::unique_ptr<MpiExchange> fsdp_exchange_;
+  /// Between devices, where their backend has a way of its own; null = through the host.
+  std::unique_ptr<Exchange> tp_devices_;
+  std::unique_ptr<Exchange> fsdp_devices_;
   std::optional<ExecutionContext> execution_;
   std::shared_ptr<CheckpointParameters> parameters_;
   bool loaded_gather_once_ = false;

@@ -11,6 +11,7 @@
 #include "gridmill/base/dtype.hpp"
 #include "gridmill/base/ids.hpp"
 #include "gridmill/base/numerics.hpp"
+#include "gridmill/kernels/machine_limits.hpp"
 #include "gridmill/kernels/state.hpp"
 #include "gridmill/params/weight.hpp"
 #include "gridmill/sampling/sampling_plan.hpp"
@@ -95,6 +96,14 @@ struct BackendOptions {
   std::string kernel_target = "auto";  ///< cpu: avx512bf16, avx512, avx2; others take "auto" only
 };
 
+/// Memory for the states of sequences, and how many sequences are worth having.
+struct StateBudget {
+  bool known = true;        ///< whether `bytes` says anything
+  std::uint64_t bytes = 0;  ///< that states may take now
+  int most_slots = 0;       ///< beyond so many rows products no longer get faster
+  bool pooled = false;      ///< KV caches are allocated as one pool, whole, when they are made
+};
+
 /// Numeric operations on one device. The arithmetic of every operation is fixed by
 /// docs/numerics.md: an output row depends on its own input row (and its own slot's state) only,
 /// whatever else is in the batch. Calls may return before the work has run (see Stream); host spans
@@ -118,11 +127,21 @@ class Backend {
 
   // --- memory
   [[nodiscard]] virtual std::unique_ptr<Stream> make_stream() = 0;
+  /// What is submitted to `after` from now on runs behind all that `before` has been given so far.
+  virtual void order(Stream& after, Stream& before);
+  /// Collective over `group`: an exchange among its ranks that reaches their buffers directly, over
+  /// the links of their devices; nullptr, on all of them, where there is none (then `group` itself
+  /// has to do). `group` must outlive it.
+  [[nodiscard]] virtual std::unique_ptr<Exchange> make_device_exchange(Exchange& group);
   /// Zeroed, 4096-byte aligned. @throws ResourceError
   [[nodiscard]] virtual Buffer allocate(std::size_t size_bytes) = 0;
   virtual void upload(Stream& stream, std::span<const std::byte> host, std::byte* device) = 0;
   /// `host` is filled once the stream is synchronised.
   virtual void download(Stream& stream, const std::byte* device, std::span<std::byte> host) = 0;
+  /// Of one process, `node_ranks` of which share this node; on a device `workspace_bytes` stay free
+  /// for what passes need.
+  [[nodiscard]] virtual StateBudget state_budget(int node_ranks,
+                                                 std::uint64_t workspace_bytes) const;
   [[nodiscard]] virtual std::unique_ptr<KvCache> make_kv_cache(const KvCacheShape& shape) = 0;
   [[nodiscard]] virtual std::unique_ptr<MlstmState> make_mlstm_state(
       const MlstmStateShape& shape) = 0;
@@ -212,7 +231,19 @@ class Backend {
   virtual void select(Stream& stream, const PackedRows& x, const Weight& w, float soft_cap,
                       std::int64_t vocab_size, std::int64_t first_id, int tp_size,
                       std::span<const SelectRow> rows, SelectPartial* partials) = 0;
+
+  // --- for benchmarks
+  /// What the memory and the products of the machine that runs this backend give at best, now. On
+  /// the host: of `threads` threads (kernels/machine_limits.hpp). @throws as there.
+  [[nodiscard]] virtual MachineLimits machine_limits(int threads);
+  /// Fills `panels` panels of a matrix with values uniform in (-kRandomWidth / 2, kRandomWidth /
+  /// 2), the same ones for equal arguments. Finished on return, or in stream order.
+  virtual void fill_random(Stream& stream, const MatrixShape& shape, MatrixLayout layout,
+                           std::int64_t panels, std::uint64_t seed, std::byte* data);
 };
+
+/// Width of a uniform distribution with a standard deviation of 0.02: 0.02 sqrt(12).
+inline constexpr float kRandomWidth = 0.0692820F;
 
 /// @param name  reference, cpu, cuda, or auto (cuda if built in and a device is there, else cpu;
 /// reference where the CPU has no AVX2 with fma).

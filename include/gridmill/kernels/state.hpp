@@ -15,7 +15,14 @@ struct KvCacheShape {
   int head_dim = 0;
   int slots = 0;
   std::int64_t max_length = 0;
+  /// Positions of all slots together, for a backend that allocates them as one pool
+  /// (StateBudget::pooled): whole pages of kKvPagePositions are taken from it. 0 = every slot's
+  /// longest sequence.
+  std::int64_t pool_positions = 0;
 };
+
+/// Positions that a pool hands out at a time.
+inline constexpr std::int64_t kKvPagePositions = 64;
 
 /// mLSTM state of one tp rank's heads, for every layer and slot: C [dqk, dv], n [dqk] and m, all
 /// fp32.

@@ -91,8 +91,14 @@ class Model {
   [[nodiscard]] virtual ModelParameters parameters(int tp_size, int tp_rank) const = 0;
   /// Memory for `slots` sequences of at most `max_length` tokens (of any length if the model is
   /// recurrent) on this rank. @throws ResourceError
-  [[nodiscard]] virtual std::unique_ptr<BatchState> make_state(ExecutionContext& context, int slots,
-                                                               std::int64_t max_length) const = 0;
+  /// @param pool_positions  room of all slots together (KvCacheShape); 0 = each has its own.
+  [[nodiscard]] virtual std::unique_ptr<BatchState> make_pooled_state(
+      ExecutionContext& context, int slots, std::int64_t max_length,
+      std::int64_t pool_positions) const = 0;
+  [[nodiscard]] std::unique_ptr<BatchState> make_state(ExecutionContext& context, int slots,
+                                                       std::int64_t max_length) const {
+    return make_pooled_state(context, slots, max_length, 0);
+  }
   /// Bytes that one slot of `max_length` tokens takes on one of `tp_size` ranks.
   [[nodiscard]] virtual std::size_t state_bytes_per_slot(int tp_size, std::int64_t max_length,
                                                          DType compute_dtype) const = 0;

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -6,65 +5,16 @@
 #include "kernels/cpu/cpu_backend_detail.hpp"
 #include "kernels/cpu/kv_cache.hpp"
 #include "kernels/cpu/mlstm_state.hpp"
+#include "kernels/sequence_checks.hpp"
 
 namespace gridmill::cpu {
+
+using namespace kernels_detail;
 
 namespace {
 
 std::size_t rounded_up(std::int64_t count, std::int64_t multiple) {
   return static_cast<std::size_t>((count + multiple - 1) / multiple * multiple);
-}
-
-void check_spans(std::span<const TokenSpan> spans, std::int64_t rows) {
-  std::vector<SlotId> slots;
-  for (const TokenSpan& span : spans) {
-    GRIDMILL_ASSERT(
-        span.tokens >= 0 && span.position >= 0 && span.row >= 0 && span.row + span.tokens <= rows,
-        "a span lies outside the batch");
-    slots.push_back(span.slot);
-  }
-  std::sort(slots.begin(), slots.end());
-  GRIDMILL_ASSERT(std::adjacent_find(slots.begin(), slots.end()) == slots.end(),
-                  "a slot occurs twice in one batch");
-}
-
-void check_attention(const Attention& attention, const DeviceMatrix& qkv, const KvCacheShape& cache,
-                     const PackedRows& out) {
-  const std::int64_t head_dim = attention.head_dim;
-  GRIDMILL_ASSERT(attention.kv_heads > 0 && attention.heads % attention.kv_heads == 0,
-                  "kv heads have to divide the heads");
-  GRIDMILL_ASSERT(head_dim > 0 && head_dim % 2 == 0, "a rotation needs pairs: head_dim is even");
-  GRIDMILL_ASSERT(cache.kv_heads == attention.kv_heads && cache.head_dim == head_dim,
-                  "the cache has another shape");
-  GRIDMILL_ASSERT(qkv.columns == (attention.heads + 2 * attention.kv_heads) * head_dim,
-                  "wrong number of qkv columns");
-  GRIDMILL_ASSERT(out.rows == qkv.rows && out.inputs == attention.heads * head_dim,
-                  "wrong shape of the result");
-  GRIDMILL_ASSERT(attention.q_norm.empty() || attention.q_norm.size == head_dim,
-                  "wrong size of the query norm");
-  GRIDMILL_ASSERT(attention.k_norm.empty() || attention.k_norm.size == head_dim,
-                  "wrong size of the key norm");
-  GRIDMILL_ASSERT(attention.rotary.columns == head_dim, "wrong width of the rotary table");
-}
-
-void check_mlstm(const Mlstm& mlstm, const ConstDeviceMatrix& inputs,
-                 const MlstmStateShape& state) {
-  const std::int64_t heads = mlstm.heads;
-  const std::int64_t width = heads * mlstm.v_dim;
-  GRIDMILL_ASSERT(
-      state.heads == mlstm.heads && state.qk_dim == mlstm.qk_dim && state.v_dim == mlstm.v_dim,
-      "the state has another shape");
-  GRIDMILL_ASSERT(
-      inputs.columns == 2 * heads * mlstm.qk_dim + (mlstm.output_gate ? 2 : 1) * width + 2 * heads,
-      "wrong number of input columns");
-  GRIDMILL_ASSERT(mlstm.q_norm.empty() || mlstm.q_norm.size == mlstm.qk_dim,
-                  "wrong size of the query norm");
-  GRIDMILL_ASSERT(mlstm.k_norm.empty() || mlstm.k_norm.size == mlstm.qk_dim,
-                  "wrong size of the key norm");
-  const Norm& norm = mlstm.head_norm;
-  GRIDMILL_ASSERT(norm.weight.empty() || norm.weight.size == width, "wrong size of the head norm");
-  GRIDMILL_ASSERT(norm.bias.empty() || (norm.bias.size == width && !norm.weight.empty()),
-                  "wrong size of the head norm's bias");
 }
 
 }  // namespace

@@ -1,13 +1,16 @@
 #include "kernels/cuda/cuda_backend.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
+#include <vector>
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 #include "kernels/cuda/cuda_stream.hpp"
 #include "kernels/cuda/kv_cache.hpp"
 #include "kernels/cuda/mlstm_state.hpp"
+#include "kernels/cuda/nccl_exchange.hpp"
 
 namespace gridmill::cuda {
 
@@ -24,6 +27,25 @@ CudaBackend::CudaBackend(DType compute_dtype, int node_rank, bool share_device)
 }
 
 std::unique_ptr<Stream> CudaBackend::make_stream() { return std::make_unique<CudaStream>(); }
+
+void CudaBackend::order(Stream& after, Stream& before) {
+  EventHandle event = create_event();
+  record_event(event, handle_of(before));
+  wait_event_on(handle_of(after), event);
+  destroy_event(event);  // the runtime keeps it until it has passed
+}
+
+std::unique_ptr<Exchange> CudaBackend::make_device_exchange(Exchange& group) {
+  // Every rank has the same build, so that all of them come here or none.
+  if (!has_collectives() || group.size() == 1) return nullptr;
+  const std::array<std::byte, 16> own = device_identity();
+  std::vector<std::array<std::byte, 16>> all(static_cast<std::size_t>(group.size()));
+  group.all_gather_host(own.data(), own.size(), all.data());
+  std::sort(all.begin(), all.end());
+  const bool shared = std::adjacent_find(all.begin(), all.end()) != all.end();
+  if (shared) return nullptr;  // NCCL refuses two ranks on one device
+  return std::make_unique<NcclExchange>(group);
+}
 
 Buffer CudaBackend::allocate(std::size_t size_bytes) {
   // The allocator promises 256 bytes only.
@@ -46,6 +68,18 @@ void CudaBackend::upload(Stream& stream, std::span<const std::byte> host, std::b
 
 void CudaBackend::download(Stream& stream, const std::byte* device, std::span<std::byte> host) {
   copy_to_host(handle_of(stream), device, host);
+}
+
+StateBudget CudaBackend::state_budget(int node_ranks, std::uint64_t workspace_bytes) const {
+  // What the runtime itself takes meanwhile (code of kernels, a stream's small arrays), and the
+  // device's memory is never given out to the last page.
+  constexpr std::uint64_t kReserve = std::uint64_t{256} << 20;
+  const int devices = device_count();
+  const auto sharers = static_cast<std::uint64_t>((node_ranks + devices - 1) / devices);
+  const std::uint64_t share = device_memory().free_bytes / sharers;
+  const std::uint64_t kept = workspace_bytes + kReserve;
+  return {
+      .known = true, .bytes = share > kept ? share - kept : 0, .most_slots = 256, .pooled = true};
 }
 
 std::unique_ptr<KvCache> CudaBackend::make_kv_cache(const KvCacheShape& shape) {

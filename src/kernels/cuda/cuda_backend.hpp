@@ -28,9 +28,13 @@ class CudaBackend final : public Backend {
 
   // cuda_backend.cpp
   [[nodiscard]] std::unique_ptr<Stream> make_stream() override;
+  void order(Stream& after, Stream& before) override;
+  [[nodiscard]] std::unique_ptr<Exchange> make_device_exchange(Exchange& group) override;
   [[nodiscard]] Buffer allocate(std::size_t size_bytes) override;
   void upload(Stream& stream, std::span<const std::byte> host, std::byte* device) override;
   void download(Stream& stream, const std::byte* device, std::span<std::byte> host) override;
+  [[nodiscard]] StateBudget state_budget(int node_ranks,
+                                         std::uint64_t workspace_bytes) const override;
   [[nodiscard]] std::unique_ptr<KvCache> make_kv_cache(const KvCacheShape& shape) override;
   [[nodiscard]] std::unique_ptr<MlstmState> make_mlstm_state(const MlstmStateShape& shape) override;
 
@@ -83,6 +87,11 @@ class CudaBackend final : public Backend {
   void mlstm_unpacked(Stream& stream, std::span<const TokenSpan> spans, const Mlstm& mlstm,
                       int layer, ConstDeviceMatrix inputs, MlstmState& state,
                       DeviceMatrix out) override;
+
+  // benchmark.cpp
+  [[nodiscard]] MachineLimits machine_limits(int threads) override;
+  void fill_random(Stream& stream, const MatrixShape& shape, MatrixLayout layout,
+                   std::int64_t panels, std::uint64_t seed, std::byte* data) override;
 
  private:
   /// Shapes checked, the weight's table filled in, and nothing launched for no rows.

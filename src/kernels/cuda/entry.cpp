@@ -1,4 +1,7 @@
 #include <cuda_runtime.h>
+#ifdef GRIDMILL_HAVE_NCCL
+#include <nccl.h>
+#endif
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
@@ -13,6 +16,16 @@ namespace {
 /// 13000 is 13.0.
 std::string dotted(int version) {
   return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
+
+std::string nccl_version() {
+#ifdef GRIDMILL_HAVE_NCCL
+  int version = 0;
+  if (ncclGetVersion(&version) != ncclSuccess) return "unknown";
+  return fmt::format("{}.{}.{}", version / 10000, version % 10000 / 100, version % 100);
+#else
+  return {};
+#endif
 }
 
 }  // namespace
@@ -34,7 +47,7 @@ AcceleratorVersions accelerator_versions() {
   const bool has_driver = cudaDriverGetVersion(&driver) == cudaSuccess && driver != 0;
   return {.cuda = fmt::format("{} (driver: {})", dotted(CUDART_VERSION),
                               has_driver ? dotted(driver) : "none"),
-          .nccl = {}};
+          .nccl = nccl_version()};
 }
 
 }  // namespace gridmill

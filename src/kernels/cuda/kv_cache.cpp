@@ -12,12 +12,17 @@ std::int32_t CudaKvCache::slot_pages(const KvCacheShape& shape) {
   return static_cast<std::int32_t>((shape.max_length + kPagePositions - 1) / kPagePositions);
 }
 
+std::int64_t CudaKvCache::pool_pages(const KvCacheShape& shape) {
+  const std::int64_t longest = std::int64_t{shape.slots} * slot_pages(shape);
+  if (shape.pool_positions == 0) return longest;
+  return std::min(longest, shape.pool_positions / kPagePositions);
+}
+
 std::size_t CudaKvCache::memory_bytes(const KvCacheShape& shape, DType dtype) {
   const auto page = static_cast<std::size_t>(shape.layers) * 2 *
                     static_cast<std::size_t>(shape.kv_heads) * kPagePositions *
                     static_cast<std::size_t>(shape.head_dim);
-  return page * static_cast<std::size_t>(shape.slots) *
-         static_cast<std::size_t>(slot_pages(shape)) * size_of(dtype);
+  return page * static_cast<std::size_t>(pool_pages(shape)) * size_of(dtype);
 }
 
 CudaKvCache::CudaKvCache(const KvCacheShape& shape, DType dtype, Buffer memory, Buffer table)
@@ -27,7 +32,7 @@ CudaKvCache::CudaKvCache(const KvCacheShape& shape, DType dtype, Buffer memory, 
       table_memory_(std::move(table)),
       table_(static_cast<std::size_t>(shape.slots) * static_cast<std::size_t>(slot_pages(shape)),
              -1) {
-  for (auto page = static_cast<std::int32_t>(table_.size()); page-- > 0;) free_.push_back(page);
+  for (auto page = static_cast<std::int32_t>(pool_pages(shape)); page-- > 0;) free_.push_back(page);
 }
 
 std::int64_t CudaKvCache::head_elements() const {
@@ -58,6 +63,7 @@ void CudaKvCache::grow(SlotId slot, std::int64_t length) {
   for (std::int64_t i = 0; i < wanted; ++i) {
     std::int32_t& page = pages[static_cast<std::size_t>(i)];
     if (page >= 0) continue;
+    GRIDMILL_ASSERT(!free_.empty(), "rows were admitted that the pool has no pages for");
     page = free_.back();
     free_.pop_back();
     table_changed_ = true;

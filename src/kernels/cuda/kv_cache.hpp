@@ -13,8 +13,9 @@
 
 namespace gridmill::cuda {
 
-/// Pages of 64 positions, taken by a slot when its sequence grows into them and given back when it
-/// is reset. There are enough for every slot at the longest length, so none is ever missing.
+/// Pages of 64 positions of one pool, taken by a slot when its sequence grows into them and given
+/// back when it is reset. Without KvCacheShape::pool_positions there are enough for every slot at
+/// the longest length; with it whoever admits rows sees to it that none is ever missing.
 class CudaKvCache final : public KvCache {
  public:
   [[nodiscard]] static std::size_t memory_bytes(const KvCacheShape& shape, DType dtype);
@@ -28,6 +29,7 @@ class CudaKvCache final : public KvCache {
 
   [[nodiscard]] const KvCacheShape& shape() const { return shape_; }
   [[nodiscard]] static std::int32_t slot_pages(const KvCacheShape& shape);
+  [[nodiscard]] static std::int64_t pool_pages(const KvCacheShape& shape);
   [[nodiscard]] std::size_t free_pages() const { return free_.size(); }
 
   /// Takes pages until `slot` has room for `length` positions.

@@ -2,25 +2,9 @@
 
 #include "gridmill/base/check.hpp"
 #include "kernels/cuda/cuda_backend.hpp"
+#include "kernels/row_elements.hpp"
 
 namespace gridmill::cuda {
-
-namespace {
-
-/// Element `index` of a row of any dtype; rows may be unaligned.
-float element(const std::byte* row, DType dtype, std::int64_t index) {
-  const std::byte* source = row + static_cast<std::size_t>(index) * size_of(dtype);
-  if (dtype == DType::fp32) {
-    float value = 0;
-    std::memcpy(&value, source, sizeof value);
-    return value;
-  }
-  std::uint16_t half = 0;
-  std::memcpy(&half, source, sizeof half);
-  return dtype == DType::bf16 ? bf16_to_fp32(half) : fp16_to_fp32(half);
-}
-
-}  // namespace
 
 std::size_t CudaBackend::panel_bytes(const MatrixShape& shape, MatrixLayout layout) const {
   const std::int64_t elements =
@@ -46,7 +30,7 @@ void CudaBackend::pack_panel(const MatrixShape& shape, MatrixLayout layout, DTyp
       continue;
     }
     for (std::int64_t k = 0; k < shape.inputs; ++k) {
-      const float value = element(row, dtype, k);
+      const float value = kernels_detail::element_of_row(row, dtype, k);
       if (dtype_ == DType::fp32) {
         std::memcpy(target + k * 4, &value, sizeof value);
       } else {

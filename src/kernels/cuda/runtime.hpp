@@ -1,8 +1,12 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
+
+#include "gridmill/base/dtype.hpp"
 
 // What the backend needs of the CUDA runtime, so that all of it but this header's implementation
 // also runs on the emulation of the tests.
@@ -30,6 +34,17 @@ void open_device(int node_rank, bool share);
 /// True if a device could be opened.
 [[nodiscard]] bool has_device();
 
+struct DeviceMemory {
+  std::size_t free_bytes = 0;
+  std::size_t all_bytes = 0;
+};
+/// Of the device of this process.
+[[nodiscard]] DeviceMemory device_memory();
+/// Which device of the world this process has; equal for processes that share one.
+[[nodiscard]] std::array<std::byte, 16> device_identity();
+/// Devices that this process sees.
+[[nodiscard]] int device_count();
+
 /// @throws ResourceError with what was asked for and what is free.
 [[nodiscard]] std::byte* device_allocate(std::size_t size_bytes);
 void device_free(std::byte* memory);
@@ -53,10 +68,18 @@ void fill_zero(StreamHandle stream, std::byte* device, std::size_t size_bytes);
 [[nodiscard]] EventHandle create_event();
 void destroy_event(EventHandle event);
 void record_event(EventHandle event, StreamHandle stream);
+/// Work submitted to `stream` from now on waits for the event.
+void wait_event_on(StreamHandle stream, EventHandle event);
 /// Waits on the host; at once if the event was never recorded.
 void wait_event(EventHandle event);
 
 /// @throws SystemError if the last launch was refused.
 void check_launch();
+
+/// Seconds that the vendor's library needs at best for c = a^T b of column-major squares [n, n],
+/// inputs of `dtype`, sums and c in fp32: the limit that benchmarks compare with. Waits.
+/// @throws SystemError
+[[nodiscard]] double library_square_seconds(StreamHandle stream, DType dtype, std::int64_t n,
+                                            const std::byte* a, const std::byte* b, float* c);
 
 }  // namespace gridmill::cuda

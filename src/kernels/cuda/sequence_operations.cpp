@@ -8,45 +8,15 @@
 #include "kernels/cuda/kv_cache.hpp"
 #include "kernels/cuda/mlstm.hpp"
 #include "kernels/cuda/mlstm_state.hpp"
+#include "kernels/sequence_checks.hpp"
 
 namespace gridmill::cuda {
+
+using namespace kernels_detail;
 
 namespace {
 
 CudaStream& cuda_stream(Stream& stream) { return dynamic_cast<CudaStream&>(stream); }
-
-void check_spans(std::span<const TokenSpan> spans, std::int64_t rows) {
-  std::vector<SlotId> slots;
-  for (const TokenSpan& span : spans) {
-    GRIDMILL_ASSERT(
-        span.tokens >= 0 && span.position >= 0 && span.row >= 0 && span.row + span.tokens <= rows,
-        "a span lies outside the batch");
-    slots.push_back(span.slot);
-  }
-  std::sort(slots.begin(), slots.end());
-  GRIDMILL_ASSERT(std::adjacent_find(slots.begin(), slots.end()) == slots.end(),
-                  "a slot occurs twice in one batch");
-}
-
-void check_attention(const Attention& attention, const DeviceMatrix& qkv, const KvCacheShape& cache,
-                     const PackedRows& out) {
-  const int width = attention.heads * attention.head_dim;
-  GRIDMILL_ASSERT(attention.kv_heads > 0 && attention.heads % attention.kv_heads == 0,
-                  "kv heads have to divide the heads");
-  GRIDMILL_ASSERT(attention.head_dim > 0 && attention.head_dim % 2 == 0,
-                  "a rotation needs pairs: head_dim is even");
-  GRIDMILL_ASSERT(cache.kv_heads == attention.kv_heads && cache.head_dim == attention.head_dim,
-                  "the cache has another shape");
-  GRIDMILL_ASSERT(qkv.columns == width + 2 * attention.kv_heads * attention.head_dim,
-                  "wrong number of qkv columns");
-  GRIDMILL_ASSERT(out.rows == qkv.rows && out.inputs == width, "wrong shape of the result");
-  GRIDMILL_ASSERT(attention.q_norm.empty() || attention.q_norm.size == attention.head_dim,
-                  "wrong size of the query norm");
-  GRIDMILL_ASSERT(attention.k_norm.empty() || attention.k_norm.size == attention.head_dim,
-                  "wrong size of the key norm");
-  GRIDMILL_ASSERT(attention.rotary.columns == attention.head_dim,
-                  "wrong width of the rotary table");
-}
 
 /// Partial sums of attention that are kept at a time.
 constexpr std::size_t kMostPartialBytes = std::size_t{64} << 20;
@@ -105,22 +75,7 @@ void CudaBackend::run_mlstm(Stream& stream, std::span<const TokenSpan> spans, co
   auto* slots = dynamic_cast<CudaMlstmState*>(&state);
   GRIDMILL_ASSERT(slots != nullptr, "the state belongs to another backend");
   const std::int64_t width = static_cast<std::int64_t>(mlstm.heads) * mlstm.v_dim;
-  const MlstmStateShape& shape = slots->shape();
-  GRIDMILL_ASSERT(
-      shape.heads == mlstm.heads && shape.qk_dim == mlstm.qk_dim && shape.v_dim == mlstm.v_dim,
-      "the state has another shape");
-  GRIDMILL_ASSERT(inputs.columns == std::int64_t{2} * mlstm.heads * mlstm.qk_dim +
-                                        (mlstm.output_gate ? 2 : 1) * width +
-                                        std::int64_t{2} * mlstm.heads,
-                  "wrong number of input columns");
-  GRIDMILL_ASSERT(mlstm.q_norm.empty() || mlstm.q_norm.size == mlstm.qk_dim,
-                  "wrong size of the query norm");
-  GRIDMILL_ASSERT(mlstm.k_norm.empty() || mlstm.k_norm.size == mlstm.qk_dim,
-                  "wrong size of the key norm");
-  const Norm& norm = mlstm.head_norm;
-  GRIDMILL_ASSERT(norm.weight.empty() || norm.weight.size == width, "wrong size of the head norm");
-  GRIDMILL_ASSERT(norm.bias.empty() || (norm.bias.size == width && !norm.weight.empty()),
-                  "wrong size of the head norm's bias");
+  check_mlstm(mlstm, inputs, slots->shape());
   check_spans(spans, inputs.rows);
   if (inputs.rows == 0) return;
   CudaStream& on = cuda_stream(stream);

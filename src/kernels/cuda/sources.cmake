@@ -1,19 +1,27 @@
 # The cuda backend. Kernels (.cu) are compiled by nvcc, each operation in a file of its own; all else
 # is C++. tests/support/cuda_emulation compiles the same kernels for the host.
-set(GRIDMILL_CUDA_KERNELS cuda/attention.cu cuda/mlstm.cu cuda/product.cu cuda/rows.cu cuda/select.cu)
+set(GRIDMILL_CUDA_KERNELS cuda/attention.cu cuda/limits.cu cuda/mlstm.cu cuda/product.cu cuda/rows.cu cuda/select.cu)
 list(APPEND GRIDMILL_KERNEL_SOURCES
   ${GRIDMILL_CUDA_KERNELS}
+  cuda/benchmark.cpp
   cuda/cuda_backend.cpp
   cuda/cuda_stream.cpp
   cuda/entry.cpp
   cuda/kv_cache.cpp
   cuda/mlstm_state.cpp
+  cuda/nvcc/library_product.cpp
   cuda/nvcc/runtime.cpp
   cuda/packing.cpp
   cuda/panels.cpp
   cuda/product_operations.cpp
   cuda/row_operations.cpp
   cuda/sequence_operations.cpp)
+if(GRIDMILL_MPI AND TARGET NCCL::nccl)
+  list(APPEND GRIDMILL_KERNEL_SOURCES cuda/nvcc/nccl_exchange.cpp)
+  set_source_files_properties(cuda/entry.cpp PROPERTIES COMPILE_DEFINITIONS GRIDMILL_HAVE_NCCL)
+else()
+  list(APPEND GRIDMILL_KERNEL_SOURCES cuda/without_nccl.cpp)
+endif()
 # Multiply-adds are fused where the source says so and nowhere else; constants of base/numerics are
 # shared with device code.
 set_source_files_properties(${GRIDMILL_CUDA_KERNELS} PROPERTIES

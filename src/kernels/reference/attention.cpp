@@ -9,9 +9,11 @@
 #include "kernels/reference/float_mode.hpp"
 #include "kernels/reference/kv_cache.hpp"
 #include "kernels/reference/reference_backend.hpp"
-#include "kernels/reference/spans.hpp"
+#include "kernels/sequence_checks.hpp"
 
 namespace gridmill::reference {
+
+using namespace kernels_detail;
 
 namespace {
 
@@ -102,26 +104,6 @@ class HeadAttention {
   DType dtype_;
   std::vector<float> row_;  ///< one key or value
 };
-
-void check_attention(const Attention& attention, const DeviceMatrix& qkv, const KvCacheShape& cache,
-                     const PackedRows& out) {
-  const int query_width = attention.heads * attention.head_dim;
-  GRIDMILL_ASSERT(attention.kv_heads > 0 && attention.heads % attention.kv_heads == 0,
-                  "kv heads have to divide the heads");
-  GRIDMILL_ASSERT(attention.head_dim > 0 && attention.head_dim % 2 == 0,
-                  "a rotation needs pairs: head_dim is even");
-  GRIDMILL_ASSERT(cache.kv_heads == attention.kv_heads && cache.head_dim == attention.head_dim,
-                  "the cache has another shape");
-  GRIDMILL_ASSERT(qkv.columns == query_width + 2 * attention.kv_heads * attention.head_dim,
-                  "wrong number of qkv columns");
-  GRIDMILL_ASSERT(out.rows == qkv.rows && out.inputs == query_width, "wrong shape of the result");
-  GRIDMILL_ASSERT(attention.q_norm.empty() || attention.q_norm.size == attention.head_dim,
-                  "wrong size of the query norm");
-  GRIDMILL_ASSERT(attention.k_norm.empty() || attention.k_norm.size == attention.head_dim,
-                  "wrong size of the key norm");
-  GRIDMILL_ASSERT(attention.rotary.columns == attention.head_dim,
-                  "wrong width of the rotary table");
-}
 
 }  // namespace
 

@@ -7,9 +7,11 @@
 #include "kernels/reference/float_mode.hpp"
 #include "kernels/reference/mlstm_state.hpp"
 #include "kernels/reference/reference_backend.hpp"
-#include "kernels/reference/spans.hpp"
+#include "kernels/sequence_checks.hpp"
 
 namespace gridmill::reference {
+
+using namespace kernels_detail;
 
 namespace {
 
@@ -20,14 +22,12 @@ struct Columns {
         v(2 * k),
         o(v + mlstm.heads * mlstm.v_dim),
         input_gate(o + (mlstm.output_gate ? mlstm.heads * mlstm.v_dim : 0)),
-        forget_gate(input_gate + mlstm.heads),
-        count(forget_gate + mlstm.heads) {}
+        forget_gate(input_gate + mlstm.heads) {}
   int k;
   int v;
   int o;
   int input_gate;
   int forget_gate;
-  int count;
 };
 
 /// The recurrence of one layer, token by token; docs/numerics.md, section 6.
@@ -102,23 +102,6 @@ class Cell {
   std::vector<float> q_;
   std::vector<float> k_;
 };
-
-void check_mlstm(const Mlstm& mlstm, const ConstDeviceMatrix& inputs,
-                 const MlstmStateShape& state) {
-  const std::int64_t width = static_cast<std::int64_t>(mlstm.heads) * mlstm.v_dim;
-  GRIDMILL_ASSERT(
-      state.heads == mlstm.heads && state.qk_dim == mlstm.qk_dim && state.v_dim == mlstm.v_dim,
-      "the state has another shape");
-  GRIDMILL_ASSERT(inputs.columns == Columns(mlstm).count, "wrong number of input columns");
-  GRIDMILL_ASSERT(mlstm.q_norm.empty() || mlstm.q_norm.size == mlstm.qk_dim,
-                  "wrong size of the query norm");
-  GRIDMILL_ASSERT(mlstm.k_norm.empty() || mlstm.k_norm.size == mlstm.qk_dim,
-                  "wrong size of the key norm");
-  const Norm& norm = mlstm.head_norm;
-  GRIDMILL_ASSERT(norm.weight.empty() || norm.weight.size == width, "wrong size of the head norm");
-  GRIDMILL_ASSERT(norm.bias.empty() || (norm.bias.size == width && !norm.weight.empty()),
-                  "wrong size of the head norm's bias");
-}
 
 /// Calls write(row, head, h) for every token and head of the spans.
 template <typename Write>

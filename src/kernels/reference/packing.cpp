@@ -4,23 +4,11 @@
 #include "kernels/reference/compute.hpp"
 #include "kernels/reference/float_mode.hpp"
 #include "kernels/reference/reference_backend.hpp"
+#include "kernels/row_elements.hpp"
 
 namespace gridmill::reference {
 
 namespace {
-
-/// Element `index` of a row of any dtype; rows may be unaligned.
-float element(const std::byte* row, DType dtype, std::int64_t index) {
-  const std::byte* source = row + static_cast<std::size_t>(index) * size_of(dtype);
-  if (dtype == DType::fp32) {
-    float value = 0;
-    std::memcpy(&value, source, sizeof value);
-    return value;
-  }
-  std::uint16_t half = 0;
-  std::memcpy(&half, source, sizeof half);
-  return dtype == DType::bf16 ? bf16_to_fp32(half) : fp16_to_fp32(half);
-}
 
 /// Writes element `index` of a panel in the compute dtype.
 void store(std::byte* panel, DType compute_dtype, std::int64_t index, float value) {
@@ -56,7 +44,8 @@ void ReferenceBackend::pack_panel(const MatrixShape& shape, MatrixLayout layout,
     const std::byte* row = lanes[static_cast<std::size_t>(lane)];
     if (row == nullptr) continue;
     for (std::int64_t k = 0; k < shape.inputs; ++k) {
-      store(panel.data(), dtype_, k * outputs + lane, element(row, dtype, k));
+      store(panel.data(), dtype_, k * outputs + lane,
+            kernels_detail::element_of_row(row, dtype, k));
     }
   }
 }

@@ -12,5 +12,4 @@ list(APPEND GRIDMILL_KERNEL_SOURCES
   reference/packing.cpp
   reference/row_parallel.cpp
   reference/rows.cpp
-  reference/select.cpp
-  reference/spans.cpp)
+  reference/select.cpp)

@@ -27,8 +27,9 @@ ModelParameters LlamaModel::parameters(int tp_size, int tp_rank) const {
   return llama_parameters(config_, {tp_size, tp_rank}).parameters;
 }
 
-std::unique_ptr<BatchState> LlamaModel::make_state(ExecutionContext& context, int slots,
-                                                   std::int64_t max_length) const {
+std::unique_ptr<BatchState> LlamaModel::make_pooled_state(ExecutionContext& context, int slots,
+                                                          std::int64_t max_length,
+                                                          std::int64_t pool_positions) const {
   const TensorParallel tp{context.tp.size(), context.tp.rank()};
   check_tensor_parallel(tp, config_.common.heads, config_.head_dim);
   if (slots < 0 || max_length < 1) {
@@ -41,7 +42,8 @@ std::unique_ptr<BatchState> LlamaModel::make_state(ExecutionContext& context, in
            .kv_heads = static_cast<int>(kv_head_slice(tp, config_.kv_heads).count),
            .head_dim = config_.head_dim,
            .slots = slots,
-           .max_length = max_length}),
+           .max_length = max_length,
+           .pool_positions = pool_positions}),
       slots, max_length);
   const std::vector<float> table = rotary_table(config_.rotary, config_.head_dim, max_length);
   const auto bytes = std::as_bytes(std::span(table));

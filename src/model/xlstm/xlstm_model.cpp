@@ -32,8 +32,9 @@ ModelParameters XlstmModel::parameters(int tp_size, int tp_rank) const {
   return xlstm_parameters(config_, {tp_size, tp_rank}).parameters;
 }
 
-std::unique_ptr<BatchState> XlstmModel::make_state(ExecutionContext& context, int slots,
-                                                   std::int64_t max_length) const {
+std::unique_ptr<BatchState> XlstmModel::make_pooled_state(ExecutionContext& context, int slots,
+                                                          std::int64_t max_length,
+                                                          std::int64_t /*pool_positions*/) const {
   const TensorParallel tp{context.tp.size(), context.tp.rank()};
   check_tensor_parallel(tp, config_.common.heads, config_.v_dim / config_.common.heads);
   if (slots < 0 || max_length < 1) {

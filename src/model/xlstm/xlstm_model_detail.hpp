@@ -17,8 +17,9 @@ class XlstmModel final : public Model {
 
   [[nodiscard]] const ModelInfo& info() const override { return info_; }
   [[nodiscard]] ModelParameters parameters(int tp_size, int tp_rank) const override;
-  [[nodiscard]] std::unique_ptr<BatchState> make_state(ExecutionContext& context, int slots,
-                                                       std::int64_t max_length) const override;
+  [[nodiscard]] std::unique_ptr<BatchState> make_pooled_state(
+      ExecutionContext& context, int slots, std::int64_t max_length,
+      std::int64_t pool_positions) const override;
   [[nodiscard]] std::size_t state_bytes_per_slot(int tp_size, std::int64_t max_length,
                                                  DType compute_dtype) const override;
   void forward(ExecutionContext& context, std::span<const RowSpan> spans, BatchState& state,

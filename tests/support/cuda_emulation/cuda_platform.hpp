@@ -84,6 +84,8 @@ inline void copy_async_wait() {}
 namespace emulation {
 /// Appends to the work of a stream.
 void submit(StreamHandle stream, std::function<void()> work);
+/// The size of the emulated device of this thread of the host from now on; 16 GiB before.
+void set_device_memory(std::size_t size_bytes);
 }  // namespace emulation
 
 template <typename Args>

@@ -8,6 +8,7 @@
 #include <deque>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <utility>
@@ -36,6 +37,8 @@ namespace {
 struct Device {
   std::set<StreamHandle> streams;
   std::set<const std::byte*> pinned;  ///< first bytes
+  std::map<const std::byte*, std::size_t> allocated;
+  DeviceMemory memory{std::size_t{16} << 30, std::size_t{16} << 30};
 };
 
 Device& device() {
@@ -72,22 +75,42 @@ void submit(StreamHandle stream, std::function<void()> work) {
   stream->work.push_back(std::move(work));
   ++stream->submitted;
 }
+
+void set_device_memory(std::size_t size_bytes) {
+  std::size_t taken = 0;
+  for (const auto& [memory, bytes] : device().allocated) taken += bytes;
+  device().memory = {size_bytes > taken ? size_bytes - taken : 0, size_bytes};
+}
 }  // namespace emulation
 
 bool has_device() { return true; }
 void open_device(int /*node_rank*/, bool /*share*/) {}
 std::string device_name() { return "emulation"; }
 
+DeviceMemory device_memory() { return device().memory; }
+int device_count() { return 1; }
+std::array<std::byte, 16> device_identity() { return {}; }
+
 std::byte* device_allocate(std::size_t size_bytes) {
+  if (size_bytes > device().memory.free_bytes) {
+    throw ResourceError("the emulated device has no memory left");
+  }
   auto* memory = static_cast<std::byte*>(
       std::aligned_alloc(256, (std::max<std::size_t>(1, size_bytes) + 255) / 256 * 256));
   if (memory == nullptr) throw ResourceError("the emulation has no memory left");
   std::memset(memory, 0xFF, size_bytes);
+  device().allocated[memory] = size_bytes;
+  device().memory.free_bytes -= size_bytes;
   return memory;
 }
 
 void device_free(std::byte* memory) {
   run_everything();
+  const auto found = device().allocated.find(memory);
+  if (found != device().allocated.end()) {  // else it is another thread's, whose device is gone
+    device().memory.free_bytes += found->second;
+    device().allocated.erase(found);
+  }
   std::free(memory);
 }
 
@@ -153,6 +176,13 @@ void destroy_event(EventHandle event) {
 }
 
 void record_event(EventHandle event, StreamHandle stream) { *event = {stream, stream->submitted}; }
+
+void wait_event_on(StreamHandle stream, EventHandle event) {
+  const CUevent_st recorded = *event;
+  emulation::submit(stream, [recorded] {
+    if (recorded.stream != nullptr) run_until(recorded.stream, recorded.sequence);
+  });
+}
 
 void wait_event(EventHandle event) {
   if (event->stream != nullptr) run_until(event->stream, event->sequence);

@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "bench/roofline_detail.hpp"
-#include "bench/shapes_detail.hpp"
+#include "gridmill/bench/bench.hpp"
 
 namespace gridmill::bench_detail {
 namespace {
@@ -16,7 +16,7 @@ const MachineLimits kLimits{.read_bytes_per_s = 40e9,
                             .fp32_flop_per_s = 250e9};
 
 TEST(PassCost, OfLlamaCountsEveryMatrixOnceAndTheCacheOfEveryToken) {
-  const PassCost cost = pass_cost(*make_model(model_of_shape("llama-110m")), DType::bf16);
+  const PassCost cost = pass_cost(*make_model(model_of_shape("llama-110m", {})), DType::bf16);
   EXPECT_EQ(cost.weight_bytes, 2 * (kLayers + kHead));
   EXPECT_EQ(cost.flop_of_row, 2 * (kLayers + kHead));
   EXPECT_EQ(cost.flop_of_inner_row, 2 * kLayers);
@@ -25,22 +25,22 @@ TEST(PassCost, OfLlamaCountsEveryMatrixOnceAndTheCacheOfEveryToken) {
 }
 
 TEST(PassCost, OfXlstmReadsAndWritesTheStateInFp32) {
-  const PassCost cost = pass_cost(*make_model(model_of_shape("xlstm-500m")), DType::bf16);
+  const PassCost cost = pass_cost(*make_model(model_of_shape("xlstm-500m", {})), DType::bf16);
   // C, n and m of 4 heads in 12 layers.
   EXPECT_EQ(cost.state_bytes_of_row, 2.0 * 4 * 12 * 4 * (192 * 384 + 192 + 1));
   EXPECT_EQ(cost.cache_bytes_of_token, 0);
 }
 
 TEST(DecodeBound, IsMemoryForFewRowsAndProductsForMany) {
-  const PassCost cost = pass_cost(*make_model(model_of_shape("llama-110m")), DType::bf16);
-  EXPECT_DOUBLE_EQ(decode_bound_s(cost, kLimits, DType::bf16, 1, 96),
+  const PassCost cost = pass_cost(*make_model(model_of_shape("llama-110m", {})), DType::bf16);
+  EXPECT_DOUBLE_EQ(decode_bound(cost, kLimits, DType::bf16, 1, 96).seconds(),
                    (2 * (kLayers + kHead) + 96 * 2.0 * 2 * 12 * 768) / 40e9);
-  EXPECT_DOUBLE_EQ(decode_bound_s(cost, kLimits, DType::bf16, 64, 96),
+  EXPECT_DOUBLE_EQ(decode_bound(cost, kLimits, DType::bf16, 64, 96).seconds(),
                    64 * 2 * (kLayers + kHead) / 500e9);
 }
 
 TEST(PrefillBound, SendsOneTokenOfAPromptThroughTheHead) {
-  const PassCost cost = pass_cost(*make_model(model_of_shape("llama-110m")), DType::fp32);
+  const PassCost cost = pass_cost(*make_model(model_of_shape("llama-110m", {})), DType::fp32);
   EXPECT_DOUBLE_EQ(prefill_bound_s(cost, kLimits, DType::fp32, 64),
                    (64 * 2 * kLayers + 2 * kHead) / 250e9);
 }

@@ -2,6 +2,8 @@
 
 #include <cuda_runtime.h>
 
+#include <cstring>
+
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 
@@ -60,6 +62,26 @@ void open_device(int node_rank, bool share) {
 std::string device_name() {
   const cudaDeviceProp device = properties();
   return fmt::format("{} (sm_{}{})", device.name, device.major, device.minor);
+}
+
+DeviceMemory device_memory() {
+  DeviceMemory memory;
+  check(cudaMemGetInfo(&memory.free_bytes, &memory.all_bytes), "cudaMemGetInfo");
+  return memory;
+}
+
+std::array<std::byte, 16> device_identity() {
+  const cudaDeviceProp device = properties();
+  std::array<std::byte, 16> identity{};
+  static_assert(sizeof device.uuid.bytes == sizeof identity);
+  std::memcpy(identity.data(), device.uuid.bytes, identity.size());
+  return identity;
+}
+
+int device_count() {
+  int count = 0;
+  check(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
+  return count;
 }
 
 std::byte* device_allocate(std::size_t size_bytes) {
@@ -133,6 +155,10 @@ void destroy_event(EventHandle event) { static_cast<void>(cudaEventDestroy(event
 
 void record_event(EventHandle event, StreamHandle stream) {
   check(cudaEventRecord(event, stream), "cudaEventRecord");
+}
+
+void wait_event_on(StreamHandle stream, EventHandle event) {
+  check(cudaStreamWaitEvent(stream, event, 0), "cudaStreamWaitEvent");
 }
 
 void wait_event(EventHandle event) { check(cudaEventSynchronize(event), "cudaEventSynchronize"); }

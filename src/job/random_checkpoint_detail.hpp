@@ -5,11 +5,11 @@
 #include "gridmill/base/dtype.hpp"
 #include "gridmill/base/json.hpp"
 
-namespace gridmill::bench_detail {
+namespace gridmill::job_detail {
 
 /// Writes a checkpoint of the model `config` with random parameters: norm weights 1, everything
 /// else uniform around 0 with a standard deviation of 0.02, the same every time. Memory stays at a
 /// few MiB. @throws FormatError for a wrong configuration, OutputError, IoError.
 void write_random_checkpoint(const std::string& path, const Json& config, DType dtype);
 
-}  // namespace gridmill::bench_detail
+}  // namespace gridmill::job_detail

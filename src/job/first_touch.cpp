@@ -6,11 +6,11 @@
 #include <thread>
 #include <vector>
 
-#include "bench/first_touch_detail.hpp"
 #include "gridmill/base/clock.hpp"
 #include "gridmill/base/file.hpp"
+#include "job/first_touch_detail.hpp"
 
-namespace gridmill::bench_detail {
+namespace gridmill::job_detail {
 
 namespace {
 
@@ -57,4 +57,4 @@ double first_touch_copy_seconds(const std::string& path, Backend& backend, int t
   return seconds;
 }
 
-}  // namespace gridmill::bench_detail
+}  // namespace gridmill::job_detail

@@ -1,4 +1,4 @@
-#include "gridmill/job/version.hpp"
+#include "gridmill/build_info/version.hpp"
 
 namespace gridmill {
 

@@ -4,7 +4,7 @@
 
 #include "gridmill/kernels/backend.hpp"
 
-namespace gridmill::bench_detail {
+namespace gridmill::job_detail {
 
 /// Seconds that `threads` threads need to copy the file from the page cache into fresh memory of
 /// the backend: what loading a model costs at least. Reads the file once before, so that it is in
@@ -12,4 +12,4 @@ namespace gridmill::bench_detail {
 [[nodiscard]] double first_touch_copy_seconds(const std::string& path, Backend& backend,
                                               int threads);
 
-}  // namespace gridmill::bench_detail
+}  // namespace gridmill::job_detail

@@ -4,11 +4,12 @@
 #include <string>
 #include <vector>
 
-#include "bench/random_checkpoint_detail.hpp"
 #include "gridmill/checkpoint/checkpoint_writer.hpp"
+#include "gridmill/kernels/backend.hpp"
 #include "gridmill/model/model.hpp"
+#include "job/random_checkpoint_detail.hpp"
 
-namespace gridmill::bench_detail {
+namespace gridmill::job_detail {
 
 namespace {
 
@@ -23,11 +24,10 @@ std::uint64_t next_random(std::uint64_t& state) {
 
 /// Four values to a random word, uniform with a standard deviation of 0.02.
 void fill_random(std::span<float> values, std::uint64_t& state) {
-  constexpr float kWidth = 0.0692820F;  // 0.02 sqrt(12)
   std::uint64_t bits = 0;
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (i % 4 == 0) bits = next_random(state);
-    values[i] = (static_cast<float>(bits & 0xFFFF) / 65536.0F - 0.5F) * kWidth;
+    values[i] = (static_cast<float>(bits & 0xFFFF) / 65536.0F - 0.5F) * kRandomWidth;
     bits >>= 16;
   }
 }
@@ -73,4 +73,4 @@ void write_random_checkpoint(const std::string& path, const Json& config, DType 
   writer.finish();
 }
 
-}  // namespace gridmill::bench_detail
+}  // namespace gridmill::job_detail

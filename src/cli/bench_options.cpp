@@ -1,0 +1,78 @@
+#include "cli/bench_options.hpp"
+
+#include <sstream>
+
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/format.hpp"
+
+namespace gridmill::cli {
+
+namespace {
+
+/// "1,8,32"
+std::vector<int> integers_of(const std::string& option, const std::string& text) {
+  std::vector<int> values;
+  std::istringstream parts(text);
+  for (std::string part; std::getline(parts, part, ',');) {
+    values.push_back(positive_integer(option, part));
+  }
+  if (values.empty()) throw UsageError(option + " is empty, expected integers like 1,8,32");
+  return values;
+}
+
+}  // namespace
+
+CommandSyntax bench_syntax(BenchConfig& config) {
+  CommandSyntax syntax{
+      .name = "bench",
+      .example = "Example: gridmill bench --shape llama-110m --batch 1,8,32 --threads 1",
+      .summary =
+          "Speed of prefill and decode on random weights: a JSON line a batch size, beside the "
+          "limits of this machine measured in the same run."};
+  const auto integer = [](int* target, const char* option) {
+    return po::value<std::string>()
+        ->default_value(std::to_string(*target))
+        ->value_name("N")
+        ->notifier([target, option](const std::string& text) {
+          *target = positive_integer(option, text);
+        });
+  };
+  auto add = syntax.options.add_options();
+  const std::string shapes = fmt::format("{} or a config.json (gridmill's or Hugging Face's)",
+                                         fmt::join(bench_shapes(), ", "));
+  add("shape", po::value(&config.shape)->value_name("NAME"), shapes.c_str());
+  add("dtype", po::value(&config.dtype)->default_value(config.dtype)->value_name("TYPE"),
+      "bf16, fp32: of parameters and products");
+  add("batch",
+      po::value<std::string>()->default_value("1,8")->value_name("N,...")->notifier(
+          [&config](const std::string& text) { config.batches = integers_of("--batch", text); }),
+      "rows in flight, a line each");
+  add("prompt", integer(&config.prompt, "--prompt"), "tokens of every prompt");
+  add("gen", integer(&config.gen, "--gen"), "tokens generated for every row");
+  add("threads",
+      po::value<std::string>()->default_value("auto")->value_name("N")->notifier(
+          [&config](const std::string& text) {
+            config.threads = text == "auto" ? 0 : positive_integer("--threads", text);
+          }),
+      "threads; auto = cores of this process");
+  add("repeat", integer(&config.repeat, "--repeat"), "runs of every batch; rates are medians");
+  add("backend", po::value(&config.backend)->default_value(config.backend)->value_name("NAME"),
+      "auto, reference, cpu, cuda");
+  add("model", po::value(&config.model)->value_name("FILE.h5"),
+      "checkpoint to measure; written with random weights of --shape if there is none. Without: "
+      "on the host a temporary file, on a device weights that are made there");
+  return syntax;
+}
+
+void check_bench_options(const BenchConfig& config) {
+  require_one_of("--dtype", config.dtype, {"bf16", "fp32"});
+  require_one_of("--backend", config.backend, {"auto", "reference", "cpu", "cuda"});
+  if (config.gen < 2) {
+    throw UsageError("--gen is 1, expected at least 2: the first token is prefill");
+  }
+  if (config.shape.empty() && config.model.empty()) {
+    throw UsageError("--shape is missing; without it --model has to name a checkpoint");
+  }
+}
+
+}  // namespace gridmill::cli

@@ -1,0 +1,56 @@
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "gridmill/base/philox.hpp"
+#include "gridmill/base/process.hpp"
+#include "gridmill/kernels/backend.hpp"
+
+// What every backend on the host does alike; one on a device has its own ways.
+namespace gridmill {
+
+void Backend::order(Stream& /*after*/, Stream& before) {
+  // Work of a backend on the host has run when its call returns.
+  if (!host_memory()) before.synchronize();
+}
+
+std::unique_ptr<Exchange> Backend::make_device_exchange(Exchange& /*group*/) { return nullptr; }
+
+StateBudget Backend::state_budget(int node_ranks, std::uint64_t /*workspace_bytes*/) const {
+  // Half: pages of files, buffers and the other programs of the node want some, too.
+  const std::uint64_t available = available_memory_bytes();
+  return {.known = available != 0,
+          .bytes = available / 2 / static_cast<std::uint64_t>(node_ranks),
+          .most_slots = 64,
+          .pooled = false};
+}
+
+void Backend::fill_random(Stream& stream, const MatrixShape& shape, MatrixLayout layout,
+                          std::int64_t panels, std::uint64_t seed, std::byte* data) {
+  // Every lane takes its values from some place of one pool: drawing each anew would take longer
+  // than packing them.
+  constexpr std::size_t kPlaces = 1 << 16;
+  const auto inputs = static_cast<std::size_t>(shape.inputs);
+  std::vector<float> pool(inputs + kPlaces);
+  for (std::size_t i = 0; i < pool.size(); ++i) {
+    const auto words =
+        philox4x32({static_cast<std::uint32_t>(i), 0, 0, 0}, {static_cast<std::uint32_t>(seed), 1});
+    pool[i] = (unit_uniform(words[0]) - 0.5F) * kRandomWidth;
+  }
+  const auto width = static_cast<std::size_t>(layout == MatrixLayout::rows ? 1 : panel_outputs());
+  std::vector<const std::byte*> lanes(width);
+  std::vector<std::byte> panel(panel_bytes(shape, layout));
+  for (std::int64_t index = 0; index < panels; ++index) {
+    for (std::size_t lane = 0; lane < width; ++lane) {
+      const auto words =
+          philox4x32({static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(lane), 1, 0},
+                     {static_cast<std::uint32_t>(seed), 1});
+      lanes[lane] = reinterpret_cast<const std::byte*>(pool.data() + words[0] % kPlaces);
+    }
+    pack_panel(shape, layout, DType::fp32, lanes, panel);
+    upload(stream, panel, data + static_cast<std::size_t>(index) * panel.size());
+    if (!host_memory()) stream.synchronize();  // `panel` is used again
+  }
+}
+
+}  // namespace gridmill

@@ -1,0 +1,81 @@
+#include <gtest/gtest.h>
+
+#include "gridmill/base/error.hpp"
+#include "gridmill/job/machine.hpp"
+
+namespace gridmill {
+namespace {
+
+constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
+
+StateBudget host(std::uint64_t mib) { return {.bytes = mib * kMiB, .most_slots = 64}; }
+StateBudget device(std::uint64_t mib) {
+  return {.bytes = mib * kMiB, .most_slots = 256, .pooled = true};
+}
+/// 1 MiB a slot of 128 positions.
+SequenceNeeds cached(int slots) {
+  return {.slots = slots, .max_length = 128, .bytes_per_slot = kMiB};
+}
+SequenceNeeds recurrent(int slots) {
+  return {.slots = slots, .max_length = 128, .bytes_per_slot = kMiB, .fixed_size = true};
+}
+
+TEST(SlotsOnTheHost, AreAsManyAsFitAndAreWorthHaving) {
+  EXPECT_EQ(plan_slots(host(10), cached(0)).slots, 10);
+  EXPECT_EQ(plan_slots(host(1000), cached(0)).slots, 64);
+  EXPECT_EQ(plan_slots(host(10), cached(0)).pool_positions, 0);
+}
+
+TEST(SlotsOnTheHost, AreTakenAsAskedForSincePagesComeWhenTouched) {
+  EXPECT_EQ(plan_slots(host(10), cached(20)).slots, 20);
+}
+
+TEST(SlotsOnTheHost, AreThoseWorthHavingWhereMemoryIsUnknown) {
+  EXPECT_EQ(plan_slots({.known = false, .most_slots = 64}, cached(0)).slots, 64);
+}
+
+TEST(SlotsOfADevice, ShareAPoolOfWhatMayBeTaken) {
+  const SlotPlan plan = plan_slots(device(10), cached(0));
+  EXPECT_EQ(plan.slots, 256) << "short rows may use them all";
+  EXPECT_EQ(plan.pool_positions, 10 * 128);
+  EXPECT_EQ(plan.whole_slots(), 10);
+}
+
+TEST(SlotsOfADevice, TakeNoMoreThanTheyCanUse) {
+  EXPECT_EQ(plan_slots(device(1000), cached(3)).pool_positions, 3 * 128);
+}
+
+TEST(SlotsOfADevice, ShareWholePages) {
+  // 100 positions of 1 MiB: a position takes 10,486 bytes, 1.5 MiB hold 150 of them.
+  const SequenceNeeds needs{.slots = 2, .max_length = 100, .bytes_per_slot = kMiB};
+  const StateBudget budget{.bytes = 3 * kMiB / 2, .most_slots = 256, .pooled = true};
+  EXPECT_EQ(plan_slots(budget, needs).pool_positions, 128);
+}
+
+TEST(SlotsOfADevice, OfFixedSizeAreThoseThatFit) {
+  EXPECT_EQ(plan_slots(device(10), recurrent(0)), (SlotPlan{.slots = 10}));
+  EXPECT_EQ(plan_slots(device(1000), recurrent(0)), (SlotPlan{.slots = 256}));
+  EXPECT_EQ(plan_slots(device(10), recurrent(7)), (SlotPlan{.slots = 7}));
+}
+
+TEST(SlotsOfADevice, AreRefusedBeforeTheRunWhereTheyDoNotFit) {
+  EXPECT_THROW(static_cast<void>(plan_slots(device(0), cached(0))), ResourceError);
+  EXPECT_THROW(static_cast<void>(plan_slots(device(0), recurrent(1))), ResourceError);
+  EXPECT_THROW(static_cast<void>(plan_slots(device(10), recurrent(11))), ResourceError);
+  const SequenceNeeds page_more{.max_length = 65, .bytes_per_slot = kMiB};
+  EXPECT_THROW(static_cast<void>(plan_slots(device(1), page_more)), ResourceError)
+      << "65 positions take two pages";
+}
+
+TEST(Workspace, CoversInputsAndOutputsOfTheLargestUnit) {
+  ModelParameters parameters;
+  parameters.units.resize(2);
+  parameters.units[0].matrices.resize(1);
+  parameters.units[0].matrices[0].shape = {.outputs = 10, .inputs = 4};
+  parameters.units[1].matrices.resize(1);
+  parameters.units[1].matrices[0].shape = {.outputs = 3, .inputs = 5};
+  EXPECT_EQ(workspace_bytes(parameters, 7), 7U * (2 * 10 + 4) * 4);
+}
+
+}  // namespace
+}  // namespace gridmill
