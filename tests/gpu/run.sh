@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds, tests and measures the cuda backend in less than ten minutes on a machine that has an NVIDIA device, CUDA,
+# Builds, tests and measures the cuda backend, made for ten minutes (not measured yet), on a machine that has an NVIDIA device, CUDA,
 # CMake (3.25) and a C++ compiler, and nothing else of what gridmill needs: no MPI, no HDF5 (GRIDMILL_MPI=OFF).
 #
 # usage: bash tests/gpu/run.sh [--build-only]
