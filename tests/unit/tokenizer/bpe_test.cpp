@@ -9,7 +9,7 @@ namespace {
 using Ids = std::vector<TokenId>;
 
 BpeModel model_of(const std::string& json, bool is_byte_level = false) {
-  return BpeModel(parse_json(json, "test"), is_byte_level, "test: model");
+  return {parse_json(json, "test"), is_byte_level, "test: model"};
 }
 
 Ids ids_of(const BpeModel& model, std::string_view piece) {
