@@ -7,7 +7,7 @@ namespace gridmill::tokenizer_detail {
 namespace {
 
 TokenDecoder decoder_of(const std::string& json) {
-  return TokenDecoder(parse_json(json, "test"), "test: decoder");
+  return {parse_json(json, "test"), "test: decoder"};
 }
 
 std::string sequence(const std::string& decoders) {
