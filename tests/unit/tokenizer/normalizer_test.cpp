@@ -7,7 +7,7 @@ namespace gridmill::tokenizer_detail {
 namespace {
 
 Normalizer normalizer_of(const std::string& json) {
-  return Normalizer(parse_json(json, "test"), "test: normalizer");
+  return {parse_json(json, "test"), "test: normalizer"};
 }
 
 constexpr const char* kLlama = R"({"type": "Sequence", "normalizers": [
