@@ -97,6 +97,7 @@ unshare --mount --propagation private --pid --fork --kill-child bash -c '
   mount --bind "$common" "$root/mnt/repository"
   mount -o remount,bind,ro "$root/mnt/repository"
   mount -t proc proc "$root/proc"
+  mount -t sysfs -o ro sysfs "$root/sys"  # the topology, or hwloc complains on stderr
   mount --rbind /dev "$root/dev"
   mount -t tmpfs tmpfs "$root/dev/shm"
   mount -t tmpfs tmpfs "$root/tmp"
