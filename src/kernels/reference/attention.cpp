@@ -116,6 +116,8 @@ void ReferenceBackend::attend(Stream& /*stream*/, std::span<const TokenSpan> spa
   check_spans(spans, qkv.rows);
   const FloatModeScope mode(dtype_);
   const int head_dim = attention.head_dim;
+  const int group = attention.heads / attention.kv_heads;  // query heads of a key-value head
+  GRIDMILL_ASSERT(group > 0, "fewer heads than kv heads");
   const int keys_at = attention.heads * head_dim;
   const int values_at = keys_at + attention.kv_heads * head_dim;
   std::vector<float> result(static_cast<std::size_t>(head_dim));
@@ -137,7 +139,7 @@ void ReferenceBackend::attend(Stream& /*stream*/, std::span<const TokenSpan> spa
       slots->write(layer, span.slot, Part::value, position, row + values_at);
     }
     for (int h = 0; h < attention.heads; ++h) {
-      const int kv_head = h / (attention.heads / attention.kv_heads);
+      const int kv_head = h / group;
       HeadAttention head(attention, *slots, layer, span.slot, kv_head, dtype_);
       for (std::int64_t t = 0; t < span.tokens; ++t) {
         const float* query = qkv.data + (span.row + t) * qkv.stride + h * head_dim;
