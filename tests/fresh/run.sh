@@ -65,6 +65,8 @@ mmdebstrap --quiet --mode=root --variant=minbase --include=git,ca-certificates -
   "$suite" "$root" "${sources[@]}" < /dev/null
 # Certificates that this machine trusts beyond Debian's, for mirrors behind a proxy.
 cp /etc/resolv.conf "$root/etc/resolv.conf"
+# A machine knows its own name; mpirun asks for it at every start.
+cp /etc/hosts "$root/etc/hosts"
 if [[ -d /usr/local/share/ca-certificates ]]; then
   cp -r /usr/local/share/ca-certificates/. "$root/usr/local/share/ca-certificates/"
 fi
