@@ -10,8 +10,7 @@
 
 namespace gridmill::checkpoint_detail {
 
-/// Calls `work(index)` for every index < count from at most `threads` threads, each with a copy of
-/// `work` of its own.
+/// Calls `work(index)` for every index < count from at most `threads` threads.
 /// @throws what the first failing call threw; later indices are then left out.
 template <typename Work>
 void run_parallel(int threads, std::size_t count, const Work& work) {
@@ -20,8 +19,7 @@ void run_parallel(int threads, std::size_t count, const Work& work) {
   std::exception_ptr failure;
   const auto loop = [&] {
     try {
-      Work own = work;
-      for (std::size_t index = next++; index < count; index = next++) own(index);
+      for (std::size_t index = next++; index < count; index = next++) work(index);
     } catch (...) {
       const std::lock_guard<std::mutex> lock(mutex);
       if (!failure) failure = std::current_exception();
