@@ -22,12 +22,11 @@ function(_gridmill_test_binary name label sources libs)
   target_compile_definitions(${name} PRIVATE ${GRIDMILL_TEST_DEFINITIONS})
 endfunction()
 
-# What sanitizers need: time, since they slow a test down several times, and silence about libraries.
-function(_gridmill_sanitized name timeout options)
+# Sanitizers slow a test down several times.
+function(_gridmill_sanitized name timeout)
   if(GRIDMILL_SANITIZER)
     math(EXPR timeout "5 * ${timeout}")
     set_property(TEST ${name} PROPERTY TIMEOUT ${timeout})
-    set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "${options}")
   endif()
 endfunction()
 
@@ -39,8 +38,7 @@ function(gridmill_add_test name)
   _gridmill_test_binary(${name} "${ARG_LABEL}" "${ARG_SOURCES}" "${ARG_LIBS};GTest::gtest;GTest::gtest_main")
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT})
-  _gridmill_sanitized(${name} ${ARG_TIMEOUT}
-    "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/leaks.supp:print_suppressions=0")
+  _gridmill_sanitized(${name} ${ARG_TIMEOUT})
 endfunction()
 
 function(gridmill_add_mpi_test name)
@@ -59,8 +57,11 @@ function(gridmill_add_mpi_test name)
     set_tests_properties(${name}_${ranks} PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT}
       PROCESSORS 2
       ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_MCA_mpi_yield_when_idle=1;OMPI_MCA_rmaps_base_oversubscribe=1")
-    # MPI_Finalize leaves memory of its plugins behind, whose code is gone by then: no name to suppress it by.
-    _gridmill_sanitized(${name}_${ranks} ${ARG_TIMEOUT} "ASAN_OPTIONS=detect_leaks=0")
+    _gridmill_sanitized(${name}_${ranks} ${ARG_TIMEOUT})
+    if(GRIDMILL_SANITIZER)
+      # MPI_Finalize leaves memory of its plugins behind, whose code is gone by then: no name to suppress it by.
+      set_property(TEST ${name}_${ranks} APPEND PROPERTY ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0")
+    endif()
   endforeach()
 endfunction()
 
