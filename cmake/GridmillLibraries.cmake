@@ -11,4 +11,3 @@ find_package(HDF5 REQUIRED COMPONENTS C)
 # The C bindings only: the C++ ones were removed from MPI-3.
 set(MPI_CXX_SKIP_MPICXX TRUE)
 find_package(MPI REQUIRED COMPONENTS C)
-

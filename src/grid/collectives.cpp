@@ -7,7 +7,6 @@
 #include <numeric>
 
 #include "gridmill/base/check.hpp"
-#include "gridmill/base/format.hpp"
 
 namespace gridmill {
 

@@ -290,13 +290,18 @@ TEST_F(ResultStoreTest, AFailureInTheCommitThreadReachesTheNextCall) {
   EXPECT_EQ(code, ExitCode::io);
 }
 
-TEST_F(ResultStoreTest, ARunThatLostTheFileCommitsNothingMore) {
-  std::atomic<bool> owner{true};
+/// Of a run that has the file as long as `owner` says so.
+ResultStoreOptions while_owner(const std::atomic<bool>& owner) {
   ResultStoreOptions options = kNever;
-  options.check_ownership = [&] {
+  options.check_ownership = [&owner] {
     if (!owner) throw OutputError("another run has taken over");
   };
-  ResultStore store = open(options);
+  return options;
+}
+
+TEST_F(ResultStoreTest, ARunThatLostTheFileCommitsNothingMore) {
+  std::atomic<bool> owner{true};
+  ResultStore store = open(while_owner(owner));
   store.put(SampleRow(kShape, 1).result());
   store.flush();
   owner = false;
@@ -309,12 +314,8 @@ TEST_F(ResultStoreTest, ARunThatLostTheFileCommitsNothingMore) {
 }
 
 TEST_F(ResultStoreTest, ARunThatLostTheFileDiscardsNothing) {
-  ResultStoreOptions options = kNever;
-  bool owner = true;
-  options.check_ownership = [&] {
-    if (!owner) throw OutputError("another run has taken over");
-  };
-  ResultStore store = open(options);
+  std::atomic<bool> owner{true};
+  ResultStore store = open(while_owner(owner));
   store.put(SampleRow(kShape, 1).result());
   store.flush();
   owner = false;
