@@ -11,9 +11,9 @@ namespace gridmill::checkpoint_detail {
 
 namespace {
 
-/// Source bytes of one piece of work: enough for long reads, little enough for caches and for
-/// sharing among threads.
-constexpr std::int64_t kWorkBytes = std::int64_t{4} << 20;
+/// Source bytes of one piece of work (in fp32): enough for long reads, little enough for the second
+/// cache, through which they pass on their way to the panels, and for sharing among threads.
+constexpr std::int64_t kWorkBytes = std::int64_t{1} << 20;
 
 float element(const std::byte* data, DType dtype, std::size_t index) {
   if (dtype == DType::fp32) {
@@ -26,11 +26,9 @@ float element(const std::byte* data, DType dtype, std::size_t index) {
   return dtype == DType::bf16 ? bf16_to_fp32(half) : fp16_to_fp32(half);
 }
 
-/// `count` elements from one dtype to another; to bf16 by rounding.
-std::vector<std::byte> converted(std::vector<std::byte> data, DType from, DType to) {
-  if (from == to) return data;
+/// Elements from one dtype to another; to bf16 by rounding.
+void convert(std::span<const std::byte> data, DType from, DType to, std::span<std::byte> out) {
   const std::size_t count = data.size() / size_of(from);
-  std::vector<std::byte> out(count * size_of(to));
   for (std::size_t index = 0; index < count; ++index) {
     const float value = element(data.data(), from, index);
     if (to == DType::bf16) {
@@ -40,7 +38,6 @@ std::vector<std::byte> converted(std::vector<std::byte> data, DType from, DType 
       std::memcpy(out.data() + index * sizeof value, &value, sizeof value);
     }
   }
-  return out;
 }
 
 }  // namespace
@@ -89,28 +86,39 @@ void Packer::add(const VectorSpec& vector, IndexRange elements, std::byte* targe
 }
 
 void Packer::run(int threads) {
-  run_parallel(threads, panels_.size() + vectors_.size(), [&](std::size_t index) {
-    if (index < panels_.size()) {
-      pack(panels_[index]);
-    } else {
-      fill(vectors_[index - panels_.size()]);
-    }
-  });
+  run_parallel(threads, panels_.size() + vectors_.size(),
+               [this, buffers = PieceBuffers()](std::size_t index) mutable {
+                 buffers.reuse();
+                 if (index < panels_.size()) {
+                   pack(panels_[index], buffers);
+                 } else {
+                   fill(vectors_[index - panels_.size()], buffers);
+                 }
+               });
   panels_.clear();
   vectors_.clear();
 }
 
-std::vector<std::byte> Packer::read(const StoredParameter& parameter, IndexRange rows,
-                                    IndexRange columns, DType dtype) const {
-  std::vector<std::byte> data(static_cast<std::size_t>(rows.count * columns.count) *
-                              size_of(parameter.dtype));
-  file_.read(parameter, rows, columns, data);
-  // The cast comes first, whatever the matrix is packed from: bf16 rounds, also on the way to fp32.
-  const DType cast = cast_dtype(parameter);
-  return converted(converted(std::move(data), parameter.dtype, cast), cast, dtype);
+std::span<const std::byte> Packer::cast(std::span<const std::byte> data, DType from, DType to,
+                                        PieceBuffers& buffers) {
+  if (from == to) return data;
+  const std::span<std::byte> out = buffers.take(data.size() / size_of(from) * size_of(to));
+  convert(data, from, to, out);
+  return out;
 }
 
-void Packer::pack(const PanelWork& work) const {
+std::span<const std::byte> Packer::read(const StoredParameter& parameter, IndexRange rows,
+                                        IndexRange columns, DType dtype,
+                                        PieceBuffers& buffers) const {
+  const std::span<std::byte> stored =
+      buffers.take(static_cast<std::size_t>(rows.count * columns.count) * size_of(parameter.dtype));
+  file_.read(parameter, rows, columns, stored);
+  // The cast comes first, whatever the matrix is packed from: bf16 rounds, also on the way to fp32.
+  const DType own = cast_dtype(parameter);
+  return cast(cast(stored, parameter.dtype, own, buffers), own, dtype, buffers);
+}
+
+void Packer::pack(const PanelWork& work, PieceBuffers& buffers) const {
   const MatrixSpec& matrix = *work.matrix;
   const std::int64_t width = panel_width(matrix, backend_);
   const std::size_t panel_bytes = backend_.panel_bytes(matrix.shape, matrix.layout);
@@ -126,13 +134,13 @@ void Packer::pack(const PanelWork& work) const {
       range.count = source.rows.end() - range.first;  // panels ascend, and so do a part's rows
     }
   }
-  std::vector<std::vector<std::byte>> data(matrix.parts.size());
+  std::vector<std::span<const std::byte>> data(matrix.parts.size());
   for (std::size_t index = 0; index < matrix.parts.size(); ++index) {
     const MatrixPart& part = matrix.parts[index];
     GRIDMILL_ASSERT(part.columns.count == matrix.shape.inputs,
                     "part " + part.parameter + " of " + matrix.name + " has other inputs");
     if (rows[index].count > 0) {
-      data[index] = read(*stored_.at(part.parameter), rows[index], part.columns, dtype);
+      data[index] = read(*stored_.at(part.parameter), rows[index], part.columns, dtype, buffers);
     }
   }
   const std::size_t row_bytes = static_cast<std::size_t>(matrix.shape.inputs) * size_of(dtype);
@@ -153,7 +161,7 @@ void Packer::pack(const PanelWork& work) const {
   }
 }
 
-void Packer::fill(const VectorWork& work) const {
+void Packer::fill(const VectorWork& work, PieceBuffers& buffers) const {
   std::int64_t begin = 0;  // of the part, in the vector
   for (const VectorPart& part : work.vector->parts) {
     const std::int64_t first = std::max(begin, work.elements.first);
@@ -167,12 +175,13 @@ void Packer::fill(const VectorWork& work) const {
       } else {
         const StoredParameter& parameter = *stored_.at(part.parameter);
         const IndexRange elements{part.elements.first + first - begin, last - first};
-        std::vector<std::byte> data(static_cast<std::size_t>(elements.count) *
-                                    size_of(parameter.dtype));
-        file_.read_elements(parameter, elements, data);
-        const DType cast = cast_dtype(parameter);
-        data = converted(converted(std::move(data), parameter.dtype, cast), cast, DType::fp32);
-        std::memcpy(target, data.data(), bytes);
+        const std::span<std::byte> stored =
+            buffers.take(static_cast<std::size_t>(elements.count) * size_of(parameter.dtype));
+        file_.read_elements(parameter, elements, stored);
+        const DType own = cast_dtype(parameter);
+        const std::span<const std::byte> values =
+            cast(cast(stored, parameter.dtype, own, buffers), own, DType::fp32, buffers);
+        std::memcpy(target, values.data(), bytes);
       }
     }
     begin += part.elements.count;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -11,6 +12,23 @@
 #include "gridmill/params/parameter_spec.hpp"
 
 namespace gridmill::checkpoint_detail {
+
+/// Memory that a thread uses again for every piece of its work.
+class PieceBuffers {
+ public:
+  /// Bytes of any content, until reuse().
+  std::span<std::byte> take(std::size_t bytes) {
+    if (taken_ == buffers_.size()) buffers_.emplace_back();
+    std::vector<std::byte>& buffer = buffers_[taken_++];
+    if (buffer.size() < bytes) buffer.resize(bytes);
+    return std::span(buffer).first(bytes);
+  }
+  void reuse() { taken_ = 0; }
+
+ private:
+  std::vector<std::vector<std::byte>> buffers_;
+  std::size_t taken_ = 0;
+};
 
 /// Reads rows of stored parameters, casts them, and packs them into host memory. Work is collected
 /// first and then done by several threads.
@@ -38,12 +56,15 @@ class Packer {
     IndexRange elements;
     std::byte* target = nullptr;
   };
-  void pack(const PanelWork& work) const;
-  void fill(const VectorWork& work) const;
+  void pack(const PanelWork& work, PieceBuffers& buffers) const;
+  void fill(const VectorWork& work, PieceBuffers& buffers) const;
   [[nodiscard]] DType packed_dtype(const MatrixSpec& matrix) const;
   [[nodiscard]] DType cast_dtype(const StoredParameter& parameter) const;
-  [[nodiscard]] std::vector<std::byte> read(const StoredParameter& parameter, IndexRange rows,
-                                            IndexRange columns, DType dtype) const;
+  [[nodiscard]] std::span<const std::byte> read(const StoredParameter& parameter, IndexRange rows,
+                                                IndexRange columns, DType dtype,
+                                                PieceBuffers& buffers) const;
+  [[nodiscard]] static std::span<const std::byte> cast(std::span<const std::byte> data, DType from,
+                                                       DType to, PieceBuffers& buffers);
 
   const CheckpointFile& file_;
   const Backend& backend_;

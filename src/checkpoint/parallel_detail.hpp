@@ -10,7 +10,8 @@
 
 namespace gridmill::checkpoint_detail {
 
-/// Calls `work(index)` for every index < count from at most `threads` threads.
+/// Calls `work(index)` for every index < count from at most `threads` threads, each with a copy of
+/// `work` of its own.
 /// @throws what the first failing call threw; later indices are then left out.
 template <typename Work>
 void run_parallel(int threads, std::size_t count, const Work& work) {
@@ -19,7 +20,8 @@ void run_parallel(int threads, std::size_t count, const Work& work) {
   std::exception_ptr failure;
   const auto loop = [&] {
     try {
-      for (std::size_t index = next++; index < count; index = next++) work(index);
+      Work own = work;
+      for (std::size_t index = next++; index < count; index = next++) own(index);
     } catch (...) {
       const std::lock_guard<std::mutex> lock(mutex);
       if (!failure) failure = std::current_exception();

@@ -100,6 +100,7 @@ void RunContext::load() {
 }
 
 void RunContext::load(bool gather_once, ParameterDType dtype) {
+  parameters_.reset();  // the old ones first: there may be no room for both
   parameters_ =
       make_parameter_source(*checkpoint_, model_->parameters(grid_.shape().tp, grid_.coord().tp),
                             grid_, *backend_, *stream_,

@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <cstdint>
 #include <cstring>
 #include <string>
 
@@ -11,48 +13,89 @@ namespace gridmill::cpu {
 
 namespace {
 
-/// Inputs that are converted at a time: 48 lanes x 64 inputs x 4 bytes = 12 KiB stay in L1 while
-/// they are turned round.
-constexpr std::int64_t kTileInputs = 64;
+/// 32-bit words of a lane - an fp32 number, or two of bf16 - that are turned round at a time:
+/// 48 lanes x 32 words x 4 bytes = 6 KiB stay in L1.
+constexpr std::int64_t kTileWords = 32;
+using LaneWords = std::array<std::uint32_t, kTileWords>;
 
 std::int64_t padded_inputs(std::int64_t inputs, DType compute_dtype) {
   return compute_dtype == DType::bf16 ? (inputs + 1) / 2 * 2 : inputs;
 }
 
-/// Elements [first, first + count) of a row, in fp32. Rows may be unaligned.
-void widen(const std::byte* row, DType dtype, std::int64_t first, std::int64_t count, float* out) {
-  const std::byte* from = row + static_cast<std::size_t>(first) * size_of(dtype);
+std::int64_t inputs_in_tile(DType compute_dtype) {
+  return compute_dtype == DType::bf16 ? 2 * kTileWords : kTileWords;
+}
+
+/// Element `index` of a row, which may be unaligned.
+template <class Element>
+Element element(const std::byte* row, std::size_t index) {
+  Element value;
+  std::memcpy(&value, row + index * sizeof value, sizeof value);
+  return value;
+}
+
+/// `count` elements of a row in fp32.
+void words_of_fp32(const std::byte* from, DType dtype, std::size_t count, LaneWords& words) {
+  const auto set = [&words](std::size_t i, float value) {
+    words[i] = std::bit_cast<std::uint32_t>(value);
+  };
   if (dtype == DType::fp32) {
-    std::memcpy(out, from, static_cast<std::size_t>(count) * sizeof(float));
-    return;
-  }
-  std::array<std::uint16_t, kTileInputs> halves;
-  std::memcpy(halves.data(), from, static_cast<std::size_t>(count) * sizeof(std::uint16_t));
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::uint16_t half = halves[static_cast<std::size_t>(i)];
-    out[i] = dtype == DType::bf16 ? bf16_to_fp32(half) : fp16_to_fp32(half);
+    for (std::size_t i = 0; i < count; ++i) set(i, element<float>(from, i));
+  } else if (dtype == DType::bf16) {
+    for (std::size_t i = 0; i < count; ++i) set(i, bf16_to_fp32(element<Bf16>(from, i)));
+  } else {
+    for (std::size_t i = 0; i < count; ++i) set(i, fp16_to_fp32(element<std::uint16_t>(from, i)));
   }
 }
 
-/// Inputs [first, first + count) of every lane, into a panel of fp32: [k][48].
-void pack_tile_fp32(const float (&tile)[kPanelOutputs][kTileInputs], std::int64_t count,
-                    std::byte* panel) {
-  auto* out = reinterpret_cast<float*>(panel);
-  for (std::int64_t k = 0; k < count; ++k) {
-    for (int lane = 0; lane < kPanelOutputs; ++lane) out[k * kPanelOutputs + lane] = tile[lane][k];
+/// `count` elements of a row in bf16, in pairs; of an odd last one the other is 0.
+void words_of_bf16(const std::byte* from, DType dtype, std::size_t count, LaneWords& words) {
+  alignas(64) std::array<Bf16, 2 * kTileWords> out;
+  if (dtype == DType::bf16) {  // what most checkpoints hold: no way through fp32
+    for (std::size_t i = 0; i < count; ++i) out[i] = flushed_bf16(element<Bf16>(from, i));
+  } else if (dtype == DType::fp32) {
+    for (std::size_t i = 0; i < count; ++i) out[i] = rounded_bf16(element<float>(from, i));
+  } else {
+    for (std::size_t i = 0; i < count; ++i) {
+      out[i] = rounded_bf16(fp16_to_fp32(element<std::uint16_t>(from, i)));
+    }
   }
+  if (count % 2 != 0) out[count] = 0;
+  std::memcpy(words.data(), out.data(), sizeof words);
 }
 
-/// The same of bf16: [k / 2][48][2]; `count` may be odd: the missing element is 0.
-void pack_tile_bf16(const float (&tile)[kPanelOutputs][kTileInputs], std::int64_t count,
-                    std::byte* panel) {
+/// Four words of four lanes turned round: out[word][lane] = from[lane][word]. Vectors that every
+/// target has (GCC's vector extensions, SSE2 on x86-64).
+void turn_4x4(const std::uint32_t* from, std::uint32_t* out) {
+  using Words = std::uint32_t __attribute__((vector_size(16)));
+  Words lane[4];
+  for (int i = 0; i < 4; ++i) std::memcpy(&lane[i], from + i * kTileWords, sizeof(Words));
+  const Words low01 = __builtin_shufflevector(lane[0], lane[1], 0, 4, 1, 5);
+  const Words low23 = __builtin_shufflevector(lane[2], lane[3], 0, 4, 1, 5);
+  const Words high01 = __builtin_shufflevector(lane[0], lane[1], 2, 6, 3, 7);
+  const Words high23 = __builtin_shufflevector(lane[2], lane[3], 2, 6, 3, 7);
+  const Words word[4] = {__builtin_shufflevector(low01, low23, 0, 1, 4, 5),
+                         __builtin_shufflevector(low01, low23, 2, 3, 6, 7),
+                         __builtin_shufflevector(high01, high23, 0, 1, 4, 5),
+                         __builtin_shufflevector(high01, high23, 2, 3, 6, 7)};
+  for (int i = 0; i < 4; ++i) std::memcpy(out + i * kPanelOutputs, &word[i], sizeof(Words));
+}
+
+/// The first `count` words of every lane into a panel: [word][48].
+void pack_tile(const std::array<LaneWords, kPanelOutputs>& tile, std::int64_t count,
+               std::byte* panel) {
   auto* out = reinterpret_cast<std::uint32_t*>(panel);
-  for (std::int64_t pair = 0; 2 * pair < count; ++pair) {
-    const bool whole = 2 * pair + 1 < count;
-    for (int lane = 0; lane < kPanelOutputs; ++lane) {
-      const std::uint32_t low = rounded_bf16(tile[lane][2 * pair]);
-      const std::uint32_t high = whole ? rounded_bf16(tile[lane][2 * pair + 1]) : Bf16{0};
-      out[pair * kPanelOutputs + lane] = low | high << 16U;
+  std::int64_t word = 0;
+  for (; word + 4 <= count; word += 4) {
+    for (std::size_t lane = 0; lane < kPanelOutputs; lane += 4) {
+      turn_4x4(tile[lane].data() + word,
+               out + static_cast<std::size_t>(word) * kPanelOutputs + lane);
+    }
+  }
+  for (; word < count; ++word) {
+    for (std::size_t lane = 0; lane < kPanelOutputs; ++lane) {
+      out[static_cast<std::size_t>(word) * kPanelOutputs + lane] =
+          tile[lane][static_cast<std::size_t>(word)];
     }
   }
 }
@@ -76,28 +119,26 @@ void CpuBackend::pack_panel(const MatrixShape& shape, MatrixLayout layout, DType
   const std::size_t outputs = layout == MatrixLayout::rows ? 1 : kPanelOutputs;
   GRIDMILL_ASSERT(lanes.size() == outputs, "a panel has " + std::to_string(outputs) + " lanes");
   GRIDMILL_ASSERT(panel.size() == panel_bytes(shape, layout), "wrong size for a panel");
-  alignas(64) float tile[kPanelOutputs][kTileInputs];
-  for (std::int64_t first = 0; first < shape.inputs; first += kTileInputs) {
-    const std::int64_t count = std::min(kTileInputs, shape.inputs - first);
+  const std::int64_t step = inputs_in_tile(dtype_);
+  alignas(64) std::array<LaneWords, kPanelOutputs> tile;
+  for (std::int64_t first = 0; first < shape.inputs; first += step) {
+    const std::int64_t count = std::min(step, shape.inputs - first);
     for (std::size_t lane = 0; lane < outputs; ++lane) {
       if (lanes[lane] == nullptr) {
-        std::fill_n(tile[lane], kTileInputs, 0.0F);
-      } else {
-        widen(lanes[lane], dtype, first, count, tile[lane]);
+        tile[lane].fill(0);
+        continue;
       }
+      const std::byte* from = lanes[lane] + static_cast<std::size_t>(first) * size_of(dtype);
+      const auto used = static_cast<std::size_t>(count);
+      dtype_ == DType::bf16 ? words_of_bf16(from, dtype, used, tile[lane])
+                            : words_of_fp32(from, dtype, used, tile[lane]);
     }
-    // kTileInputs is even, so a tile starts at a whole pair.
+    // A tile of bf16 has whole pairs before it.
     std::byte* target = panel.data() + static_cast<std::size_t>(first) * outputs * size_of(dtype_);
     if (layout == MatrixLayout::panels) {
-      dtype_ == DType::bf16 ? pack_tile_bf16(tile, count, target)
-                            : pack_tile_fp32(tile, count, target);
-    } else if (dtype_ == DType::bf16) {
-      for (std::int64_t k = 0; k < count; ++k) {
-        const Bf16 half = rounded_bf16(tile[0][k]);
-        std::memcpy(target + 2 * k, &half, sizeof half);
-      }
+      pack_tile(tile, padded_inputs(count, dtype_) * kTileWords / step, target);
     } else {
-      std::memcpy(target, tile[0], static_cast<std::size_t>(count) * sizeof(float));
+      std::memcpy(target, tile[0].data(), static_cast<std::size_t>(count) * size_of(dtype_));
     }
   }
 }
