@@ -32,8 +32,9 @@ constexpr int kAttempts = 3;
 
 /// Times of one batch from its first pass to its last.
 struct Run {
-  double prefill_s = 0;  ///< until every row has its first token
-  double decode_s = 0;   ///< from then on, while every row decodes
+  double prefill_s = 0;                ///< until every row has its first token
+  std::int64_t decoded_meanwhile = 0;  ///< tokens in prefill_s behind a row's first
+  double decode_s = 0;                 ///< from then on, while every row decodes
   double total_s = 0;
   std::int64_t decode_tokens = 0;  ///< generated in decode_s
 };
@@ -107,6 +108,7 @@ Run run_once(const BenchConfig& config, Generator& generator, std::int64_t vocab
       if (counts.prompt_tokens - before.prompt_tokens == prompt_tokens) {
         run.prefill_s = now;
         first_tokens = generated;
+        run.decoded_meanwhile = generated - batch;
       }
     } else if (counts.completed_rows == before.completed_rows || run.decode_tokens == 0) {
       // Until the first row ends, every row decodes in every pass.
@@ -157,21 +159,26 @@ OrderedJson line_of(const BenchConfig& config, const BenchSubject& subject, doub
   std::vector<double> total_s;
   std::vector<double> decode_tps;
   std::vector<double> prefill_tps;
+  std::vector<double> prefill_product_share;
+  const Backend& backend = subject.context.backend;
+  const DType dtype = backend.compute_dtype();
+  const PassCost cost = pass_cost(subject.model, dtype);
+  const MachineLimits limits = figure.limits();
+  const double prompt_bound_s = prefill_bound_s(cost, limits, dtype, config.prompt);
+  const double row_bound_s = decode_bound(cost, limits, dtype, 1, 0).multiplying_s;
   for (const Run& run : figure.runs) {
     prefill_s.push_back(run.prefill_s);
     total_s.push_back(run.total_s);
     decode_tps.push_back(static_cast<double>(run.decode_tokens) / run.decode_s);
     prefill_tps.push_back(batch * config.prompt / run.prefill_s);
+    prefill_product_share.push_back(
+        (batch * prompt_bound_s + static_cast<double>(run.decoded_meanwhile) * row_bound_s) /
+        run.prefill_s);
   }
-  const Backend& backend = subject.context.backend;
-  const DType dtype = backend.compute_dtype();
-  const PassCost cost = pass_cost(subject.model, dtype);
-  const MachineLimits limits = figure.limits();
   const double context_tokens = config.prompt + config.gen / 2.0;
   const DecodeBound decode = decode_bound(cost, limits, dtype, batch, context_tokens);
   const double decode_s = batch / median(decode_tps);
-  const double prefill_bound_tps =
-      config.prompt / prefill_bound_s(cost, limits, dtype, config.prompt);
+  const double prefill_bound_tps = config.prompt / prompt_bound_s;
   const std::size_t state_bytes =
       static_cast<std::size_t>(batch) *
       subject.model.state_bytes_per_slot(1, config.prompt + config.gen, dtype);
@@ -195,6 +202,7 @@ OrderedJson line_of(const BenchConfig& config, const BenchSubject& subject, doub
       {"decode_bandwidth_share", decode.moving_s / decode_s},
       {"decode_product_share", decode.multiplying_s / decode_s},
       {"prefill_roofline_share", median(prefill_tps) / prefill_bound_tps},
+      {"prefill_product_share", median(prefill_product_share)},
       {"decode_bound_tps", batch / decode.seconds()},
       {"prefill_bound_tps", prefill_bound_tps},
       {"rss_mib", resident_mib},
