@@ -12,19 +12,21 @@
 //    1 broadcast of 32 registers. vdpbf16ps takes 4 to 6 cycles and one or two issue a cycle, so 12
 //    chains are enough from 4 rows on; below that memory is the limit.
 //    AVX2 has 16 registers of half the width: 4 rows by 1 vector (8 + 4 + 2).
-//  * k: sub-panels of at most 128 units = 24 KiB stay in L1 (32 KiB) while all row blocks pass over
-//    them; accumulators rest in a [rows][48] buffer between sub-panels.
+//  * k: sub-panels of at most 768 units = 144 KiB stay in L2 while all row blocks pass over them;
+//    accumulators rest in a [rows][48] buffer between sub-panels. A unit of 8 rows takes 192 bytes
+//    in 24 cycles, a quarter of what L2 gives, and the core asks for them itself. Sub-panels of 24
+//    KiB in L1 were slower by 4 %: each begins and ends with 24 accumulators from and to memory.
+//    AVX2, one vector wide, takes twice as much a cycle: 128 units, from L1.
 //  * Rows: up to 256 a pass, fewer if their inputs would take more than 512 KiB of L2.
 //  * Prefetch, one row block (decode): weights come from memory once, so the stream must not pause.
 //    Up to 5 rows a core waits for memory: lines go straight to L1, 8 KiB = 43 units ahead, about
 //    the 250 ns that a line takes at full bandwidth. From 6 rows on products take as long as
 //    memory, and the few lines that L1 can await at a time (about 24 of 64 bytes in 100 ns: 15
 //    GB/s) would limit both: lines go to L2, 16 KiB ahead, and L1 fetches them from there.
-//  * Prefetch, more row blocks: every block fetches its equal share of the next sub-panel, to L2
-//    since L1 is full.
+//  * Prefetch, more row blocks: every block fetches its equal share of the next sub-panel, to L2.
 //
 // Figures wanted (one thread): 88 % of read bandwidth at 1 to 4 rows, 80 % at 8, 88 % of the bf16
-// peak from 32 rows on. Measured (Zen 4, docs/performance.md): 88 to 94, 85 and 92 %.
+// peak from 32 rows on. Measured (Zen 4, docs/performance.md): 88 to 94, 85 and 95 %.
 #pragma once
 
 #include "kernels/cpu/math.hpp"
@@ -32,7 +34,7 @@
 
 namespace gridmill::cpu::GRIDMILL_CPU_TARGET {
 
-constexpr std::int64_t kSubPanelUnits = 128;
+constexpr std::int64_t kSubPanelUnits = kWide ? 768 : 128;
 constexpr std::int64_t kUnitBytes = 4 * kPanelOutputs;
 /// Row blocks up to this height wait for memory alone.
 constexpr int kNearRows = 5;
