@@ -168,7 +168,8 @@ void Generator::plan_pass() {
                                           .prompt = request.prompt_index,
                                           .sample = request.sample_index,
                                           .position = static_cast<std::uint32_t>(next)}},
-                         .target = -1});
+                         .target = -1,
+                         .logprobs = request.logprobs});
       } else if (request.logprobs) {
         // Only its log-probability is asked: the cheapest selection will do.
         rows_.push_back({.plan = {.temperature = 0, .key = {}},

@@ -59,11 +59,13 @@ Choice join_partials(std::span<const SelectPartial> groups) {
   GRIDMILL_ASSERT(groups.size() == 8, "the vocabulary has 8 groups");
   const SelectPartial all = join(join(join(groups[0], groups[1]), join(groups[2], groups[3])),
                                  join(join(groups[4], groups[5]), join(groups[6], groups[7])));
-  const float log_sum = all.max_logit + log_f32(all.sum_exp);
-  return {.id = all.id,
-          .logprob = all.logit - log_sum,
-          .target_logprob = all.has_target != 0 ? all.target_logit - log_sum : 0.0F,
-          .has_nan = all.has_nan != 0};
+  Choice choice = {.id = all.id, .has_nan = all.has_nan != 0};
+  if (all.sum_exp != 0.0F) {  // at least 1, the largest logit's, where it was wanted
+    const float log_sum = all.max_logit + log_f32(all.sum_exp);
+    choice.logprob = all.logit - log_sum;
+    if (all.has_target != 0) choice.target_logprob = all.target_logit - log_sum;
+  }
+  return choice;
 }
 
 }  // namespace gridmill

@@ -302,7 +302,7 @@ BENCHMARK(two_threads)
     ->Args({64, 4608, 1536})
     ->Args({512, 4608, 1536});
 
-/// Args: rows, greedy or not.
+/// Args: rows, greedy or not, log-probabilities wanted or not.
 void select(benchmark::State& state) {
   constexpr std::int64_t kVocabulary = 50304;
   constexpr std::int64_t kInputs = 1536;
@@ -313,7 +313,10 @@ void select(benchmark::State& state) {
   const Weights weights(*backend, kVocabulary, kInputs, Product::plain);
   const Rows x(*backend, *stream, m, kInputs);
   std::vector<SelectRow> rows(static_cast<std::size_t>(m));
-  for (SelectRow& row : rows) row.plan.temperature = state.range(1) != 0 ? 0.0F : 1.0F;
+  for (SelectRow& row : rows) {
+    row.plan.temperature = state.range(1) != 0 ? 0.0F : 1.0F;
+    row.logprobs = state.range(2) != 0;
+  }
   std::vector<SelectPartial> partials(static_cast<std::size_t>(m * 8));
   const bool streaming = m <= 8;
   const double weight_values = static_cast<double>(kVocabulary * kInputs);
@@ -324,7 +327,7 @@ void select(benchmark::State& state) {
                             partials.data());
           });
 }
-BENCHMARK(select)->ArgNames({"M", "greedy"})->ArgsProduct({{1, 8, 64}, {0, 1}});
+BENCHMARK(select)->ArgNames({"M", "greedy", "logprobs"})->ArgsProduct({{1, 8, 64}, {0, 1}, {0, 1}});
 
 /// One layer of the 0.5B xLSTM. Args: slots, tokens of each slot in a pass.
 void mlstm(benchmark::State& state) {

@@ -86,6 +86,7 @@ struct SelectRow {
   SamplingPlan plan;
   TokenId target =
       -1;  ///< a token whose log-probability is wanted too (teacher forcing); -1 = none
+  bool logprobs = true;  ///< without, max_logit and sum_exp of the partials are 0
 };
 
 struct BackendOptions {

@@ -39,7 +39,7 @@ struct SelectPartial {
   std::int32_t has_target = 0;
   std::int32_t has_nan = 0;  ///< some logit of the group is NaN
   float max_logit = 0;       ///< log-sum-exp of the group = max_logit + log(sum_exp)
-  float sum_exp = 0;         ///< 0 for a group without ids
+  float sum_exp = 0;         ///< 0 for a group without ids, or if nobody wants it
 };
 
 /// A selected token.
@@ -54,7 +54,8 @@ struct Choice {
 /// m) as fma(s1, exp(m1 - m), s2 * exp(m2 - m)). An empty set (sum_exp 0) is neutral.
 void join_log_sum_exp(float& max_logit, float& sum_exp, float other_max, float other_sum);
 
-/// Joins the 8 groups in the fixed balanced tree ((0,1),(2,3)),((4,5),(6,7)).
+/// Without sums (SelectRow::logprobs) the log-probabilities are 0. Joins the 8 groups in the fixed
+/// balanced tree ((0,1),(2,3)),((4,5),(6,7)).
 [[nodiscard]] Choice join_partials(std::span<const SelectPartial> groups);
 
 }  // namespace gridmill

@@ -1,8 +1,8 @@
 // The head and the selection of a token, without keeping logits (docs/numerics.md, sections 7, 8).
 //
 // Contract: for each row and each block of 64 ids: the best score and its lowest id, the largest
-// logit m, and sum exp(x - m) in 16 lanes by id mod 16. Blocks of a group join level by level in
-// select_join.hpp.
+// logit m, and sum exp(x - m) in 16 lanes by id mod 16 (0 both, if nobody asked). Blocks of a group
+// join level by level in select_join.hpp.
 //
 // Blocking: four panels = 192 ids = 3 blocks at a time; their logits for all rows of a pass (at
 // most 4 x 256 x 48 floats) stay in L2 and are dropped. Noise is drawn 64 ids at a time: lanes are
@@ -84,15 +84,23 @@ inline void select_block(const SelectRow& row, const float* logits, std::int64_t
     x[v] = load_first(logits + 16 * v, left);
     nans |= bits_of(is_nan(x[v]));
   }
-  const int largest = first_largest(x, count);
-  const float max = logits[largest];
-  F32x16 sum = zero();
-  for (int v = 0; v < kBlockVectors; ++v) {
-    const Mask16 valid = lanes_between(0, larger(0, smaller(16, count - 16 * v)));
-    sum = sum + select(valid, exp(x[v] - splat(max)), zero());
+  int best = 0;
+  float best_score = 0;
+  partial.max_logit = 0;
+  partial.sum_exp = 0;
+  if (row.logprobs || row.plan.temperature == 0.0F) {
+    best = first_largest(x, count);
+    best_score = logits[best];
   }
-  int best = largest;
-  float best_score = max;
+  if (row.logprobs) {
+    F32x16 sum = zero();
+    for (int v = 0; v < kBlockVectors; ++v) {
+      const Mask16 valid = lanes_between(0, larger(0, smaller(16, count - 16 * v)));
+      sum = sum + select(valid, exp(x[v] - splat(best_score)), zero());
+    }
+    partial.max_logit = best_score;
+    partial.sum_exp = tree_sum(sum);
+  }
   if (row.plan.temperature != 0.0F) {
     gumbel_block(row.plan.key, first_id, score);
     for (int v = 0; v < kBlockVectors; ++v) {
@@ -111,8 +119,6 @@ inline void select_block(const SelectRow& row, const float* logits, std::int64_t
   partial.target_logit = has_target ? logits[target] : 0.0F;
   partial.has_target = has_target ? 1 : 0;
   partial.has_nan = nans != 0 ? 1 : 0;
-  partial.max_logit = max;
-  partial.sum_exp = tree_sum(sum);
 }
 
 template <class Steps>

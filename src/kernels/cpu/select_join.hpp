@@ -90,7 +90,7 @@ inline void join_blocks(const SelectArgs& args, const Worker& worker) {
         sets.max[b - first] = blocks[b].max_logit;
         sets.sum[b - first] = blocks[b].sum_exp;
       }
-      if (first < end) {
+      if (first < end && args.rows[row].logprobs) {
         join_levels(sets, end - first);
         group.max_logit = sets.max[0];
         group.sum_exp = sets.sum[0];

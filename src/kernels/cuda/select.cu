@@ -81,7 +81,8 @@ GRIDMILL_KERNEL void block_kernel(SelectArgs args) {
   }
   if (lane == 0) {
     args.blocks[row * select_blocks(args.logits.columns) + block_x()] = {
-        best_score, best_id, best_logit, target_logit, has_target, has_nan, largest, sum};
+        best_score, best_id, best_logit, target_logit, has_target, has_nan,
+        plan.logprobs ? largest : 0.0F, plan.logprobs ? sum : 0.0F};
   }
 }
 

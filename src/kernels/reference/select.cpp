@@ -97,7 +97,7 @@ void ReferenceBackend::select(Stream& /*stream*/, const PackedRows& x, const Wei
         }
         const std::span<const float> block(logits.data(), static_cast<std::size_t>(count));
         offer(block, id, row, best);
-        blocks.push_back(log_sum_exp_of_block(block));
+        if (row.logprobs) blocks.push_back(log_sum_exp_of_block(block));
       }
       const LogSumExp all = join_blocks(std::move(blocks));
       best.max_logit = all.max;

@@ -296,7 +296,8 @@ TEST_P(Accuracy, PartsOfTheOlderMlstmLayer) {
 
 TEST_P(Accuracy, LogprobsAreThoseOfTheSoftmax) {
   for (const SelectCase& select : select_cases()) {
-    const SelectData data = select_data(select);
+    SelectData data = select_data(select);
+    for (SelectRow& row : data.rows) row.logprobs = true;
     const std::vector<SelectPartial> partials = run_select(device_, select, data);
     const Matrix logits = run_logits(device_, select, data);
     for (std::int64_t row = 0; row < select.rows; ++row) {

@@ -50,7 +50,7 @@ SelectPartial partial_of(std::span<const float> logits, std::int64_t first_id,
       best.has_target = 1;
       best.target_logit = logits[i];
     }
-    if (i % 64 == 0) {
+    if (row.logprobs && i % 64 == 0) {
       blocks.push_back(block_sums(logits.subspan(i, std::min<std::size_t>(64, logits.size() - i))));
     }
   }
@@ -95,7 +95,8 @@ SelectData select_data(const SelectCase& select) {
     data.rows.push_back(
         {.plan = {.temperature = kTemperatures[index % 4],
                   .key = {.seed = 77, .prompt = index, .sample = index % 2, .position = 9 + index}},
-         .target = index % 3 == 0 ? -1 : static_cast<TokenId>((row * 997) % select.vocab_size)});
+         .target = index % 3 == 0 ? -1 : static_cast<TokenId>((row * 997) % select.vocab_size),
+         .logprobs = index % 5 != 2 && index % 7 != 4});
   }
   return data;
 }

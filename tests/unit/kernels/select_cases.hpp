@@ -21,7 +21,7 @@ struct SelectCase {
 struct SelectData {
   Matrix x;
   Matrix head;
-  std::vector<SelectRow> rows;  ///< greedy and several temperatures, with and without targets
+  std::vector<SelectRow> rows;  ///< greedy and several temperatures, targets, log-probabilities
 };
 [[nodiscard]] SelectData select_data(const SelectCase& select);
 

@@ -111,6 +111,20 @@ TEST(JoinPartials, LogprobsAreLogitsMinusTheLogSumExpOfAllGroups) {
   EXPECT_FALSE(choice.has_nan);
 }
 
+TEST(JoinPartials, WithoutSumsThereAreNoLogprobs) {
+  Groups groups;
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    groups[g] = group_of(static_cast<TokenId>(g), static_cast<float>(g * g % 7));
+    groups[g].max_logit = 0;
+    groups[g].sum_exp = 0;
+  }
+  groups[6].has_target = 1;
+  const Choice choice = join_partials(groups);
+  EXPECT_EQ(choice.id, 2);
+  EXPECT_EQ(choice.logprob, 0.0F);
+  EXPECT_EQ(choice.target_logprob, 0.0F);
+}
+
 TEST(JoinPartials, TheTreeIsBalanced) {
   Groups groups;
   std::array<float, 8> sums{};
