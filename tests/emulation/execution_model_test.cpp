@@ -79,6 +79,42 @@ TEST(ExecutionModel, LanesThatMissAShuffleAreFound) {
                InternalError);
 }
 
+TEST(ExecutionModel, CopiesArriveWhenTheirGroupIsWaitedFor) {
+  alignas(16) std::array<int, 8> source{1, 2, 3, 4, 5, 6, 7, 8};
+  std::array<int, 4> seen{};
+  run_grid({1, 1, 1}, 32, std::size_t{32} * 48, [&] {
+    std::byte* mine = shared_memory() + static_cast<std::ptrdiff_t>(thread_index()) * 48;
+    const auto first_of = [mine](int copy) {
+      int value = 0;
+      std::memcpy(&value, mine + static_cast<std::ptrdiff_t>(copy) * 16, sizeof value);
+      return value;
+    };
+    const auto* global = reinterpret_cast<const std::byte*>(source.data());
+    copy_async(mine, global, true);
+    copy_async_commit();
+    copy_async(mine + 16, global + 16, true);
+    copy_async(mine + 32, global, false);
+    copy_async_commit();
+    if (thread_index() == 7) seen[0] = first_of(0);
+    copy_async_wait<1>();
+    if (thread_index() == 7) seen[1] = 10 * first_of(0) + (first_of(1) == -1 ? 1 : 0);
+    copy_async_wait<0>();
+    if (thread_index() == 7) seen[2] = first_of(1);
+    if (thread_index() == 7) seen[3] = first_of(2);
+  });
+  EXPECT_EQ(seen, (std::array<int, 4>{-1, 11, 5, 0}));
+}
+
+TEST(ExecutionModel, CopiesThatNobodyWaitedForAreFound) {
+  alignas(16) std::array<std::byte, 16> source{};
+  EXPECT_THROW(run_grid({1, 1, 1}, 32, 16,
+                        [&] {
+                          copy_async(shared_memory(), source.data(), true);
+                          copy_async_commit();
+                        }),
+               InternalError);
+}
+
 TEST(ExecutionModel, WhatAThreadThrowsArrives) {
   EXPECT_THROW(run_grid({1, 1, 1}, 32, 0,
                         [] {

@@ -1,10 +1,10 @@
-// y = W x for any number of rows. A thread block owns one panel of 16 outputs (or a pair of them)
-// and a tile of rows; warp b sums the b-th block of inputs, and the warps' sums join in a fixed
-// tree. Nothing is split over the grid, so the order of a sum does not depend on the rows.
+// y = W x for few rows (product_tiled.cu has many). A thread block owns one panel of 16 outputs (or
+// a pair of them) and a tile of rows; warp b sums the b-th block of inputs, and the warps' sums
+// join in a fixed tree. Nothing is split over the grid, so the order of a sum does not depend on
+// the rows.
 #include <cuda_platform.hpp>
 
-#include "kernels/cuda/math.cuh"
-#include "kernels/cuda/product.hpp"
+#include "kernels/cuda/product.cuh"
 #include "kernels/cuda/reduce.cuh"
 
 namespace gridmill::cuda {
@@ -13,28 +13,6 @@ namespace {
 
 constexpr int kBlocks = 8;  ///< of inputs, and warps of a thread block
 constexpr int kProductThreads = kBlocks * kWarp;
-
-GRIDMILL_DEVICE const std::byte* panel_of(const PanelTable& table, std::int64_t panel) {
-  for (int i = 0; i < table.count; ++i) {
-    const std::int64_t at = panel - table.runs[i].first_panel;
-    if (at >= 0 && at < table.runs[i].panels) return table.runs[i].data + at * table.panel_bytes;
-  }
-  return nullptr;
-}
-
-struct Slice {
-  std::int64_t begin;
-  std::int64_t end;
-};
-
-/// What one warp sums.
-GRIDMILL_DEVICE Slice slice_of(const ProductArgs& args, int block) {
-  std::int64_t begin = args.block_inputs * block;
-  std::int64_t end = begin + args.block_inputs;
-  if (begin > args.x.inputs) begin = args.x.inputs;
-  if (end > args.x.inputs) end = args.x.inputs;
-  return {begin, end};
-}
 
 /// Eight bf16 inputs of a row as four pairs.
 struct alignas(16) Eight {
@@ -144,34 +122,6 @@ GRIDMILL_DEVICE float tree_of_blocks(const float* sums, int blocks, int stride) 
   return (first + second) + ((value[4] + value[5]) + (value[6] + value[7]));
 }
 
-template <DType Compute>
-GRIDMILL_DEVICE void finish(const ProductArgs& args, std::int64_t row, std::int64_t output,
-                            float sum, float up) {
-  if (args.epilogue == Epilogue::activated || args.epilogue == Epilogue::gated) {
-    const std::int64_t stride = padded_inputs(args.outputs);
-    if (output >= stride) return;
-    float value = 0.0F;  // of the padding
-    if (output < args.outputs) {
-      if (args.bias.size != 0) sum = sum + args.bias.data[output];
-      value = activate_of(args.activation, sum);
-      if (args.epilogue == Epilogue::gated) {
-        if (args.bias.size != 0) up = up + args.bias.data[args.outputs + output];
-        value = value * up;
-      }
-    }
-    store_element<Compute>(args.packed_out.data, row * stride + output, value);
-    return;
-  }
-  if (output >= args.outputs) return;
-  if (args.bias.size != 0) sum = sum + args.bias.data[output];
-  float& out = args.out.data[row * args.out.stride + output];
-  if (args.epilogue == Epilogue::plain) {
-    out = soft_cap_of(sum, args.soft_cap);
-  } else {
-    out = args.accumulate ? out + sum : sum;
-  }
-}
-
 template <DType Compute, int Tiles>
 GRIDMILL_KERNEL void product_kernel(ProductArgs args) {
   constexpr int kRows = 8 * Tiles;
@@ -237,6 +187,9 @@ void launch_compute(StreamHandle stream, const ProductArgs& args) {
 }  // namespace
 
 void launch_product(StreamHandle stream, DType compute_dtype, const ProductArgs& args) {
+  // Up to here one tile of rows holds them all, so that every weight is read once.
+  constexpr std::int64_t kFewRows = 64;
+  if (args.x.rows > kFewRows) return launch_tiled_product(stream, compute_dtype, args);
   if (compute_dtype == DType::bf16) {
     launch_compute<DType::bf16>(stream, args);
   } else {

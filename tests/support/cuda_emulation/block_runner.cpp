@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstring>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <string>
@@ -16,10 +17,16 @@ namespace {
 
 enum class Waiting { no, block, warp, done };
 
+struct Copy {
+  std::byte* target;
+  const std::byte* source;
+};
+
 struct Thread {
   Fiber fiber;
   int index = 0;
   Waiting waiting = Waiting::no;
+  std::deque<std::vector<Copy>> copies;  ///< groups, the one that is open last
 };
 
 /// Lanes show their values for one operation while slow ones still read those of the one before.
@@ -50,6 +57,26 @@ class BlockRunner {
   [[nodiscard]] std::byte* memory() { return memory_.data(); }
 
   void wait_for_block() { leave(Waiting::block); }
+
+  void copy_later(std::byte* target, const std::byte* source) {
+    current().copies.back().push_back({target, source});
+  }
+
+  void close_copies() { current().copies.emplace_back(); }
+
+  void wait_for_copies(std::size_t open) {
+    std::deque<std::vector<Copy>>& groups = current().copies;
+    while (groups.size() > open + 1) {
+      for (const Copy& copy : groups.front()) {
+        if (copy.source == nullptr) {
+          std::memset(copy.target, 0, 16);
+        } else {
+          std::memcpy(copy.target, copy.source, 16);
+        }
+      }
+      groups.pop_front();
+    }
+  }
 
   const std::byte* exchange(WarpOperation operation, const void* value, std::size_t size_bytes) {
     const int lane = current().index % kWarpLanes;
@@ -105,6 +132,7 @@ class BlockRunner {
       Thread& thread = *threads_[static_cast<std::size_t>(i)];
       thread.index = i;
       thread.waiting = Waiting::no;
+      thread.copies.assign(1, {});
       thread.fiber.start(&BlockRunner::thread_main, this);
     }
     failure_ = nullptr;
@@ -147,6 +175,9 @@ class BlockRunner {
   void run_thread() {
     try {
       (*kernel_)();
+      for (const std::vector<Copy>& group : current().copies) {
+        if (!group.empty()) throw InternalError("a thread leaves before its copies have arrived");
+      }
     } catch (...) {
       failure_ = std::current_exception();
     }
@@ -179,6 +210,10 @@ void run_grid(LaunchGrid grid, int threads, std::size_t shared_bytes,
 }
 
 void wait_for_block() { runner().wait_for_block(); }
+
+void copy_later(std::byte* target, const std::byte* source) { runner().copy_later(target, source); }
+void close_copies() { runner().close_copies(); }
+void wait_for_copies(std::size_t open) { runner().wait_for_copies(open); }
 
 std::byte* block_memory() { return runner().memory(); }
 

@@ -34,6 +34,14 @@ void run_grid(LaunchGrid grid, int threads, std::size_t shared_bytes,
 void wait_for_block();
 [[nodiscard]] std::byte* block_memory();
 
+/// Copies 16 bytes, or as many zeros from nullptr, when the thread waits for the group.
+void copy_later(std::byte* target, const std::byte* source);
+/// Closes a group of copies.
+void close_copies();
+/// Makes all copies of the thread but those of the last `open` groups. A thread may not leave with
+/// copies that nobody has waited for.
+void wait_for_copies(std::size_t open);
+
 /// What the lanes of a warp do together; all 32 have to name the same.
 enum class WarpOperation { shuffle, matrix, barrier };
 /// Shows `size_bytes` at `value` to the warp and returns what all lanes showed, kLaneBytes apart.

@@ -76,10 +76,15 @@ inline void mma_16816(float (&c)[4], const std::uint32_t (&a)[4], const std::uin
   }
 }
 
-inline void copy_async(std::byte* shared, const std::byte* global) {
-  std::memcpy(shared, global, 16);
+/// Arrives as late as it may: when it is waited for.
+inline void copy_async(std::byte* shared, const std::byte* global, bool inside) {
+  emulation::copy_later(shared, inside ? global : nullptr);
 }
-inline void copy_async_wait() {}
+inline void copy_async_commit() { emulation::close_copies(); }
+template <int Open>
+void copy_async_wait() {
+  emulation::wait_for_copies(Open);
+}
 
 namespace emulation {
 /// Appends to the work of a stream.

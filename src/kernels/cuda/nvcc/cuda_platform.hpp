@@ -50,13 +50,22 @@ GRIDMILL_DEVICE void mma_16816(float (&c)[4], const std::uint32_t (&a)[4],
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-/// Copies 16 bytes from global to shared memory behind the thread's back; both aligned to 16.
-GRIDMILL_DEVICE void copy_async(std::byte* shared, const std::byte* global) {
+/// Copies 16 bytes from global to shared memory behind the thread's back, both aligned to 16; zeros
+/// unless `inside` (`global` has to be a valid address all the same).
+GRIDMILL_DEVICE void copy_async(std::byte* shared, const std::byte* global, bool inside) {
   const auto target = static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(target), "l"(global) : "memory");
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(target), "l"(global),
+               "r"(inside ? 16 : 0)
+               : "memory");
 }
-/// Waits for the copies of this thread; a barrier makes them visible to the others.
-GRIDMILL_DEVICE void copy_async_wait() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+/// Closes a group of this thread's copies, which may be empty.
+GRIDMILL_DEVICE void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+/// Waits for the copies of this thread, the last `Open` groups left out; a barrier makes them
+/// visible to the others.
+template <int Open>
+GRIDMILL_DEVICE void copy_async_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(Open) : "memory");
+}
 
 /// Runs `kernel` once for every block of the grid, with `threads` threads each. Grids without
 /// blocks are allowed.
