@@ -65,11 +65,13 @@ constexpr std::int64_t kMostRows = 300;
 
 TEST_P(RowCounts, DoNotChangeAProduct) {
   // Blocks of 32 inputs of which the last ones are short or empty; outputs of more than one tile.
-  for (const auto& [outputs, inputs] : {std::pair{150, 203}, std::pair{17, 530}}) {
+  for (const MatrixShape& shape :
+       {MatrixShape{.outputs = 150, .inputs = 203}, MatrixShape{.outputs = 17, .inputs = 530}}) {
+    const std::int64_t outputs = shape.outputs;
+    const std::int64_t inputs = shape.inputs;
     Numbers numbers(1);
     const Weight w =
-        device().weight(numbers.matrix(outputs, inputs),
-                        {.shape = {.outputs = outputs, .inputs = inputs}, .shards = 3});
+        device().weight(numbers.matrix(outputs, inputs), {.shape = shape, .shards = 3});
     const ConstDeviceVector bias = device().vector(numbers.vector(outputs));
     expect_any_number_of_rows(numbers.matrix(kMostRows, inputs), [&](const Matrix& rows) {
       const DeviceMatrix out = device().matrix(rows.extent(0), outputs);
