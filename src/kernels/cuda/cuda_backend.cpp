@@ -16,7 +16,7 @@ namespace gridmill::cuda {
 
 namespace {
 
-StreamHandle handle_of(Stream& stream) { return dynamic_cast<CudaStream&>(stream).handle(); }
+CudaStream& cuda_stream(Stream& stream) { return dynamic_cast<CudaStream&>(stream); }
 
 }  // namespace
 
@@ -29,10 +29,7 @@ CudaBackend::CudaBackend(DType compute_dtype, int node_rank, bool share_device)
 std::unique_ptr<Stream> CudaBackend::make_stream() { return std::make_unique<CudaStream>(); }
 
 void CudaBackend::order(Stream& after, Stream& before) {
-  EventHandle event = create_event();
-  record_event(event, handle_of(before));
-  wait_event_on(handle_of(after), event);
-  destroy_event(event);  // the runtime keeps it until it has passed
+  cuda_stream(after).follow(cuda_stream(before));
 }
 
 std::unique_ptr<Exchange> CudaBackend::make_device_exchange(Exchange& group) {
@@ -63,11 +60,11 @@ Buffer CudaBackend::allocate(std::size_t size_bytes) {
 }
 
 void CudaBackend::upload(Stream& stream, std::span<const std::byte> host, std::byte* device) {
-  copy_to_device(handle_of(stream), host, device);
+  copy_to_device(cuda_stream(stream).handle(), host, device);
 }
 
 void CudaBackend::download(Stream& stream, const std::byte* device, std::span<std::byte> host) {
-  copy_to_host(handle_of(stream), device, host);
+  cuda_stream(stream).download(device, host);
 }
 
 StateBudget CudaBackend::state_budget(int node_ranks, std::uint64_t workspace_bytes) const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "gridmill/base/error.hpp"
 
@@ -23,7 +24,24 @@ std::byte* DeviceScratch::get(StreamHandle stream, std::size_t size_bytes) {
   return memory_;
 }
 
-CudaStream::CudaStream() : handle_(create_stream()) {}
+PinnedArray::PinnedArray(std::size_t size_bytes)
+    : memory_(pinned_allocate(size_bytes)), copied_(create_event()) {}
+
+PinnedArray::~PinnedArray() {
+  wait_event(copied_);
+  destroy_event(copied_);
+  pinned_free(memory_);
+}
+
+void PinnedArray::upload(StreamHandle stream, std::span<const std::byte> host, std::byte* device) {
+  if (host.empty()) return;
+  wait_event(copied_);
+  std::memcpy(memory_, host.data(), host.size());
+  copy_to_device(stream, {memory_, host.size()}, device);
+  record_event(copied_, stream);
+}
+
+CudaStream::CudaStream() : handle_(create_stream()), reached_(create_event()) {}
 
 CudaStream::~CudaStream() {
   try {
@@ -35,10 +53,23 @@ CudaStream::~CudaStream() {
     if (staged.pinned != nullptr) pinned_free(staged.pinned);
     if (staged.device != nullptr) device_free(staged.device);
   }
+  if (landing_ != nullptr) pinned_free(landing_);
+  destroy_event(reached_);
   destroy_stream(handle_);
 }
 
-void CudaStream::synchronize() { cuda::synchronize(handle_); }
+void CudaStream::synchronize() {
+  const std::vector<Landing> landed = std::exchange(landings_, {});
+  const std::size_t wanted = std::exchange(landing_wanted_, 0);
+  // The same arrays take the same places in every pass.
+  next_ = 0;
+  taken_ = 0;
+  cuda::synchronize(handle_);
+  for (const Landing& one : landed) {
+    std::memcpy(one.host.data(), landing_ + one.offset, one.host.size());
+  }
+  if (wanted > landing_bytes_) resize_landing(wanted);
+}
 
 void CudaStream::resize(Staged& staged, std::size_t size_bytes) {
   constexpr std::size_t kSmallest = 4096;
@@ -58,14 +89,54 @@ void CudaStream::resize(Staged& staged, std::size_t size_bytes) {
 
 const std::byte* CudaStream::stage_bytes(std::span<const std::byte> host) {
   if (host.empty()) return nullptr;
+  // Half of the ring: what is found is not the next to be overwritten.
+  const std::size_t recent = std::min(taken_, staged_.size() / 2);
+  for (std::size_t i = 1; i <= recent; ++i) {
+    const Staged& before = staged_[(next_ + staged_.size() - i) % staged_.size()];
+    if (before.used_bytes == host.size() &&
+        std::memcmp(before.pinned, host.data(), host.size()) == 0) {
+      return before.device;
+    }
+  }
   Staged& staged = staged_[next_];
   next_ = (next_ + 1) % staged_.size();
+  ++taken_;
   resize(staged, host.size());
   wait_event(staged.copied);
   std::memcpy(staged.pinned, host.data(), host.size());
+  staged.used_bytes = host.size();
   copy_to_device(handle_, {staged.pinned, host.size()}, staged.device);
   record_event(staged.copied, handle_);
   return staged.device;
+}
+
+void CudaStream::resize_landing(std::size_t size_bytes) {
+  constexpr std::size_t kSmallest = 65536;
+  if (landing_ != nullptr) pinned_free(landing_);
+  landing_ = nullptr;
+  landing_bytes_ = 0;
+  const std::size_t rounded = std::max(kSmallest, size_bytes);
+  landing_ = pinned_allocate(rounded);
+  landing_bytes_ = rounded;
+}
+
+void CudaStream::download(const std::byte* device, std::span<std::byte> host) {
+  // Larger ones are not part of a pass, and what they take to copy twice would be felt.
+  constexpr std::size_t kMostLanding = std::size_t{1} << 20;
+  if (host.empty()) return;
+  if (host.size() > kMostLanding) return copy_to_host(handle_, device, host);
+  if (landing_ == nullptr) resize_landing(host.size());
+  const std::size_t offset = landing_wanted_;
+  landing_wanted_ += host.size();
+  // The first pass that needs more waits here; then there is room.
+  if (landing_wanted_ > landing_bytes_) return copy_to_host(handle_, device, host);
+  copy_to_host(handle_, device, {landing_ + offset, host.size()});
+  landings_.push_back({offset, host});
+}
+
+void CudaStream::follow(CudaStream& before) {
+  record_event(before.reached_, before.handle_);
+  wait_event_on(handle_, before.reached_);
 }
 
 std::byte* CudaStream::scratch(Use use, std::size_t size_bytes) {

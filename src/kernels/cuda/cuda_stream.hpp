@@ -26,8 +26,25 @@ class DeviceScratch {
   std::size_t size_bytes_ = 0;
 };
 
+/// Pinned memory through which an array that changes now and then goes to its place on the device.
+class PinnedArray {
+ public:
+  explicit PinnedArray(std::size_t size_bytes);
+  PinnedArray(const PinnedArray&) = delete;
+  PinnedArray& operator=(const PinnedArray&) = delete;
+  ~PinnedArray();
+  /// Copies without waiting, but for the copy before. `host` has the size of this and may change at
+  /// once.
+  void upload(StreamHandle stream, std::span<const std::byte> host, std::byte* device);
+
+ private:
+  std::byte* memory_;
+  EventHandle copied_;
+};
+
 /// A stream of the device with what its kernels need for a moment: small arrays of the host, and
-/// scratch.
+/// scratch. Whatever crosses between host and device goes through pinned memory that is kept, so
+/// that a pass like the one before allocates nothing and the host waits in synchronize() only.
 class CudaStream final : public Stream {
  public:
   CudaStream();
@@ -36,13 +53,19 @@ class CudaStream final : public Stream {
 
   [[nodiscard]] StreamHandle handle() const { return handle_; }
 
-  /// Copies a small array of the host to the device, through pinned memory and without waiting for
-  /// the stream. The address holds until 63 more arrays have been staged; the array may change at
-  /// once. nullptr for an empty one.
+  /// Copies a small array of the host to the device without waiting for the stream. The address
+  /// holds until 31 more arrays have been staged, or the stream is synchronised; the array may
+  /// change at once. An array that was staged shortly before, in the same pass, is not copied
+  /// again: layers ask for the same spans. nullptr for an empty one.
   template <typename T>
   [[nodiscard]] const T* stage(std::span<const T> host) {
     return reinterpret_cast<const T*>(stage_bytes(std::as_bytes(host)));
   }
+  /// `host` is filled by the next synchronize().
+  void download(const std::byte* device, std::span<std::byte> host);
+
+  /// Work of this stream from now on waits for what `before` has been given so far.
+  void follow(CudaStream& before);
 
   /// What a piece of scratch is for: pieces with different uses do not overlap.
   enum class Use : std::uint8_t { logits, blocks, factors, hidden, sums, norms };
@@ -55,14 +78,27 @@ class CudaStream final : public Stream {
     std::byte* pinned = nullptr;
     std::byte* device = nullptr;
     std::size_t size_bytes = 0;
+    std::size_t used_bytes = 0;
     EventHandle copied = nullptr;
+  };
+  /// Where a download waits for its host array.
+  struct Landing {
+    std::size_t offset = 0;
+    std::span<std::byte> host;
   };
   [[nodiscard]] const std::byte* stage_bytes(std::span<const std::byte> host);
   void resize(Staged& staged, std::size_t size_bytes);
+  void resize_landing(std::size_t size_bytes);
 
   StreamHandle handle_;
+  EventHandle reached_;
   std::array<Staged, 64> staged_{};
   std::size_t next_ = 0;
+  std::size_t taken_ = 0;  ///< since the stream was synchronised
+  std::byte* landing_ = nullptr;
+  std::size_t landing_bytes_ = 0;
+  std::size_t landing_wanted_ = 0;  ///< by all downloads since the stream was synchronised
+  std::vector<Landing> landings_;
   std::array<DeviceScratch, 6> scratch_;
 };
 

@@ -31,7 +31,8 @@ CudaKvCache::CudaKvCache(const KvCacheShape& shape, DType dtype, Buffer memory, 
       memory_(std::move(memory)),
       table_memory_(std::move(table)),
       table_(static_cast<std::size_t>(shape.slots) * static_cast<std::size_t>(slot_pages(shape)),
-             -1) {
+             -1),
+      pinned_table_(table_.size() * sizeof(std::int32_t)) {
   for (auto page = static_cast<std::int32_t>(pool_pages(shape)); page-- > 0;) free_.push_back(page);
 }
 
@@ -72,7 +73,7 @@ void CudaKvCache::grow(SlotId slot, std::int64_t length) {
 
 KvPages CudaKvCache::pages(CudaStream& stream) {
   if (table_changed_) {
-    copy_to_device(stream.handle(), std::as_bytes(std::span(table_)), table_memory_.data());
+    pinned_table_.upload(stream.handle(), std::as_bytes(std::span(table_)), table_memory_.data());
     table_changed_ = false;
   }
   return {.memory = memory_.data(),

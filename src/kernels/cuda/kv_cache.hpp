@@ -52,7 +52,8 @@ class CudaKvCache final : public KvCache {
   Buffer memory_;
   Buffer table_memory_;
   std::vector<std::int32_t> table_;  ///< [slots][pages of a slot], -1 = none
-  std::vector<std::int32_t> free_;   ///< pages nobody has; the last one goes first
+  PinnedArray pinned_table_;
+  std::vector<std::int32_t> free_;  ///< pages nobody has; the last one goes first
   bool table_changed_ = true;
 };
 

@@ -38,7 +38,8 @@ std::size_t CudaMlstmState::head_c() const {
   return static_cast<std::size_t>(shape_.qk_dim) * static_cast<std::size_t>(shape_.v_dim);
 }
 
-MlstmMemory CudaMlstmState::layer(int layer) const {
+MlstmMemory CudaMlstmState::layer(int layer, StreamHandle stream) {
+  clear_slots(stream);
   return {.c = c_,
           .n = n_,
           .m = m_,
@@ -70,23 +71,28 @@ void CudaMlstmState::for_each_part(SlotId slot, Move move) const {
 
 void CudaMlstmState::reset(SlotId slot) {
   GRIDMILL_ASSERT(slot >= 0 && slot < shape_.slots, "no slot " + std::to_string(slot));
-  synchronize_device();
-  CudaStream stream;
-  const auto qk = static_cast<std::size_t>(shape_.qk_dim);
-  const std::size_t first = static_cast<std::size_t>(slot) * slot_heads();
-  const auto clear = [&](float* data, std::size_t count) {
-    fill_zero(stream.handle(), reinterpret_cast<std::byte*>(data), count * sizeof(float));
+  to_clear_.push_back(slot);
+}
+
+void CudaMlstmState::clear_slots(StreamHandle stream) {
+  const auto clear = [stream](float* data, std::size_t count) {
+    fill_zero(stream, reinterpret_cast<std::byte*>(data), count * sizeof(float));
   };
-  clear(c_ + first * head_c(), slot_heads() * head_c());
-  clear(n_ + first * qk, slot_heads() * qk);
-  clear(m_ + first, slot_heads());
-  stream.synchronize();
+  const auto qk = static_cast<std::size_t>(shape_.qk_dim);
+  for (const SlotId slot : to_clear_) {
+    const std::size_t first = static_cast<std::size_t>(slot) * slot_heads();
+    clear(c_ + first * head_c(), slot_heads() * head_c());
+    clear(n_ + first * qk, slot_heads() * qk);
+    clear(m_ + first, slot_heads());
+  }
+  to_clear_.clear();
 }
 
 void CudaMlstmState::save(SlotId slot, std::int64_t /*length*/, std::span<float> out) {
   check(slot, out.size());
   synchronize_device();
   CudaStream stream;
+  clear_slots(stream.handle());
   for_each_part(slot, [&](const float* device, std::size_t count, std::size_t at) {
     copy_to_host(stream.handle(), reinterpret_cast<const std::byte*>(device),
                  std::as_writable_bytes(out.subspan(at, count)));
@@ -98,6 +104,7 @@ void CudaMlstmState::load(SlotId slot, std::int64_t /*length*/, std::span<const 
   check(slot, in.size());
   synchronize_device();
   CudaStream stream;
+  clear_slots(stream.handle());
   for_each_part(slot, [&](float* device, std::size_t count, std::size_t at) {
     copy_to_device(stream.handle(), std::as_bytes(in.subspan(at, count)),
                    reinterpret_cast<std::byte*>(device));

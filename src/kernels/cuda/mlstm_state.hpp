@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "gridmill/base/device.hpp"
 #include "gridmill/kernels/state.hpp"
@@ -18,19 +19,22 @@ class CudaMlstmState final : public MlstmState {
   /// `memory` of memory_bytes(), zero.
   CudaMlstmState(const MlstmStateShape& shape, Buffer memory);
 
+  /// The slot is cleared by the next pass that works on any of them, without waiting.
   void reset(SlotId slot) override;
   [[nodiscard]] std::size_t saved_floats(std::int64_t length) const override;
   void save(SlotId slot, std::int64_t length, std::span<float> out) override;
   void load(SlotId slot, std::int64_t length, std::span<const float> in) override;
 
   [[nodiscard]] const MlstmStateShape& shape() const { return shape_; }
-  [[nodiscard]] MlstmMemory layer(int layer) const;
+  /// As kernels of `stream` see it, what reset() asked for included.
+  [[nodiscard]] MlstmMemory layer(int layer, StreamHandle stream);
 
  private:
   /// Head `head` of all layers and slots: C, n, m.
   [[nodiscard]] std::size_t slot_heads() const;
   [[nodiscard]] std::size_t head_c() const;
   void check(SlotId slot, std::size_t floats) const;
+  void clear_slots(StreamHandle stream);
   /// Calls move(first float on the device, count, first float in canonical form).
   template <typename Move>
   void for_each_part(SlotId slot, Move move) const;
@@ -40,6 +44,7 @@ class CudaMlstmState final : public MlstmState {
   float* c_;
   float* n_;
   float* m_;
+  std::vector<SlotId> to_clear_;
 };
 
 }  // namespace gridmill::cuda

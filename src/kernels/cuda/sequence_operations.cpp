@@ -84,7 +84,7 @@ void CudaBackend::run_mlstm(Stream& stream, std::span<const TokenSpan> spans, co
   args.spans = on.stage(spans);
   args.span_count = static_cast<int>(spans.size());
   args.inputs = inputs;
-  args.state = slots->layer(layer);
+  args.state = slots->layer(layer, on.handle());
   args.factors = reinterpret_cast<float*>(
       on.scratch(CudaStream::Use::factors,
                  static_cast<std::size_t>(inputs.rows * mlstm.heads * mlstm_factors(mlstm.qk_dim)) *

@@ -39,6 +39,7 @@ struct Device {
   std::set<const std::byte*> pinned;  ///< first bytes
   std::map<const std::byte*, std::size_t> allocated;
   DeviceMemory memory{std::size_t{16} << 30, std::size_t{16} << 30};
+  emulation::Counts counts;
 };
 
 Device& device() {
@@ -66,7 +67,18 @@ void run_everything() {
   for (StreamHandle stream : device().streams) run_until(stream, stream->submitted);
 }
 
-bool is_pinned(const std::byte* memory) { return device().pinned.count(memory) != 0; }
+/// The stream of an event may have gone; then all of its work has run.
+bool is_ahead(const CUevent_st& event) {
+  return device().streams.count(event.stream) != 0 && event.stream->finished < event.sequence;
+}
+
+/// Anywhere inside.
+bool is_pinned(const std::byte* memory) {
+  auto behind = device().pinned.upper_bound(memory);
+  if (behind == device().pinned.begin()) return false;
+  const std::byte* first = *--behind;
+  return memory < first + device().allocated.at(first);
+}
 
 }  // namespace
 
@@ -75,6 +87,8 @@ void submit(StreamHandle stream, std::function<void()> work) {
   stream->work.push_back(std::move(work));
   ++stream->submitted;
 }
+
+Counts counts() { return device().counts; }
 
 void set_device_memory(std::size_t size_bytes) {
   std::size_t taken = 0;
@@ -92,6 +106,7 @@ int device_count() { return 1; }
 std::array<std::byte, 16> device_identity() { return {}; }
 
 std::byte* device_allocate(std::size_t size_bytes) {
+  ++device().counts.allocations;
   if (size_bytes > device().memory.free_bytes) {
     throw ResourceError("the emulated device has no memory left");
   }
@@ -105,6 +120,7 @@ std::byte* device_allocate(std::size_t size_bytes) {
 }
 
 void device_free(std::byte* memory) {
+  ++device().counts.waits;
   run_everything();
   const auto found = device().allocated.find(memory);
   if (found != device().allocated.end()) {  // else it is another thread's, whose device is gone
@@ -126,6 +142,7 @@ void pinned_free(std::byte* memory) {
 }
 
 StreamHandle create_stream() {
+  ++device().counts.allocations;
   auto* stream = new CUstream_st;  // NOLINT(cppcoreguidelines-owning-memory): a C handle
   device().streams.insert(stream);
   return stream;
@@ -138,6 +155,7 @@ void destroy_stream(StreamHandle stream) {
 }
 
 void synchronize(StreamHandle stream) {
+  ++device().counts.waits;
   run_until(stream, stream->submitted);
   if (stream->failure) std::rethrow_exception(std::exchange(stream->failure, nullptr));
 }
@@ -148,10 +166,12 @@ void synchronize_device() {
 
 void copy_to_device(StreamHandle stream, std::span<const std::byte> host, std::byte* target) {
   if (host.empty()) return;
+  constexpr std::size_t kDriverStages = std::size_t{64} << 10;
   if (is_pinned(host.data())) {
     emulation::submit(stream, [=] { std::memcpy(target, host.data(), host.size()); });
     return;
   }
+  if (host.size() > kDriverStages) ++device().counts.waits;
   emulation::submit(stream, [target, copy = std::vector<std::byte>(host.begin(), host.end())] {
     std::memcpy(target, copy.data(), copy.size());
   });
@@ -159,6 +179,7 @@ void copy_to_device(StreamHandle stream, std::span<const std::byte> host, std::b
 
 void copy_to_host(StreamHandle stream, const std::byte* source, std::span<std::byte> host) {
   if (host.empty()) return;
+  if (!is_pinned(host.data())) ++device().counts.waits;  // as a driver does, if not here
   emulation::submit(stream, [=] { std::memcpy(host.data(), source, host.size()); });
 }
 
@@ -168,6 +189,7 @@ void fill_zero(StreamHandle stream, std::byte* target, std::size_t size_bytes) {
 }
 
 EventHandle create_event() {
+  ++device().counts.allocations;
   return new CUevent_st;  // NOLINT(cppcoreguidelines-owning-memory): a C handle
 }
 
@@ -180,12 +202,14 @@ void record_event(EventHandle event, StreamHandle stream) { *event = {stream, st
 void wait_event_on(StreamHandle stream, EventHandle event) {
   const CUevent_st recorded = *event;
   emulation::submit(stream, [recorded] {
-    if (recorded.stream != nullptr) run_until(recorded.stream, recorded.sequence);
+    if (is_ahead(recorded)) run_until(recorded.stream, recorded.sequence);
   });
 }
 
 void wait_event(EventHandle event) {
-  if (event->stream != nullptr) run_until(event->stream, event->sequence);
+  if (!is_ahead(*event)) return;
+  ++device().counts.waits;
+  run_until(event->stream, event->sequence);
 }
 
 void check_launch() {}
