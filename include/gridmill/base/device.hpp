@@ -18,6 +18,12 @@ class Stream {
   /// Returns when everything submitted so far has run.
   /// @throws what failed on the device meanwhile.
   virtual void synchronize() = 0;
+  /// Until end_pass(), a stream may keep back what it is given, to submit a pass of the model
+  /// together; synchronize() submits it too.
+  /// @param rows  of the pass: a short pass is the one that gains.
+  virtual void begin_pass(std::int64_t rows) { static_cast<void>(rows); }
+  /// All of the pass has been given, and is submitted.
+  virtual void end_pass() {}
 };
 
 /// Owns memory of a backend. The address may be meaningless on the host: only a backend's own code

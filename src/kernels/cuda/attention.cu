@@ -300,13 +300,13 @@ GRIDMILL_KERNEL void join_splits_kernel(AttendArgs args) {
 
 }  // namespace
 
-void launch_rotate(StreamHandle stream, DType compute_dtype, const AttendArgs& args) {
+void launch_rotate(LaunchStream stream, DType compute_dtype, const AttendArgs& args) {
   launch(stream,
          compute_dtype == DType::bf16 ? rotate_kernel<DType::bf16> : rotate_kernel<DType::fp32>,
          {static_cast<unsigned>(args.qkv.rows), 1, 1}, kAttendThreads, 0, args);
 }
 
-void launch_attend(StreamHandle stream, DType compute_dtype, const AttendArgs& args) {
+void launch_attend(LaunchStream stream, DType compute_dtype, const AttendArgs& args) {
   const bool bf16 = compute_dtype == DType::bf16;
   const Attention& attention = args.attention;
   const int size = group_size(attention.heads, attention.kv_heads);

@@ -53,8 +53,8 @@ struct AttendArgs {
 }
 
 /// Normalises and rotates queries and keys of all rows, and appends keys and values to the pages.
-void launch_rotate(StreamHandle stream, DType compute_dtype, const AttendArgs& args);
+void launch_rotate(LaunchStream stream, DType compute_dtype, const AttendArgs& args);
 /// Attends for rows [first_row, first_row + rows).
-void launch_attend(StreamHandle stream, DType compute_dtype, const AttendArgs& args);
+void launch_attend(LaunchStream stream, DType compute_dtype, const AttendArgs& args);
 
 }  // namespace gridmill::cuda

@@ -44,7 +44,7 @@ double product_rate(CudaStream& stream, DType dtype, std::int64_t square) {
       stream.handle(), dtype,
       {.data = inputs.data(), .elements = 2 * elements, .seed = 1, .width = kRandomWidth});
   const std::byte* second = inputs.data() + static_cast<std::size_t>(elements) * size_of(dtype);
-  const double seconds = library_square_seconds(stream.handle(), dtype, square, inputs.data(),
+  const double seconds = library_square_seconds(stream.direct(), dtype, square, inputs.data(),
                                                 second, reinterpret_cast<float*>(output.data()));
   return 2.0 * static_cast<double>(elements) * static_cast<double>(square) / seconds;
 }
@@ -59,7 +59,7 @@ MachineLimits measure_device_limits(CudaStream& stream, const LimitSizes& sizes)
     const MemoryLoopArgs args{.data = reinterpret_cast<float*>(memory.data()),
                               .floats = static_cast<std::int64_t>(sizes.memory_bytes / 16 * 4),
                               .sums = reinterpret_cast<float*>(sums.data())};
-    fill_zero(stream.handle(), memory.data(), sizes.memory_bytes);
+    fill_zero(stream.direct(), memory.data(), sizes.memory_bytes);
     const auto bytes = static_cast<double>(args.floats) * sizeof(float);
     limits.read_bytes_per_s =
         bytes / best_seconds(stream, sizes, [&] { launch_read_loop(stream.handle(), args); });

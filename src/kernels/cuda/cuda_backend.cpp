@@ -54,13 +54,13 @@ Buffer CudaBackend::allocate(std::size_t size_bytes) {
     device_free(memory);  // waits for the device
   });
   CudaStream stream;
-  fill_zero(stream.handle(), aligned, size_bytes);
+  fill_zero(stream.direct(), aligned, size_bytes);
   stream.synchronize();
   return buffer;
 }
 
 void CudaBackend::upload(Stream& stream, std::span<const std::byte> host, std::byte* device) {
-  copy_to_device(cuda_stream(stream).handle(), host, device);
+  copy_to_device(cuda_stream(stream).direct(), host, device);
 }
 
 void CudaBackend::download(Stream& stream, const std::byte* device, std::span<std::byte> host) {

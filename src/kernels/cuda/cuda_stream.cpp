@@ -12,9 +12,9 @@ DeviceScratch::~DeviceScratch() {
   if (memory_ != nullptr) device_free(memory_);
 }
 
-std::byte* DeviceScratch::get(StreamHandle stream, std::size_t size_bytes) {
+std::byte* DeviceScratch::get(CudaStream& stream, std::size_t size_bytes) {
   if (size_bytes > size_bytes_) {
-    cuda::synchronize(stream);
+    cuda::synchronize(stream.direct());
     if (memory_ != nullptr) device_free(memory_);
     memory_ = nullptr;
     size_bytes_ = 0;
@@ -41,7 +41,8 @@ void PinnedArray::upload(StreamHandle stream, std::span<const std::byte> host, s
   record_event(copied_, stream);
 }
 
-CudaStream::CudaStream() : handle_(create_stream()), reached_(create_event()) {}
+CudaStream::CudaStream()
+    : handle_(create_stream()), reached_(create_event()), left_{create_event(), create_event()} {}
 
 CudaStream::~CudaStream() {
   try {
@@ -49,12 +50,12 @@ CudaStream::~CudaStream() {
   } catch (const Error&) {  // whoever needed the work has been told, or will not ask any more
   }
   for (const Staged& staged : staged_) {
-    if (staged.copied != nullptr) destroy_event(staged.copied);
     if (staged.pinned != nullptr) pinned_free(staged.pinned);
     if (staged.device != nullptr) device_free(staged.device);
   }
   if (landing_ != nullptr) pinned_free(landing_);
   destroy_event(reached_);
+  for (EventHandle event : left_) destroy_event(event);
   destroy_stream(handle_);
 }
 
@@ -64,18 +65,60 @@ void CudaStream::synchronize() {
   // The same arrays take the same places in every pass.
   next_ = 0;
   taken_ = 0;
-  cuda::synchronize(handle_);
+  cuda::synchronize(direct());
   for (const Landing& one : landed) {
     std::memcpy(one.host.data(), landing_ + one.offset, one.host.size());
   }
   if (wanted > landing_bytes_) resize_landing(wanted);
 }
 
+void CudaStream::begin_pass(std::int64_t rows) {
+  // The kernels of more rows take longer than it takes to launch them.
+  constexpr std::int64_t kMostRows = 256;
+  if (!gathered_.items.empty()) {  // of a pass that failed
+    gathered_.clear();
+    landings_.clear();
+    synchronize();
+  }
+  gathering_ = rows <= kMostRows;
+}
+
+void CudaStream::end_pass() {
+  flush();
+  gathering_ = false;
+}
+
+LaunchStream CudaStream::handle() {
+  // Of a pass, the device works on one list while the host gathers the next.
+  constexpr std::size_t kMostItems = 48;
+  if (!gathering_) return {handle_, nullptr};
+  if (gathered_.items.size() >= kMostItems) flush();
+  return {handle_, &gathered_};
+}
+
+StreamHandle CudaStream::direct() {
+  flush();
+  return handle_;
+}
+
+void CudaStream::flush() {
+  graphs_.submit(gathered_);
+  gathered_.clear();
+}
+
+void CudaStream::turn_ring() {
+  const std::size_t half = staged_.size() / 2;
+  if (next_ % half != 0) return;
+  const std::size_t entered = next_ / half;
+  if (taken_ > 0) record_event(left_[1 - entered], direct());
+  wait_event(left_[entered]);
+}
+
 void CudaStream::resize(Staged& staged, std::size_t size_bytes) {
   constexpr std::size_t kSmallest = 4096;
-  if (staged.copied == nullptr) staged.copied = create_event();
   if (staged.size_bytes >= size_bytes) return;
-  cuda::synchronize(handle_);  // kernels may still read the old array
+  cuda::synchronize(direct());  // kernels may still read the old array
+  graphs_.clear();
   if (staged.pinned != nullptr) pinned_free(staged.pinned);
   if (staged.device != nullptr) device_free(staged.device);
   staged.pinned = nullptr;
@@ -98,20 +141,24 @@ const std::byte* CudaStream::stage_bytes(std::span<const std::byte> host) {
       return before.device;
     }
   }
+  turn_ring();
   Staged& staged = staged_[next_];
   next_ = (next_ + 1) % staged_.size();
   ++taken_;
   resize(staged, host.size());
-  wait_event(staged.copied);
   std::memcpy(staged.pinned, host.data(), host.size());
   staged.used_bytes = host.size();
-  copy_to_device(handle_, {staged.pinned, host.size()}, staged.device);
-  record_event(staged.copied, handle_);
+  if (const LaunchStream to = handle(); to.gathered != nullptr) {
+    to.gathered->add_copy(Work::Kind::copy_from_pinned, staged.pinned, staged.device, host.size());
+  } else {
+    copy_to_device(handle_, {staged.pinned, host.size()}, staged.device);
+  }
   return staged.device;
 }
 
 void CudaStream::resize_landing(std::size_t size_bytes) {
   constexpr std::size_t kSmallest = 65536;
+  graphs_.clear();
   if (landing_ != nullptr) pinned_free(landing_);
   landing_ = nullptr;
   landing_bytes_ = 0;
@@ -124,23 +171,27 @@ void CudaStream::download(const std::byte* device, std::span<std::byte> host) {
   // Larger ones are not part of a pass, and what they take to copy twice would be felt.
   constexpr std::size_t kMostLanding = std::size_t{1} << 20;
   if (host.empty()) return;
-  if (host.size() > kMostLanding) return copy_to_host(handle_, device, host);
+  if (host.size() > kMostLanding) return copy_to_host(direct(), device, host);
   if (landing_ == nullptr) resize_landing(host.size());
   const std::size_t offset = landing_wanted_;
   landing_wanted_ += host.size();
   // The first pass that needs more waits here; then there is room.
-  if (landing_wanted_ > landing_bytes_) return copy_to_host(handle_, device, host);
-  copy_to_host(handle_, device, {landing_ + offset, host.size()});
+  if (landing_wanted_ > landing_bytes_) return copy_to_host(direct(), device, host);
+  if (const LaunchStream to = handle(); to.gathered != nullptr) {
+    to.gathered->add_copy(Work::Kind::copy_to_pinned, device, landing_ + offset, host.size());
+  } else {
+    copy_to_host(handle_, device, {landing_ + offset, host.size()});
+  }
   landings_.push_back({offset, host});
 }
 
 void CudaStream::follow(CudaStream& before) {
-  record_event(before.reached_, before.handle_);
-  wait_event_on(handle_, before.reached_);
+  record_event(before.reached_, before.direct());
+  wait_event_on(direct(), before.reached_);
 }
 
 std::byte* CudaStream::scratch(Use use, std::size_t size_bytes) {
-  return scratch_[static_cast<std::size_t>(use)].get(handle_, size_bytes);
+  return scratch_[static_cast<std::size_t>(use)].get(*this, size_bytes);
 }
 
 }  // namespace gridmill::cuda

@@ -6,9 +6,13 @@
 #include <vector>
 
 #include "gridmill/base/device.hpp"
+#include "kernels/cuda/graph_cache.hpp"
 #include "kernels/cuda/runtime.hpp"
+#include "kernels/cuda/work_list.hpp"
 
 namespace gridmill::cuda {
+
+class CudaStream;
 
 /// Device memory that grows to the largest size asked for.
 class DeviceScratch {
@@ -19,7 +23,7 @@ class DeviceScratch {
   ~DeviceScratch();
   /// At least `size_bytes`; what was there is lost if it grows. `stream` is the only one that uses
   /// it, and is waited for then.
-  [[nodiscard]] std::byte* get(StreamHandle stream, std::size_t size_bytes);
+  [[nodiscard]] std::byte* get(CudaStream& stream, std::size_t size_bytes);
 
  private:
   std::byte* memory_ = nullptr;
@@ -50,8 +54,16 @@ class CudaStream final : public Stream {
   CudaStream();
   ~CudaStream() override;
   void synchronize() override;
+  void begin_pass(std::int64_t rows) override;
+  void end_pass() override;
 
-  [[nodiscard]] StreamHandle handle() const { return handle_; }
+  /// For kernels: a short pass is gathered, in lists that are submitted when they are long enough.
+  [[nodiscard]] LaunchStream handle();
+  /// For all else, behind what has been gathered.
+  [[nodiscard]] StreamHandle direct();
+  /// Submits what has been gathered. Where something else than kernels is due now and then, a call
+  /// in every pass sees to it that lists begin and end where they did before.
+  void flush();
 
   /// Copies a small array of the host to the device without waiting for the stream. The address
   /// holds until 31 more arrays have been staged, or the stream is synchronised; the array may
@@ -72,14 +84,13 @@ class CudaStream final : public Stream {
   [[nodiscard]] std::byte* scratch(Use use, std::size_t size_bytes);
 
  private:
-  /// One of the arrays in flight. The device's half is used in stream order, the host's half may be
-  /// overwritten once its copy has run.
+  /// One of the arrays in flight. The device's copy is used in stream order, the host's may be
+  /// overwritten once it has been copied.
   struct Staged {
     std::byte* pinned = nullptr;
     std::byte* device = nullptr;
     std::size_t size_bytes = 0;
     std::size_t used_bytes = 0;
-    EventHandle copied = nullptr;
   };
   /// Where a download waits for its host array.
   struct Landing {
@@ -90,9 +101,16 @@ class CudaStream final : public Stream {
   void resize(Staged& staged, std::size_t size_bytes);
   void resize_landing(std::size_t size_bytes);
 
+  /// Sees to it that the next array of the ring is not in use any more.
+  void turn_ring();
+
   StreamHandle handle_;
   EventHandle reached_;
+  GraphCache graphs_{handle_};
+  WorkList gathered_;
+  bool gathering_ = false;
   std::array<Staged, 64> staged_{};
+  std::array<EventHandle, 2> left_;  ///< the last copy of each half of the ring
   std::size_t next_ = 0;
   std::size_t taken_ = 0;  ///< since the stream was synchronised
   std::byte* landing_ = nullptr;

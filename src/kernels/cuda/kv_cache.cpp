@@ -73,7 +73,7 @@ void CudaKvCache::grow(SlotId slot, std::int64_t length) {
 
 KvPages CudaKvCache::pages(CudaStream& stream) {
   if (table_changed_) {
-    pinned_table_.upload(stream.handle(), std::as_bytes(std::span(table_)), table_memory_.data());
+    pinned_table_.upload(stream.direct(), std::as_bytes(std::span(table_)), table_memory_.data());
     table_changed_ = false;
   }
   return {.memory = memory_.data(),
@@ -123,7 +123,7 @@ void CudaKvCache::save(SlotId slot, std::int64_t length, std::span<float> out) {
   std::vector<std::byte> host(static_cast<std::size_t>(head_elements()) * size_of(dtype_));
   for_each_head(slot, length, [&](const std::byte* device, std::int64_t count, std::int64_t at) {
     copy_to_host(
-        stream.handle(), device,
+        stream.direct(), device,
         std::span(host).first(static_cast<std::size_t>(count * shape_.head_dim) * size_of(dtype_)));
     stream.synchronize();
     for (std::int64_t i = 0; i < count * shape_.head_dim; ++i) {
@@ -155,7 +155,7 @@ void CudaKvCache::load(SlotId slot, std::int64_t length, std::span<const float> 
         reinterpret_cast<float*>(host.data())[i] = value;
       }
     }
-    copy_to_device(stream.handle(),
+    copy_to_device(stream.direct(),
                    std::span<const std::byte>(host).first(
                        static_cast<std::size_t>(count * shape_.head_dim) * size_of(dtype_)),
                    device);

@@ -61,15 +61,15 @@ GRIDMILL_KERNEL void fill_random_kernel(FillRandomArgs args) {
 
 }  // namespace
 
-void launch_read_loop(StreamHandle stream, const MemoryLoopArgs& args) {
+void launch_read_loop(LaunchStream stream, const MemoryLoopArgs& args) {
   launch(stream, read_kernel, {kLimitBlocks, 1, 1}, kLimitThreads, 0, args);
 }
 
-void launch_update_loop(StreamHandle stream, const MemoryLoopArgs& args) {
+void launch_update_loop(LaunchStream stream, const MemoryLoopArgs& args) {
   launch(stream, update_kernel, {kLimitBlocks, 1, 1}, kLimitThreads, 0, args);
 }
 
-void launch_fill_random(StreamHandle stream, DType dtype, const FillRandomArgs& args) {
+void launch_fill_random(LaunchStream stream, DType dtype, const FillRandomArgs& args) {
   const std::int64_t blocks = (args.elements + kFillElements - 1) / kFillElements;
   const LaunchGrid grid{kLimitBlocks,
                         static_cast<unsigned>((blocks + kLimitBlocks - 1) / kLimitBlocks), 1};

@@ -21,9 +21,9 @@ struct MemoryLoopArgs {
   float* sums = nullptr;  ///< [kLimitBlocks * kLimitThreads], read loop: what each thread has seen
 };
 /// Every float is read once; sums of all threads add up to that of `data`.
-void launch_read_loop(StreamHandle stream, const MemoryLoopArgs& args);
+void launch_read_loop(LaunchStream stream, const MemoryLoopArgs& args);
 /// Every float is read, halved and written back.
-void launch_update_loop(StreamHandle stream, const MemoryLoopArgs& args);
+void launch_update_loop(LaunchStream stream, const MemoryLoopArgs& args);
 
 struct FillRandomArgs {
   std::byte* data = nullptr;
@@ -32,7 +32,7 @@ struct FillRandomArgs {
   float width = 0;
 };
 /// Element i, uniform in (-width / 2, width / 2), from Philox of (i, seed).
-void launch_fill_random(StreamHandle stream, DType dtype, const FillRandomArgs& args);
+void launch_fill_random(LaunchStream stream, DType dtype, const FillRandomArgs& args);
 
 /// Sizes that no cache holds and that fill a device: 1 GiB read or updated, squares of 8192.
 struct LimitSizes {

@@ -220,7 +220,7 @@ GRIDMILL_KERNEL void readout_kernel(MlstmArgs args) {
 
 }  // namespace
 
-void launch_mlstm(StreamHandle stream, DType compute_dtype, const MlstmArgs& args) {
+void launch_mlstm(LaunchStream stream, DType compute_dtype, const MlstmArgs& args) {
   const auto spans = static_cast<unsigned>(args.span_count);
   const auto heads = static_cast<unsigned>(args.mlstm.heads);
   const auto strips = static_cast<unsigned>((args.mlstm.v_dim + kStrip - 1) / kStrip);

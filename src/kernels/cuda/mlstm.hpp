@@ -40,6 +40,6 @@ struct MlstmArgs {
 
 /// Advances the states token by token: C is read and written once a call, whatever the number of
 /// tokens, and read out on the way. The order of every sum is fixed by the shape.
-void launch_mlstm(StreamHandle stream, DType compute_dtype, const MlstmArgs& args);
+void launch_mlstm(LaunchStream stream, DType compute_dtype, const MlstmArgs& args);
 
 }  // namespace gridmill::cuda

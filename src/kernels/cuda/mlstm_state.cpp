@@ -38,8 +38,8 @@ std::size_t CudaMlstmState::head_c() const {
   return static_cast<std::size_t>(shape_.qk_dim) * static_cast<std::size_t>(shape_.v_dim);
 }
 
-MlstmMemory CudaMlstmState::layer(int layer, StreamHandle stream) {
-  clear_slots(stream);
+MlstmMemory CudaMlstmState::layer(int layer, CudaStream& stream) {
+  if (!to_clear_.empty()) clear_slots(stream.direct());
   return {.c = c_,
           .n = n_,
           .m = m_,
@@ -92,9 +92,9 @@ void CudaMlstmState::save(SlotId slot, std::int64_t /*length*/, std::span<float>
   check(slot, out.size());
   synchronize_device();
   CudaStream stream;
-  clear_slots(stream.handle());
+  clear_slots(stream.direct());
   for_each_part(slot, [&](const float* device, std::size_t count, std::size_t at) {
-    copy_to_host(stream.handle(), reinterpret_cast<const std::byte*>(device),
+    copy_to_host(stream.direct(), reinterpret_cast<const std::byte*>(device),
                  std::as_writable_bytes(out.subspan(at, count)));
   });
   stream.synchronize();
@@ -104,9 +104,9 @@ void CudaMlstmState::load(SlotId slot, std::int64_t /*length*/, std::span<const 
   check(slot, in.size());
   synchronize_device();
   CudaStream stream;
-  clear_slots(stream.handle());
+  clear_slots(stream.direct());
   for_each_part(slot, [&](float* device, std::size_t count, std::size_t at) {
-    copy_to_device(stream.handle(), std::as_bytes(in.subspan(at, count)),
+    copy_to_device(stream.direct(), std::as_bytes(in.subspan(at, count)),
                    reinterpret_cast<std::byte*>(device));
   });
   stream.synchronize();

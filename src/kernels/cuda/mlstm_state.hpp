@@ -7,6 +7,7 @@
 
 #include "gridmill/base/device.hpp"
 #include "gridmill/kernels/state.hpp"
+#include "kernels/cuda/cuda_stream.hpp"
 #include "kernels/cuda/mlstm.hpp"
 
 namespace gridmill::cuda {
@@ -27,7 +28,7 @@ class CudaMlstmState final : public MlstmState {
 
   [[nodiscard]] const MlstmStateShape& shape() const { return shape_; }
   /// As kernels of `stream` see it, what reset() asked for included.
-  [[nodiscard]] MlstmMemory layer(int layer, StreamHandle stream);
+  [[nodiscard]] MlstmMemory layer(int layer, CudaStream& stream);
 
  private:
   /// Head `head` of all layers and slots: C, n, m.

@@ -168,7 +168,7 @@ GRIDMILL_KERNEL void product_kernel(ProductArgs args) {
 }
 
 template <DType Compute, int Tiles>
-void launch_tiles(StreamHandle stream, const ProductArgs& args) {
+void launch_tiles(LaunchStream stream, const ProductArgs& args) {
   constexpr int kRows = 8 * Tiles;
   const auto panels = static_cast<unsigned>((args.outputs + kPanelOutputs - 1) / kPanelOutputs);
   const auto row_tiles = static_cast<unsigned>((args.x.rows + kRows - 1) / kRows);
@@ -177,7 +177,7 @@ void launch_tiles(StreamHandle stream, const ProductArgs& args) {
 }
 
 template <DType Compute>
-void launch_compute(StreamHandle stream, const ProductArgs& args) {
+void launch_compute(LaunchStream stream, const ProductArgs& args) {
   if (args.x.rows <= 8) return launch_tiles<Compute, 1>(stream, args);
   if (args.x.rows <= 16) return launch_tiles<Compute, 2>(stream, args);
   if (args.x.rows <= 32) return launch_tiles<Compute, 4>(stream, args);
@@ -186,7 +186,7 @@ void launch_compute(StreamHandle stream, const ProductArgs& args) {
 
 }  // namespace
 
-void launch_product(StreamHandle stream, DType compute_dtype, const ProductArgs& args) {
+void launch_product(LaunchStream stream, DType compute_dtype, const ProductArgs& args) {
   // Up to here one tile of rows holds them all, so that every weight is read once.
   constexpr std::int64_t kFewRows = 64;
   if (args.x.rows > kFewRows) return launch_tiled_product(stream, compute_dtype, args);

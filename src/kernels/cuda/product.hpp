@@ -43,8 +43,8 @@ struct ProductArgs {
 }
 
 /// A row's result depends on its own inputs only, however many rows there are.
-void launch_product(StreamHandle stream, DType compute_dtype, const ProductArgs& args);
+void launch_product(LaunchStream stream, DType compute_dtype, const ProductArgs& args);
 /// The same bits, for many rows at once: launch_product chooses.
-void launch_tiled_product(StreamHandle stream, DType compute_dtype, const ProductArgs& args);
+void launch_tiled_product(LaunchStream stream, DType compute_dtype, const ProductArgs& args);
 
 }  // namespace gridmill::cuda

@@ -311,7 +311,7 @@ GRIDMILL_KERNEL void tiled_product_kernel(ProductArgs args) {
 }
 
 template <DType Compute>
-void launch_tiles(StreamHandle stream, const ProductArgs& args) {
+void launch_tiles(LaunchStream stream, const ProductArgs& args) {
   const std::int64_t panels = (args.outputs + kPanelOutputs - 1) / kPanelOutputs *
                               (args.epilogue == Epilogue::gated ? 2 : 1);
   // Neighbours share weights: those come from far, the rows of a pass lie in the second cache.
@@ -323,7 +323,7 @@ void launch_tiles(StreamHandle stream, const ProductArgs& args) {
 
 }  // namespace
 
-void launch_tiled_product(StreamHandle stream, DType compute_dtype, const ProductArgs& args) {
+void launch_tiled_product(LaunchStream stream, DType compute_dtype, const ProductArgs& args) {
   if (compute_dtype == DType::bf16) {
     launch_tiles<DType::bf16>(stream, args);
   } else {

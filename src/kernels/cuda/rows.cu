@@ -138,47 +138,47 @@ GRIDMILL_KERNEL void skip_gate_kernel(SkipGateArgs args) {
 
 /// kernel<bf16> or kernel<fp32>.
 template <typename Args>
-void launch_either(StreamHandle stream, DType compute_dtype, void (*bf16)(Args), void (*fp32)(Args),
+void launch_either(LaunchStream stream, DType compute_dtype, void (*bf16)(Args), void (*fp32)(Args),
                    LaunchGrid grid, const Args& args) {
   launch(stream, compute_dtype == DType::bf16 ? bf16 : fp32, grid, kRowThreads, 0, args);
 }
 
 }  // namespace
 
-void launch_pack(StreamHandle stream, DType compute_dtype, const PackArgs& args) {
+void launch_pack(LaunchStream stream, DType compute_dtype, const PackArgs& args) {
   const std::int64_t columns =
       args.last ? padded_inputs(args.out.inputs) - args.first_column : args.x.columns;
   launch_either(stream, compute_dtype, pack_kernel<DType::bf16>, pack_kernel<DType::fp32>,
                 pieces(args.out.rows, columns), args);
 }
 
-void launch_norm_pack(StreamHandle stream, DType compute_dtype, const NormArgs& args) {
+void launch_norm_pack(LaunchStream stream, DType compute_dtype, const NormArgs& args) {
   launch_either(stream, compute_dtype, norm_pack_kernel<DType::bf16>, norm_pack_kernel<DType::fp32>,
                 {static_cast<unsigned>(args.packed.rows), 1, 1}, args);
 }
 
-void launch_norm_add(StreamHandle stream, const NormArgs& args) {
+void launch_norm_add(LaunchStream stream, const NormArgs& args) {
   launch(stream, norm_add_kernel, {static_cast<unsigned>(args.x.rows), 1, 1}, kRowThreads, 0, args);
 }
 
-void launch_embed(StreamHandle stream, DType compute_dtype, const EmbedArgs& args) {
+void launch_embed(LaunchStream stream, DType compute_dtype, const EmbedArgs& args) {
   launch_either(stream, compute_dtype, embed_kernel<DType::bf16>, embed_kernel<DType::fp32>,
                 pieces(args.out.rows, args.out.columns), args);
 }
 
-void launch_join(StreamHandle stream, const JoinArgs& args) {
+void launch_join(LaunchStream stream, const JoinArgs& args) {
   launch(stream, join_kernel, pieces(args.out.rows, args.out.columns), kRowThreads, 0, args);
 }
 
-void launch_channel_affine(StreamHandle stream, const AffineArgs& args) {
+void launch_channel_affine(LaunchStream stream, const AffineArgs& args) {
   launch(stream, affine_kernel, pieces(args.out.rows, args.out.columns), kRowThreads, 0, args);
 }
 
-void launch_block_diagonal(StreamHandle stream, const DiagonalArgs& args) {
+void launch_block_diagonal(LaunchStream stream, const DiagonalArgs& args) {
   launch(stream, diagonal_kernel, pieces(args.out.rows, args.out.columns), kRowThreads, 0, args);
 }
 
-void launch_skip_gate(StreamHandle stream, DType compute_dtype, const SkipGateArgs& args) {
+void launch_skip_gate(LaunchStream stream, DType compute_dtype, const SkipGateArgs& args) {
   launch_either(stream, compute_dtype, skip_gate_kernel<DType::bf16>, skip_gate_kernel<DType::fp32>,
                 pieces(args.out.rows, padded_inputs(args.out.inputs)), args);
 }

@@ -19,7 +19,7 @@ struct PackArgs {
   bool last = false;              ///< zero the padding behind
   PackedRows out;
 };
-void launch_pack(StreamHandle stream, DType compute_dtype, const PackArgs& args);
+void launch_pack(LaunchStream stream, DType compute_dtype, const PackArgs& args);
 
 struct NormArgs {
   ConstDeviceMatrix x;
@@ -28,8 +28,8 @@ struct NormArgs {
   PackedRows packed;                   ///< norm_pack: packed = norm(x[rows])
   DeviceMatrix added;                  ///< norm_add: added = added + norm(x)
 };
-void launch_norm_pack(StreamHandle stream, DType compute_dtype, const NormArgs& args);
-void launch_norm_add(StreamHandle stream, const NormArgs& args);
+void launch_norm_pack(LaunchStream stream, DType compute_dtype, const NormArgs& args);
+void launch_norm_add(LaunchStream stream, const NormArgs& args);
 
 struct EmbedArgs {
   PanelTable table;
@@ -40,7 +40,7 @@ struct EmbedArgs {
   const TokenId* ids = nullptr;  ///< on the device
   DeviceMatrix out;
 };
-void launch_embed(StreamHandle stream, DType compute_dtype, const EmbedArgs& args);
+void launch_embed(LaunchStream stream, DType compute_dtype, const EmbedArgs& args);
 
 struct JoinArgs {
   const float* parts = nullptr;
@@ -49,7 +49,7 @@ struct JoinArgs {
   bool accumulate = false;
   DeviceMatrix out;
 };
-void launch_join(StreamHandle stream, const JoinArgs& args);
+void launch_join(LaunchStream stream, const JoinArgs& args);
 
 struct AffineArgs {
   ConstDeviceMatrix x;
@@ -58,7 +58,7 @@ struct AffineArgs {
   Activation activation = Activation::identity;
   DeviceMatrix out;
 };
-void launch_channel_affine(StreamHandle stream, const AffineArgs& args);
+void launch_channel_affine(LaunchStream stream, const AffineArgs& args);
 
 struct DiagonalArgs {
   ConstDeviceMatrix x;
@@ -66,7 +66,7 @@ struct DiagonalArgs {
   std::int64_t groups = 1;
   DeviceMatrix out;
 };
-void launch_block_diagonal(StreamHandle stream, const DiagonalArgs& args);
+void launch_block_diagonal(LaunchStream stream, const DiagonalArgs& args);
 
 struct SkipGateArgs {
   ConstDeviceMatrix h;
@@ -76,6 +76,6 @@ struct SkipGateArgs {
   Activation activation = Activation::identity;
   PackedRows out;
 };
-void launch_skip_gate(StreamHandle stream, DType compute_dtype, const SkipGateArgs& args);
+void launch_skip_gate(LaunchStream stream, DType compute_dtype, const SkipGateArgs& args);
 
 }  // namespace gridmill::cuda

@@ -12,16 +12,26 @@
 // also runs on the emulation of the tests.
 struct CUstream_st;
 struct CUevent_st;
+struct CUgraphExec_st;
 
 namespace gridmill::cuda {
 
 using StreamHandle = CUstream_st*;
 using EventHandle = CUevent_st*;
+using GraphHandle = CUgraphExec_st*;
+
+struct WorkList;
+/// Where kernels are launched: on a stream, or into a list for it if there is one.
+struct LaunchStream {
+  StreamHandle stream = nullptr;
+  WorkList* gathered = nullptr;
+};
 
 struct LaunchGrid {
   unsigned int x = 1;
   unsigned int y = 1;
   unsigned int z = 1;
+  bool operator==(const LaunchGrid& other) const = default;
 };
 
 /// Chooses the device of this process: the `node_rank`-th, or with `share` that modulo their
@@ -64,6 +74,14 @@ void copy_to_device(StreamHandle stream, std::span<const std::byte> host, std::b
 /// `host` is filled when the stream has been synchronised.
 void copy_to_host(StreamHandle stream, const std::byte* device, std::span<std::byte> host);
 void fill_zero(StreamHandle stream, std::byte* device, std::size_t size_bytes);
+
+/// Submits every piece of work, in order.
+void submit_each(StreamHandle stream, const WorkList& list);
+/// The same as a graph of the device, which remembers arguments and addresses, but nothing of what
+/// lies there. Nothing runs yet. @throws SystemError
+[[nodiscard]] GraphHandle make_graph(StreamHandle stream, const WorkList& list);
+void launch_graph(StreamHandle stream, GraphHandle graph);
+void destroy_graph(GraphHandle graph);
 
 [[nodiscard]] EventHandle create_event();
 void destroy_event(EventHandle event);

@@ -124,7 +124,7 @@ GRIDMILL_KERNEL void group_kernel(SelectArgs args) {
 
 }  // namespace
 
-void launch_select(StreamHandle stream, const SelectArgs& args) {
+void launch_select(LaunchStream stream, const SelectArgs& args) {
   const auto rows = static_cast<unsigned>(args.logits.rows);
   launch(stream, block_kernel, {static_cast<unsigned>(select_blocks(args.logits.columns)), rows, 1},
          kWarp, 0, args);

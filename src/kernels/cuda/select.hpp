@@ -24,6 +24,6 @@ struct SelectArgs {
 }
 
 /// Selection from logits: docs/numerics.md, section 7, to the bit.
-void launch_select(StreamHandle stream, const SelectArgs& args);
+void launch_select(LaunchStream stream, const SelectArgs& args);
 
 }  // namespace gridmill::cuda

@@ -47,6 +47,7 @@ void CudaBackend::attend(Stream& stream, std::span<const TokenSpan> spans,
   args.attention = attention;
   args.layer = layer;
   args.qkv = qkv;
+  if (layer == 0) on.flush();  // before pages, which go up now and then
   args.places = on.stage(std::span<const RowPlace>(places));
   args.pages = slots->pages(on);
   args.out = out;
@@ -84,7 +85,8 @@ void CudaBackend::run_mlstm(Stream& stream, std::span<const TokenSpan> spans, co
   args.spans = on.stage(spans);
   args.span_count = static_cast<int>(spans.size());
   args.inputs = inputs;
-  args.state = slots->layer(layer, on.handle());
+  if (layer == 0) on.flush();  // before slots are cleared, which happens now and then
+  args.state = slots->layer(layer, on);
   args.factors = reinterpret_cast<float*>(
       on.scratch(CudaStream::Use::factors,
                  static_cast<std::size_t>(inputs.rows * mlstm.heads * mlstm_factors(mlstm.qk_dim)) *

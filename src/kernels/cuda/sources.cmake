@@ -8,6 +8,7 @@ list(APPEND GRIDMILL_KERNEL_SOURCES
   cuda/cuda_backend.cpp
   cuda/cuda_stream.cpp
   cuda/entry.cpp
+  cuda/graph_cache.cpp
   cuda/kv_cache.cpp
   cuda/mlstm_state.cpp
   cuda/nvcc/library_product.cpp

@@ -88,6 +88,7 @@ void run_decoder(const DecoderPlan& plan, ExecutionContext& context, std::span<c
   check_request(request, rows.wanted.size());
   const auto count = static_cast<std::int64_t>(rows.ids.size());
 
+  context.stream.begin_pass(count);
   // Gathers and exchanges below happen whatever the number of rows: other ranks take part in them.
   parameters.prefetch(plan.first_layer);
   const Pass pass{
@@ -104,6 +105,7 @@ void run_decoder(const DecoderPlan& plan, ExecutionContext& context, std::span<c
   }
   const UnitLease weights = parameters.acquire(plan.first_layer + plan.layers);
   run_head(plan.head, context, memory.workspace, *weights, pass.x, rows.wanted, request);
+  context.stream.end_pass();
   for (const TokenSpan& span : rows.spans) {
     memory.positions[static_cast<std::size_t>(span.slot)] += span.tokens;
   }

@@ -10,6 +10,7 @@
 #include <functional>
 
 #include "kernels/cuda/runtime.hpp"
+#include "kernels/cuda/work_list.hpp"
 #include "support/cuda_emulation/block_runner.hpp"
 
 #define GRIDMILL_KERNEL
@@ -92,6 +93,8 @@ void submit(StreamHandle stream, std::function<void()> work);
 /// What this thread of the host has asked of its device so far.
 struct Counts {
   std::size_t allocations = 0;  ///< of device and pinned memory, streams and events
+  std::size_t submissions = 0;  ///< of work, a graph counts as one
+  std::size_t graphs = 0;       ///< launched
   std::size_t waits = 0;        ///< for work, also inside copies to and frees of memory
 };
 [[nodiscard]] Counts counts();
@@ -99,12 +102,26 @@ struct Counts {
 void set_device_memory(std::size_t size_bytes);
 }  // namespace emulation
 
+namespace emulation {
 template <typename Args>
-void launch(StreamHandle stream, void (*kernel)(Args), LaunchGrid grid, int threads,
+void call_kernel(AnyKernel kernel, const std::byte* bytes) {
+  Args args;
+  std::memcpy(static_cast<void*>(&args), bytes, sizeof args);
+  reinterpret_cast<void (*)(Args)>(kernel)(args);
+}
+}  // namespace emulation
+
+template <typename Args>
+void launch(LaunchStream stream, void (*kernel)(Args), LaunchGrid grid, int threads,
             std::size_t shared_bytes, const Args& args) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
-  emulation::submit(
-      stream, [=] { emulation::run_grid(grid, threads, shared_bytes, [&] { kernel(args); }); });
+  if (stream.gathered != nullptr) {
+    stream.gathered->add(kernel, &emulation::call_kernel<Args>, grid, threads, shared_bytes, args);
+    return;
+  }
+  emulation::submit(stream.stream, [=] {
+    emulation::run_grid(grid, threads, shared_bytes, [&] { kernel(args); });
+  });
 }
 
 }  // namespace gridmill::cuda

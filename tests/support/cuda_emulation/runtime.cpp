@@ -24,6 +24,10 @@ struct CUstream_st {
   std::exception_ptr failure;
 };
 
+struct CUgraphExec_st {
+  gridmill::cuda::WorkList list;
+};
+
 struct CUevent_st {
   CUstream_st* stream = nullptr;
   std::size_t sequence = 0;
@@ -84,6 +88,7 @@ bool is_pinned(const std::byte* memory) {
 
 namespace emulation {
 void submit(StreamHandle stream, std::function<void()> work) {
+  ++device().counts.submissions;
   stream->work.push_back(std::move(work));
   ++stream->submitted;
 }
@@ -186,6 +191,40 @@ void copy_to_host(StreamHandle stream, const std::byte* source, std::span<std::b
 void fill_zero(StreamHandle stream, std::byte* target, std::size_t size_bytes) {
   if (size_bytes == 0) return;
   emulation::submit(stream, [=] { std::memset(target, 0, size_bytes); });
+}
+
+namespace {
+void run_work(const WorkList& list, const Work& work) {
+  if (work.kind != Work::Kind::kernel) {
+    std::memcpy(work.target, work.source, work.size_bytes);
+    return;
+  }
+  emulation::run_grid(work.grid, work.threads, work.shared_bytes,
+                      [&] { work.call(work.kernel, list.bytes.data() + work.args_at); });
+}
+}  // namespace
+
+void submit_each(StreamHandle stream, const WorkList& list) {
+  const auto shared = std::make_shared<const WorkList>(list);
+  for (std::size_t i = 0; i < list.items.size(); ++i) {
+    emulation::submit(stream, [shared, i] { run_work(*shared, shared->items[i]); });
+  }
+}
+
+GraphHandle make_graph(StreamHandle /*stream*/, const WorkList& list) {
+  ++device().counts.allocations;
+  return new CUgraphExec_st{list};  // NOLINT(cppcoreguidelines-owning-memory): a C handle
+}
+
+void launch_graph(StreamHandle stream, GraphHandle graph) {
+  ++device().counts.graphs;
+  emulation::submit(stream, [shared = std::make_shared<const WorkList>(graph->list)] {
+    for (const Work& work : shared->items) run_work(*shared, work);
+  });
+}
+
+void destroy_graph(GraphHandle graph) {
+  delete graph;  // NOLINT(cppcoreguidelines-owning-memory)
 }
 
 EventHandle create_event() {

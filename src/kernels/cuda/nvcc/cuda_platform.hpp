@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "kernels/cuda/runtime.hpp"
+#include "kernels/cuda/work_list.hpp"
 
 #define GRIDMILL_KERNEL __global__
 #define GRIDMILL_DEVICE __device__ __forceinline__
@@ -70,11 +71,15 @@ GRIDMILL_DEVICE void copy_async_wait() {
 /// Runs `kernel` once for every block of the grid, with `threads` threads each. Grids without
 /// blocks are allowed.
 template <typename Args>
-void launch(StreamHandle stream, void (*kernel)(Args), LaunchGrid grid, int threads,
+void launch(LaunchStream stream, void (*kernel)(Args), LaunchGrid grid, int threads,
             std::size_t shared_bytes, const Args& args) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
-  kernel<<<dim3(grid.x, grid.y, grid.z), static_cast<unsigned>(threads), shared_bytes, stream>>>(
-      args);
+  if (stream.gathered != nullptr) {
+    stream.gathered->add(kernel, nullptr, grid, threads, shared_bytes, args);
+    return;
+  }
+  kernel<<<dim3(grid.x, grid.y, grid.z), static_cast<unsigned>(threads), shared_bytes,
+           stream.stream>>>(args);
   check_launch();
 }
 

@@ -38,7 +38,7 @@ NcclExchange::~NcclExchange() { static_cast<void>(ncclCommDestroy(comm_)); }
 void NcclExchange::all_gather(Stream& stream, const std::byte* part, std::size_t part_bytes,
                               std::byte* whole) {
   check(ncclAllGather(part, whole, part_bytes, ncclInt8, comm_,
-                      dynamic_cast<CudaStream&>(stream).handle()),
+                      dynamic_cast<CudaStream&>(stream).direct()),
         "ncclAllGather");
 }
 

@@ -6,6 +6,7 @@
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
+#include "kernels/cuda/work_list.hpp"
 
 namespace gridmill::cuda {
 
@@ -144,6 +145,54 @@ void fill_zero(StreamHandle stream, std::byte* device, std::size_t size_bytes) {
   if (size_bytes == 0) return;
   check(cudaMemsetAsync(device, 0, size_bytes, stream), "cudaMemsetAsync");
 }
+
+void submit_each(StreamHandle stream, const WorkList& list) {
+  for (const Work& work : list.items) {
+    switch (work.kind) {
+      case Work::Kind::kernel: {
+        // A kernel reads its one argument during the call.
+        void* args = const_cast<std::byte*>(list.bytes.data() + work.args_at);
+        check(cudaLaunchKernel(reinterpret_cast<const void*>(work.kernel),
+                               dim3(work.grid.x, work.grid.y, work.grid.z),
+                               dim3(static_cast<unsigned>(work.threads)), &args, work.shared_bytes,
+                               stream),
+              "cudaLaunchKernel");
+        break;
+      }
+      case Work::Kind::copy_from_pinned:
+        copy_to_device(stream, {work.source, work.size_bytes}, work.target);
+        break;
+      case Work::Kind::copy_to_pinned:
+        copy_to_host(stream, work.source, {work.target, work.size_bytes});
+        break;
+    }
+  }
+}
+
+GraphHandle make_graph(StreamHandle stream, const WorkList& list) {
+  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+  cudaGraph_t graph = nullptr;
+  try {
+    submit_each(stream, list);
+  } catch (const Error&) {
+    // The capture has to end, whatever it has caught.
+    static_cast<void>(cudaStreamEndCapture(stream, &graph));
+    if (graph != nullptr) static_cast<void>(cudaGraphDestroy(graph));
+    throw;
+  }
+  check(cudaStreamEndCapture(stream, &graph), "cudaStreamEndCapture");
+  cudaGraphExec_t runnable = nullptr;
+  const cudaError_t status = cudaGraphInstantiateWithFlags(&runnable, graph, 0);
+  static_cast<void>(cudaGraphDestroy(graph));
+  check(status, "cudaGraphInstantiate");
+  return runnable;
+}
+
+void launch_graph(StreamHandle stream, GraphHandle graph) {
+  check(cudaGraphLaunch(graph, stream), "cudaGraphLaunch");
+}
+
+void destroy_graph(GraphHandle graph) { static_cast<void>(cudaGraphExecDestroy(graph)); }
 
 EventHandle create_event() {
   cudaEvent_t event = nullptr;
