@@ -149,6 +149,7 @@ class BlockRunner {
           thread.fiber.resume();
           went_on = true;
           if (failure_) std::rethrow_exception(failure_);
+          if (thread.waiting == Waiting::done) check_copies(thread);
         }
         if (thread.waiting == Waiting::done) ++done;
         if (thread.waiting == Waiting::block) ++at_barrier;
@@ -164,6 +165,12 @@ class BlockRunner {
     }
   }
 
+  static void check_copies(const Thread& thread) {
+    for (const std::vector<Copy>& group : thread.copies) {
+      if (!group.empty()) throw InternalError("a thread leaves before its copies have arrived");
+    }
+  }
+
   void leave(Waiting why) {
     Thread& thread = current();
     thread.waiting = why;
@@ -175,9 +182,6 @@ class BlockRunner {
   void run_thread() {
     try {
       (*kernel_)();
-      for (const std::vector<Copy>& group : current().copies) {
-        if (!group.empty()) throw InternalError("a thread leaves before its copies have arrived");
-      }
     } catch (...) {
       failure_ = std::current_exception();
     }

@@ -5,6 +5,10 @@
 #include <cstdint>
 #include <new>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
 #ifndef __x86_64__
 #error "the emulation switches stacks with x86-64 instructions"
 #endif
@@ -58,6 +62,10 @@ Fiber::Fiber() {
 Fiber::~Fiber() { munmap(stack_, kStackBytes); }
 
 void Fiber::start(void (*entry)(void*), void* argument) {
+#ifdef __SANITIZE_ADDRESS__
+  // The frames of the run before were left, not returned from: their marks are still there.
+  __asan_unpoison_memory_region(stack_, kStackBytes);
+#endif
   // What the switch pops: r15, r14, r13 (entry), r12 (argument), rbx, rbp, return address. With two
   // words above, the stack is aligned to 16 bytes at the call in gridmill_fiber_entry.
   auto** top = reinterpret_cast<void**>(stack_ + kStackBytes) - 9;
