@@ -79,7 +79,8 @@ GRIDMILL_SIMD PageView<Steps> page_of(const AttendArgs& args, const AttendSpan& 
                     static_cast<std::size_t>(kv_head) * (args.key_bytes + args.value_bytes);
   using Word = typename Values<Steps>::Word;
   return {reinterpret_cast<typename Steps::Unit*>(base),
-          reinterpret_cast<Word*>(base + args.key_bytes)};
+          reinterpret_cast<Word*>(base + args.key_bytes),
+          static_cast<std::int64_t>((args.key_bytes + args.value_bytes) / sizeof(Word))};
 }
 
 /// Where unit 0 of a key is in its page; the next one is 16 further.
@@ -145,23 +146,33 @@ struct TileMemory {
   }
 };
 
-/// Query rows of a kv head are numbered token by token, head by head of its group.
+/// Query rows [first, first + count) of a kv head, numbered token by token, head by head of its
+/// group; or with pages of their own the only token's rows of kv heads from `kv_head` on, each the
+/// only one of its group.
+struct TileRows {
+  int kv_head;
+  std::int64_t first;
+  int count;
+  Pages pages;
+};
 struct QueryPlace {
   std::int64_t token, head;
 };
-GRIDMILL_SIMD QueryPlace place_of(const Attention& attention, int kv_head, std::int64_t row) {
+GRIDMILL_SIMD QueryPlace place_of(const Attention& attention, const TileRows& rows, int r) {
+  if (rows.pages == Pages::own) return {0, rows.kv_head + r};
   const std::int64_t group = attention.heads / attention.kv_heads;
-  return {row / group, kv_head * group + row % group};
+  const std::int64_t row = rows.first + r;
+  return {row / group, rows.kv_head * group + row % group};
 }
 
-/// Loads query rows [first, first + rows) of a span into a tile.
+/// Loads query rows of a span into a tile.
 template <class Steps>
-void begin_tile(const AttendArgs& args, const AttendSpan& span, int kv_head, std::int64_t first,
-                int rows, QueryTile<Steps>& tile) {
+void begin_tile(const AttendArgs& args, const AttendSpan& span, const TileRows& rows,
+                QueryTile<Steps>& tile) {
   const Attention& a = args.attention;
   const std::int64_t width = a.head_dim;
-  for (int r = 0; r < rows; ++r) {
-    const QueryPlace place = place_of(a, kv_head, first + r);
+  for (int r = 0; r < rows.count; ++r) {
+    const QueryPlace place = place_of(a, rows, r);
     const std::int64_t position = span.span.position + place.token;
     float* query =
         args.qkv.data + (span.span.row + place.token) * args.qkv.stride + place.head * width;
@@ -174,16 +185,16 @@ void begin_tile(const AttendArgs& args, const AttendSpan& span, int kv_head, std
     row.sum = 0;
   }
   const std::int64_t padded = padded_width<Steps>(width);
-  for (std::int64_t d = 0; d < rows * padded; d += 16) store(tile.outputs + d, zero());
+  for (std::int64_t d = 0; d < rows.count * padded; d += 16) store(tile.outputs + d, zero());
 }
 
 template <class Steps>
-void finish_tile(const AttendArgs& args, const AttendSpan& span, int kv_head, std::int64_t first,
-                 int rows, const QueryTile<Steps>& tile) {
+void finish_tile(const AttendArgs& args, const AttendSpan& span, const TileRows& rows,
+                 const QueryTile<Steps>& tile) {
   const std::int64_t width = args.attention.head_dim;
   const std::int64_t padded = padded_width<Steps>(width);
-  for (int r = 0; r < rows; ++r) {
-    const QueryPlace place = place_of(args.attention, kv_head, first + r);
+  for (int r = 0; r < rows.count; ++r) {
+    const QueryPlace place = place_of(args.attention, rows, r);
     float* output = tile.outputs + r * padded;
     for (std::int64_t d = 0; d < padded; d += 16) {
       store(output + d, load(output + d) / splat(tile.rows[r].sum));
@@ -202,19 +213,20 @@ void attend_many(const AttendArgs& args, const AttendSpan& span, int kv_head,
   QueryTile<Steps> tile = memory.take_tile();
   const std::int64_t query_rows = span.span.tokens * (a.heads / a.kv_heads);
   for (std::int64_t first = 0; first < query_rows; first += kQueryRows) {
-    const int rows = static_cast<int>(smaller<std::int64_t>(kQueryRows, query_rows - first));
-    begin_tile(args, span, kv_head, first, rows, tile);
+    const int count = static_cast<int>(smaller<std::int64_t>(kQueryRows, query_rows - first));
+    const TileRows rows{kv_head, first, count, Pages::shared};
+    begin_tile(args, span, rows, tile);
     const std::int64_t first_page = tile.rows[0].first_key / kPageKeys;
-    const std::int64_t last_page = tile.rows[rows - 1].position / kPageKeys;
+    const std::int64_t last_page = tile.rows[count - 1].position / kPageKeys;
     for (std::int64_t page = first_page; page <= last_page; ++page) {
       const PageView<Steps> next =
           page_of<Steps>(args, span, kv_head, smaller(page + 1, last_page));
       const PageVisit<Steps> visit{page_of<Steps>(args, span, kv_head, page), page * kPageKeys,
                                    reinterpret_cast<const std::byte*>(next.keys), a.head_dim,
                                    a.scale};
-      visit_page(visit, tile, rows);
+      visit_page<Pages::shared>(visit, tile, count);
     }
-    finish_tile(args, span, kv_head, first, rows, tile);
+    finish_tile(args, span, rows, tile);
   }
 }
 
@@ -231,46 +243,77 @@ GRIDMILL_SIMD std::int64_t first_page_of(const AttendArgs& args, const AttendSpa
   return window > 0 ? larger<std::int64_t>(0, last - window + 1) / kPageKeys : 0;
 }
 
+/// The query rows of one new token that visit a page together.
+template <class Steps>
+struct DecodeTile {
+  TileRows rows;
+  QueryTile<Steps> queries;
+};
+
+template <class Steps>
+struct DecodeTiles {
+  DecodeTile<Steps>* data;
+  int count;
+};
+
+/// Cuts the query rows of a piece with one new token into tiles: up to 4 rows of a kv head, or the
+/// rows of up to 4 heads that have one each.
+template <class Steps>
+DecodeTiles<Steps> take_tiles(const AttendArgs& args, const Piece& piece,
+                              TileMemory<Steps>& memory) {
+  const int group = args.attention.heads / args.attention.kv_heads;
+  auto* tiles = reinterpret_cast<DecodeTile<Steps>*>(memory.next);
+  int count = 0;
+  for (int head = piece.first_head; head < piece.end_head; ++head) {
+    if (group == 1) {
+      const int heads = smaller(kQueryRows, piece.end_head - head);
+      tiles[count++].rows = {head, 0, heads, Pages::own};
+      head += heads - 1;
+      continue;
+    }
+    for (int first = 0; first < group; first += kQueryRows) {
+      tiles[count++].rows = {head, first, smaller(kQueryRows, group - first), Pages::shared};
+    }
+  }
+  memory.next += (static_cast<std::size_t>(count) * sizeof(DecodeTile<Steps>) + 63) / 64 * 64;
+  for (int i = 0; i < count; ++i) tiles[i].queries = memory.take_tile();
+  return {tiles, count};
+}
+
 /// One new token: page by page through the kv heads. `next`: what the thread turns to then.
 template <class Steps>
 void attend_one(const AttendArgs& args, const Piece& piece, const Piece& next,
                 const Worker& worker) {
   const Attention& a = args.attention;
   const AttendSpan& span = *piece.span;
-  const int group = a.heads / a.kv_heads;
-  const int tiles_a_head = (group + kQueryRows - 1) / kQueryRows;
   TileMemory<Steps> memory(worker, a.head_dim);
-  const auto tile_count =
-      static_cast<std::size_t>((piece.end_head - piece.first_head) * tiles_a_head);
-  auto* tiles = reinterpret_cast<QueryTile<Steps>*>(memory.next);
-  memory.next += (tile_count * sizeof(QueryTile<Steps>) + 63) / 64 * 64;
-  for (std::size_t i = 0; i < tile_count; ++i) {
-    tiles[i] = memory.take_tile();
-    const int head = piece.first_head + static_cast<int>(i) / tiles_a_head;
-    const int first = static_cast<int>(i) % tiles_a_head * kQueryRows;
-    begin_tile(args, span, head, first, smaller(kQueryRows, group - first), tiles[i]);
+  const DecodeTiles<Steps> tiles = take_tiles(args, piece, memory);
+  for (int i = 0; i < tiles.count; ++i) {
+    begin_tile(args, span, tiles.data[i].rows, tiles.data[i].queries);
   }
   const std::int64_t last_page = span.span.position / kPageKeys;
   for (std::int64_t page = first_page_of(args, span); page <= last_page; ++page) {
-    for (int head = piece.first_head; head < piece.end_head; ++head) {
+    for (int i = 0; i < tiles.count; ++i) {
+      DecodeTile<Steps>& tile = tiles.data[i];
+      int after = i + 1;
+      while (after < tiles.count && tiles.data[after].rows.kv_head == tile.rows.kv_head) ++after;
       const PageView<Steps> following =
-          head + 1 < piece.end_head ? page_of<Steps>(args, span, head + 1, page)
+          after < tiles.count ? page_of<Steps>(args, span, tiles.data[after].rows.kv_head, page)
           : page < last_page
               ? page_of<Steps>(args, span, piece.first_head, page + 1)
               : page_of<Steps>(args, *next.span, next.first_head, first_page_of(args, *next.span));
-      const PageVisit<Steps> visit{page_of<Steps>(args, span, head, page), page * kPageKeys,
-                                   reinterpret_cast<const std::byte*>(following.keys), a.head_dim,
-                                   a.scale};
-      for (int t = 0; t < tiles_a_head; ++t) {
-        QueryTile<Steps>& tile = tiles[(head - piece.first_head) * tiles_a_head + t];
-        visit_page(visit, tile, smaller(kQueryRows, group - t * kQueryRows));
+      const PageVisit<Steps> visit{
+          page_of<Steps>(args, span, tile.rows.kv_head, page), page * kPageKeys,
+          reinterpret_cast<const std::byte*>(following.keys), a.head_dim, a.scale};
+      if (tile.rows.pages == Pages::own) {
+        visit_page<Pages::own>(visit, tile.queries, tile.rows.count);
+      } else {
+        visit_page<Pages::shared>(visit, tile.queries, tile.rows.count);
       }
     }
   }
-  for (std::size_t i = 0; i < tile_count; ++i) {
-    const int head = piece.first_head + static_cast<int>(i) / tiles_a_head;
-    const int first = static_cast<int>(i) % tiles_a_head * kQueryRows;
-    finish_tile(args, span, head, first, smaller(kQueryRows, group - first), tiles[i]);
+  for (int i = 0; i < tiles.count; ++i) {
+    finish_tile(args, span, tiles.data[i].rows, tiles.data[i].queries);
   }
 }
 

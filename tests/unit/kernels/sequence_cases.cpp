@@ -104,6 +104,7 @@ std::vector<AttentionCase> attention_cases() {
       {.lengths = {64, 65, 63}, .heads = 3, .kv_heads = 3, .head_dim = 16, .qk_norm = true},
       {.lengths = {140, 20}, .heads = 6, .kv_heads = 1, .head_dim = 10, .window = 8},
       {.lengths = {200}, .heads = 2, .kv_heads = 2, .head_dim = 34, .window = 70},
+      {.lengths = {130, 64, 1}, .heads = 7, .kv_heads = 7, .head_dim = 12, .window = 70},
       {.lengths = {90}, .heads = 2, .kv_heads = 1, .head_dim = 8, .window = 1},
       {.lengths = {150}, .heads = 2, .kv_heads = 1, .head_dim = 64, .window = 64, .qk_norm = true},
   };
