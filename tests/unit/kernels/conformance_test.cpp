@@ -1,9 +1,6 @@
 #include <gtest/gtest.h>
 
-#include <optional>
-
-#include "gridmill/base/error.hpp"
-#include "unit/kernels/candidates.hpp"
+#include "unit/kernels/candidate_test.hpp"
 #include "unit/kernels/product_cases.hpp"
 #include "unit/kernels/row_cases.hpp"
 #include "unit/kernels/select_cases.hpp"
@@ -14,44 +11,31 @@
 namespace gridmill::testing {
 namespace {
 
-class Conformance : public ::testing::TestWithParam<Candidate> {
+class Conformance : public CandidateTest {
  protected:
-  void SetUp() override {
-    try {
-      actual_.emplace(make_candidate(GetParam()));
-    } catch (const ResourceError& error) {
-      GTEST_SKIP() << "needs " << label(GetParam()) << ": " << error.what();
-    }
-    expected_.emplace(make_backend("reference", {.compute_dtype = GetParam().dtype}));
-  }
-  void TearDown() override {
-    if (actual_) actual_->check_and_clear();
-  }
-
   /// Runs `run(device, case)` on both for every case.
   template <typename Case, typename Run>
   void expect_same(const std::vector<Case>& cases, Run run) {
     ASSERT_FALSE(cases.empty());
     for (const Case& one : cases) {
-      EXPECT_TRUE(same_bits(run(*actual_, one), run(*expected_, one))) << text(one);
-      actual_->check_and_clear();
-      expected_->check_and_clear();
+      EXPECT_TRUE(same_bits(run(device(), one), run(expected_, one))) << text(one);
+      device().check_and_clear();
+      expected_.check_and_clear();
       if (HasFailure()) return;
     }
   }
 
-  std::optional<TestDevice> actual_;
-  std::optional<TestDevice> expected_;
+  TestDevice expected_{make_backend("reference", {.compute_dtype = GetParam().dtype})};
 };
 
 TEST_P(Conformance, PromisesTheNumericsOfTheReference) {
-  EXPECT_EQ(actual_->backend().numerics_id(), expected_->backend().numerics_id());
-  EXPECT_EQ(actual_->backend().compute_dtype(), GetParam().dtype);
+  EXPECT_EQ(device().backend().numerics_id(), expected_.backend().numerics_id());
+  EXPECT_EQ(device().backend().compute_dtype(), GetParam().dtype);
 }
 
 TEST_P(Conformance, PacksRowsFromSeveralSources) {
   for (const std::int64_t rows : {0, 1, 2, 7}) {
-    EXPECT_TRUE(same_bits(run_pack_rows(*actual_, rows), run_pack_rows(*expected_, rows))) << rows;
+    EXPECT_TRUE(same_bits(run_pack_rows(device(), rows), run_pack_rows(expected_, rows))) << rows;
   }
 }
 
@@ -111,8 +95,8 @@ TEST_P(Conformance, SelectionHasTheSameBits) {
   for (const SelectCase& select : select_cases()) {
     const SelectData data = select_data(select);
     for (const int tp_size : {1, 2, 4, 8}) {
-      EXPECT_TRUE(same_partials(run_select(*actual_, select, data, tp_size),
-                                run_select(*expected_, select, data, tp_size)))
+      EXPECT_TRUE(same_partials(run_select(device(), select, data, tp_size),
+                                run_select(expected_, select, data, tp_size)))
           << text(select) << " tp " << tp_size;
     }
   }

@@ -4,10 +4,8 @@
 #include <cmath>
 #include <functional>
 #include <limits>
-#include <optional>
 
-#include "gridmill/base/error.hpp"
-#include "unit/kernels/candidates.hpp"
+#include "unit/kernels/candidate_test.hpp"
 #include "unit/kernels/product_cases.hpp"
 #include "unit/kernels/row_cases.hpp"
 #include "unit/kernels/select_cases.hpp"
@@ -17,23 +15,7 @@
 namespace gridmill::testing {
 namespace {
 
-class Invariance : public ::testing::TestWithParam<Candidate> {
- protected:
-  void SetUp() override {
-    try {
-      device_.emplace(make_candidate(GetParam()));
-    } catch (const ResourceError& error) {
-      GTEST_SKIP() << "needs " << label(GetParam()) << ": " << error.what();
-    }
-  }
-  void TearDown() override {
-    if (device_) device_->check_and_clear();
-  }
-  TestDevice& device() { return *device_; }
-
- private:
-  std::optional<TestDevice> device_;
-};
+class Invariance : public CandidateTest {};
 
 Matrix row_of(const Matrix& matrix, std::int64_t row) {
   Matrix single({1, matrix.extent(1)});

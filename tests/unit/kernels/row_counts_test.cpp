@@ -2,33 +2,15 @@
 
 #include <algorithm>
 #include <functional>
-#include <optional>
 
-#include "gridmill/base/error.hpp"
-#include "unit/kernels/candidates.hpp"
+#include "unit/kernels/candidate_test.hpp"
 #include "unit/kernels/product_cases.hpp"
 
 // A backend may have one kernel for few rows and another for many: nobody may notice by the bits.
 namespace gridmill::testing {
 namespace {
 
-class RowCounts : public ::testing::TestWithParam<Candidate> {
- protected:
-  void SetUp() override {
-    try {
-      device_.emplace(make_candidate(GetParam()));
-    } catch (const ResourceError& error) {
-      GTEST_SKIP() << "needs " << label(GetParam()) << ": " << error.what();
-    }
-  }
-  void TearDown() override {
-    if (device_) device_->check_and_clear();
-  }
-  TestDevice& device() { return *device_; }
-
- private:
-  std::optional<TestDevice> device_;
-};
+class RowCounts : public CandidateTest {};
 
 Matrix rows_of(const Matrix& matrix, std::int64_t first, std::int64_t count) {
   Matrix part({count, matrix.extent(1)});

@@ -1,10 +1,8 @@
 #include <gtest/gtest.h>
 
 #include <limits>
-#include <optional>
 
-#include "gridmill/base/error.hpp"
-#include "unit/kernels/candidates.hpp"
+#include "unit/kernels/candidate_test.hpp"
 #include "unit/kernels/select_cases.hpp"
 
 // NaN, infinities and ties in the selection of a token, on every backend.
@@ -16,27 +14,15 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr SamplingPlan kGreedy{.temperature = 0.0F, .key = {}};
 constexpr SamplingPlan kRandom{.temperature = 1.0F, .key = {}};
 
-class SelectionValues : public ::testing::TestWithParam<Candidate> {
+class SelectionValues : public CandidateTest {
  protected:
-  void SetUp() override {
-    try {
-      device_.emplace(make_candidate(GetParam()));
-    } catch (const ResourceError& error) {
-      GTEST_SKIP() << "needs " << label(GetParam()) << ": " << error.what();
-    }
-  }
-  void TearDown() override {
-    if (device_) device_->check_and_clear();
-  }
   /// Head with one input: logit of id = head[id] * 1.
   std::vector<SelectPartial> select(const std::vector<float>& head, const SelectRow& row) {
     SelectCase one{.rows = 1, .inputs = 1, .vocab_size = static_cast<std::int64_t>(head.size())};
     SelectData data{Matrix({1, 1}, 1.0F), Matrix({one.vocab_size, 1}), {row}};
     data.head.flat() = head;
-    return run_select(*device_, one, data);
+    return run_select(device(), one, data);
   }
-
-  std::optional<TestDevice> device_;
 };
 
 TEST_P(SelectionValues, ANanLogitIsReportedInItsGroupOnly) {

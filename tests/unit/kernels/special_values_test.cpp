@@ -2,10 +2,8 @@
 
 #include <cmath>
 #include <limits>
-#include <optional>
 
-#include "gridmill/base/error.hpp"
-#include "unit/kernels/candidates.hpp"
+#include "unit/kernels/candidate_test.hpp"
 #include "unit/kernels/test_device.hpp"
 
 // NaN, infinities and subnormal numbers in products and rows, on every backend.
@@ -16,18 +14,8 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kTiny = std::numeric_limits<float>::min();  // smallest normal number
 
-class SpecialValues : public ::testing::TestWithParam<Candidate> {
+class SpecialValues : public CandidateTest {
  protected:
-  void SetUp() override {
-    try {
-      device_.emplace(make_candidate(GetParam()));
-    } catch (const ResourceError& error) {
-      GTEST_SKIP() << "needs " << label(GetParam()) << ": " << error.what();
-    }
-  }
-  void TearDown() override {
-    if (device_) device_->check_and_clear();
-  }
   [[nodiscard]] static bool bf16() { return GetParam().dtype == DType::bf16; }
 
   /// y = w x for one output.
@@ -37,13 +25,11 @@ class SpecialValues : public ::testing::TestWithParam<Candidate> {
     Matrix weights({1, inputs});
     rows.flat() = x;
     weights.flat() = w;
-    const DeviceMatrix out = device_->matrix(1, 1);
-    device_->backend().linear(device_->stream(), device_->pack(rows), device_->weight(weights), {},
+    const DeviceMatrix out = device().matrix(1, 1);
+    device().backend().linear(device().stream(), device().pack(rows), device().weight(weights), {},
                               0.0F, out);
-    return device_->download(out)(0, 0);
+    return device().download(out)(0, 0);
   }
-
-  std::optional<TestDevice> device_;
 };
 
 TEST_P(SpecialValues, ASubnormalInputCountsAsZeroInBf16Only) {
@@ -88,11 +74,11 @@ TEST_P(SpecialValues, SubnormalEmbeddingRowsAreZeroInBf16Only) {
   table(0, 1) = -0x1p-130F;
   for (const MatrixLayout layout : {MatrixLayout::rows, MatrixLayout::panels}) {
     const Weight w =
-        device_->weight(table, {.shape = {.outputs = 1, .inputs = 2}, .layout = layout});
-    const DeviceMatrix out = device_->matrix(1, 2);
+        device().weight(table, {.shape = {.outputs = 1, .inputs = 2}, .layout = layout});
+    const DeviceMatrix out = device().matrix(1, 2);
     const std::vector<TokenId> ids = {0};
-    device_->backend().embed(device_->stream(), w, 0, ids, out);
-    const Matrix row = device_->download(out);
+    device().backend().embed(device().stream(), w, 0, ids, out);
+    const Matrix row = device().download(out);
     EXPECT_EQ(row(0, 0), bf16() ? 0.0F : 0x1p-130F);
     EXPECT_EQ(row(0, 1), bf16() ? 0.0F : -0x1p-130F);
     EXPECT_TRUE(std::signbit(row(0, 1)));
@@ -102,11 +88,11 @@ TEST_P(SpecialValues, SubnormalEmbeddingRowsAreZeroInBf16Only) {
 TEST_P(SpecialValues, SubnormalResidualsVanishInBf16Only) {
   Matrix x({1, 1});
   x(0, 0) = 0.75F * kTiny;
-  const DeviceMatrix out = device_->matrix(x);
-  const ConstDeviceVector zero = device_->vector({0.0F});
-  device_->backend().norm_add(device_->stream(), device_->matrix(Matrix({1, 1}, 1.0F)),
+  const DeviceMatrix out = device().matrix(x);
+  const ConstDeviceVector zero = device().vector({0.0F});
+  device().backend().norm_add(device().stream(), device().matrix(Matrix({1, 1}, 1.0F)),
                               {.weight = zero, .bias = {}}, out);
-  EXPECT_EQ(device_->download(out)(0, 0), bf16() ? 0.0F : 0.75F * kTiny);
+  EXPECT_EQ(device().download(out)(0, 0), bf16() ? 0.0F : 0.75F * kTiny);
 }
 
 TEST_P(SpecialValues, TheCallersFloatingPointModeComesBack) {
