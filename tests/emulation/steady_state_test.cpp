@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <memory>
+#include <string>
+
 #include "gridmill/generate/generator.hpp"
 #include "support/cuda_emulation/cuda_platform.hpp"
 #include "support/cuda_under_test.hpp"
@@ -19,19 +22,36 @@ std::string name_of_model(const ::testing::TestParamInfo<test::TinyModel>& each)
   return each.param.name;
 }
 
+/// A generator on the emulated device.
+class Running {
+ public:
+  Running(const Json& config, DType dtype, int slots)
+      : backend_(testing::make_cuda(dtype)),
+        run_(config, *backend_, 1, 8),
+        generator_(*run_.model, run_.context, run_.parameters,
+                   {.slots = slots, .max_length = 128}) {}
+  [[nodiscard]] bool admit(RowId row, std::size_t prompt, int length) {
+    return generator_.admit(test::request_of(row, walk(prompt, 300, row), length));
+  }
+  void step(int passes) {
+    for (int pass = 0; pass < passes; ++pass) static_cast<void>(generator_.step());
+  }
+
+ private:
+  std::unique_ptr<Backend> backend_;
+  ModelRun run_;
+  Generator generator_;
+};
+
 TEST_P(SteadyState, WaitsForTokensOnlyAndAllocatesNothing) {
   if (!cuda::kClearsPadding) GTEST_SKIP() << "needs a compiler that can clear padding";
-  const auto backend = testing::make_cuda(DType::bf16);
-  ModelRun run(GetParam().config, *backend, 1, 8);
-  Generator generator(*run.model, run.context, run.parameters, {.slots = 3, .max_length = 128});
-  for (RowId row = 0; row < 3; ++row) {
-    ASSERT_TRUE(generator.admit(test::request_of(row, walk(50, 300, row), 100)));
-  }
-  for (int pass = 0; pass < 4; ++pass) static_cast<void>(generator.step());
+  Running running(GetParam().config, DType::bf16, 3);
+  for (RowId row = 0; row < 3; ++row) ASSERT_TRUE(running.admit(row, 50, 100));
+  running.step(4);
   // Some of these passes take new pages.
   for (int pass = 0; pass < 25; ++pass) {
     const cuda::emulation::Counts before = cuda::emulation::counts();
-    static_cast<void>(generator.step());
+    running.step(1);
     const cuda::emulation::Counts after = cuda::emulation::counts();
     EXPECT_EQ(after.allocations, before.allocations) << "pass " << pass;
     EXPECT_EQ(after.waits, before.waits + 1) << "pass " << pass;
@@ -40,17 +60,12 @@ TEST_P(SteadyState, WaitsForTokensOnlyAndAllocatesNothing) {
 
 TEST_P(SteadyState, IsGraphsAlone) {
   if (!cuda::kClearsPadding) GTEST_SKIP() << "needs a compiler that can clear padding";
-  const auto backend = testing::make_cuda(DType::bf16);
-  ModelRun run(GetParam().config, *backend, 1, 8);
-  Generator generator(*run.model, run.context, run.parameters, {.slots = 3, .max_length = 128});
-  for (RowId row = 0; row < 3; ++row) {
-    ASSERT_TRUE(generator.admit(test::request_of(row, walk(5, 300, row), 60)));
-  }
-  // The prompts, and two passes of one token a row: seen, and made a graph.
-  for (int pass = 0; pass < 3; ++pass) static_cast<void>(generator.step());
+  Running running(GetParam().config, DType::bf16, 3);
+  for (RowId row = 0; row < 3; ++row) ASSERT_TRUE(running.admit(row, 5, 60));
+  running.step(3);  // the prompts, and two passes of one token a row: seen, and made a graph
   for (int pass = 0; pass < 20; ++pass) {
     const cuda::emulation::Counts before = cuda::emulation::counts();
-    static_cast<void>(generator.step());
+    running.step(1);
     const cuda::emulation::Counts after = cuda::emulation::counts();
     EXPECT_GT(after.graphs, before.graphs) << "pass " << pass;
     EXPECT_EQ(after.submissions - before.submissions, after.graphs - before.graphs)
@@ -60,13 +75,11 @@ TEST_P(SteadyState, IsGraphsAlone) {
 }
 
 TEST_P(SteadyState, ANewRowWaitsForNothing) {
-  const auto backend = testing::make_cuda(DType::fp32);
-  ModelRun run(GetParam().config, *backend, 1, 8);
-  Generator generator(*run.model, run.context, run.parameters, {.slots = 2, .max_length = 64});
-  ASSERT_TRUE(generator.admit(test::request_of(0, walk(5, 300, 1), 60)));
-  static_cast<void>(generator.step());
+  Running running(GetParam().config, DType::fp32, 2);
+  ASSERT_TRUE(running.admit(0, 5, 60));
+  running.step(1);
   const cuda::emulation::Counts before = cuda::emulation::counts();
-  ASSERT_TRUE(generator.admit(test::request_of(1, walk(5, 300, 2), 60)));
+  ASSERT_TRUE(running.admit(1, 5, 60));
   const cuda::emulation::Counts after = cuda::emulation::counts();
   EXPECT_EQ(after.allocations, before.allocations);
   EXPECT_EQ(after.waits, before.waits);
