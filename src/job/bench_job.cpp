@@ -66,12 +66,14 @@ void run_bench_job(const BenchConfig& config, const Json& model) {
   check_rows_fit(config, context.model().info());
 
   OrderedJson loading = {{"weights", config.model.empty() ? "random, in a file" : "a checkpoint"}};
-  // Everything twice: a virtual machine may have to get memory from its host first, once.
-  for (int i = 0; i < 2 && context.backend().host_memory(); ++i) {
+  // In the host's memory everything twice: a virtual machine may have to get it from its own host
+  // first, once.
+  const int times = context.backend().host_memory() ? 2 : 1;
+  for (int i = 0; context.backend().host_memory() && i < times; ++i) {
     loading["first_touch_copy_s"] =
         first_touch_copy_seconds(checkpoint.path(), context.backend(), context.threads());
   }
-  for (int i = 0; i < 2; ++i) {
+  for (int i = 0; i < times; ++i) {
     const auto start = SteadyClock::now();
     context.load();
     loading["load_s"] = seconds_since(start);
