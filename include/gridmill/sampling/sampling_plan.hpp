@@ -54,8 +54,8 @@ struct Choice {
 /// m) as fma(s1, exp(m1 - m), s2 * exp(m2 - m)). An empty set (sum_exp 0) is neutral.
 void join_log_sum_exp(float& max_logit, float& sum_exp, float other_max, float other_sum);
 
-/// Without sums (SelectRow::logprobs) the log-probabilities are 0. Joins the 8 groups in the fixed
-/// balanced tree ((0,1),(2,3)),((4,5),(6,7)).
+/// Joins the 8 groups in the fixed balanced tree ((0,1),(2,3)),((4,5),(6,7)). Without their sums
+/// (SelectRow::logprobs) log-probabilities are 0.
 [[nodiscard]] Choice join_partials(std::span<const SelectPartial> groups);
 
 }  // namespace gridmill

@@ -262,6 +262,8 @@ struct DecodeTiles {
 template <class Steps>
 DecodeTiles<Steps> take_tiles(const AttendArgs& args, const Piece& piece,
                               TileMemory<Steps>& memory) {
+  // What CpuBackend::attend sets aside for a tile beside its outputs and queries.
+  static_assert(sizeof(DecodeTile<Steps>) <= 64 * sizeof(float));
   const int group = args.attention.heads / args.attention.kv_heads;
   auto* tiles = reinterpret_cast<DecodeTile<Steps>*>(memory.next);
   int count = 0;
