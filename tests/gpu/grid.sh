@@ -1,0 +1,172 @@
+#!/usr/bin/env bash
+# The grid matrix on a device that ranks share: every grid of 1, 2 and 4 ranks, both gather modes, both families, must write
+# the bytes of one rank with the same backend. Then a run that is killed on the way and resumed on another grid, for every
+# family, and a result file of other numerics, which must be refused. Knows nothing of the backend: options choose it.
+#
+# usage: bash tests/gpu/grid.sh [FOLDER]
+#   FOLDER  from tests/gpu/carry_programs.sh: programs, their libraries and Open MPI, for a machine that has none of them.
+#           Without: those of a build, and the system's mpirun.
+# Environment:
+#   GRIDMILL, MAKE_MODELS  programs (those of FOLDER, else of build/release)
+#   BACKEND_OPTIONS        what is tested (--backend cuda --share-gpu)
+#   OTHER_OPTIONS          other numerics than those and bf16: its file has to be refused (--backend cpu --compute-dtype bf16)
+#   CASES                  compute dtypes and samplings of the matrix (bf16:sampled fp32:greedy)
+#   RANKS                  rank counts (1 2 4)
+#   SAMPLES                samples of a prompt in the run that is killed (40); ten times as many if it ends too soon
+#   RUN_TIMEOUT            seconds a run may take (120)
+#   OUT                    folder for grid.json, the counts
+# Exit status: 0 if every file has the expected bytes, every kill hit and every refusal came; the last line counts.
+set -euo pipefail
+
+die() { echo "grid.sh: $*" >&2; exit 69; }
+root=$(cd "$(dirname "$0")/../.." && pwd)
+if [[ $# -gt 0 ]]; then
+  carried=$(cd "$1" && pwd)
+  # shellcheck source=/dev/null
+  . "$carried/environment.sh"
+fi
+gridmill=${GRIDMILL:-${carried:-$root/build/release/src}${carried:+/bin}/gridmill}
+make_models=${MAKE_MODELS:-${carried:-$root/build/release/tests/property}${carried:+/bin}/make_models}
+for program in "$gridmill" "$make_models"; do [[ -x $program ]] || die "there is no program $program"; done
+[[ -n $(command -v mpirun) ]] || die "mpirun is missing: give a folder from tests/gpu/carry_programs.sh"
+read -ra backend <<< "${BACKEND_OPTIONS:---backend cuda --share-gpu}"
+read -ra other <<< "${OTHER_OPTIONS:---backend cpu --compute-dtype bf16}"
+read -ra cases <<< "${CASES:-bf16:sampled fp32:greedy}"
+read -ra rank_counts <<< "${RANKS:-1 2 4}"
+samples=${SAMPLES:-40}
+run_timeout=${RUN_TIMEOUT:-120}
+[[ -z ${OUT:-} ]] || { mkdir -p "$OUT" && out=$(cd "$OUT" && pwd); }
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+"$make_models" "$folder"
+cd "$folder"
+echo "$("$gridmill" --version | head -n 1), ${backend[*]}"
+
+failures=()
+fail() { failures+=("$*"); echo "FAILED: $*"; }
+
+# Takes the place of the shell that calls it, so that the shell's id is the launcher's.
+generate() { # OUTPUT GRID MODEL DTYPE|- SAMPLING SAMPLES OPTION...
+  local output=$1 dp fsdp tp options
+  read -r dp fsdp tp <<< "$2"
+  options=(--model "$3.h5" --prompts prompts.h5 --output "$output" --samples-per-prompt "$6" --dp "$dp" --fsdp "$fsdp"
+    --tp "$tp" --max-length 90 --fsdp-min-weight-size 0 --progress none --log-level error)
+  [[ $4 == - ]] || options+=(--compute-dtype "$4")
+  if [[ $5 == greedy ]]; then options+=(--temperature 0); else options+=(--temperature 0.9 --seed 11 --logprobs); fi
+  shift 6
+  exec timeout --foreground "$run_timeout" mpirun -n $((dp * fsdp * tp)) --oversubscribe --bind-to none \
+    --mca mpi_yield_when_idle 1 "$gridmill" generate "${options[@]}" "$@"
+}
+
+# Ids of gridmill's processes below PID, from /proc alone.
+ranks_below() { # PID
+  local stat fields pid
+  for stat in /proc/[0-9]*/stat; do
+    fields=$(cat "$stat" 2> /dev/null) || continue
+    pid=${fields%% *}
+    # Behind the name, which may hold anything: state and parent.
+    read -r _ parent _ <<< "${fields##*) }"
+    [[ $parent == "$1" ]] || continue
+    if [[ /proc/$pid/exe -ef $gridmill ]]; then echo "$pid"; else ranks_below "$pid"; fi
+  done
+}
+
+# Rows of a result file that are done and that remain: "12 868", or nothing before there is a file.
+progress_of() { # FILE
+  "$gridmill" status "$1" --json 2> /dev/null |
+    sed -nE 's/.*"rows": ?([0-9]+).*"done": ?([0-9]+).*/\2 \1/p' || true
+}
+
+grids=()
+for ranks in "${rank_counts[@]}"; do
+  for tp in 1 2 4 8; do
+    for fsdp in 1 2 4 8; do
+      ((ranks % (tp * fsdp) == 0)) && grids+=("$((ranks / tp / fsdp)) $fsdp $tp")
+    done
+  done
+done
+
+runs=0
+matrix() { # MODEL DTYPE SAMPLING
+  local expected=expected-$1-$2-$3.h5 grid fsdp once modes slots=(3 1 64)
+  (generate "$expected" "1 1 1" "$1" "$2" "$3" 2 "${backend[@]}" --slots 2 --threads 1) || { fail "$1 $2 $3 on one rank"; return; }
+  for grid in "${grids[@]}"; do
+    read -r _ fsdp _ <<< "$grid"
+    modes=(false)
+    ((fsdp > 1)) && modes=(false true)
+    for once in "${modes[@]}"; do
+      rm -f out.h5*
+      if ! (generate out.h5 "$grid" "$1" "$2" "$3" 2 "${backend[@]}" --gather-params-once="$once" --threads 1 \
+        --slots "${slots[runs % 3]}") || ! cmp out.h5 "$expected"; then
+        fail "$1 $2 $3, dp fsdp tp $grid, gather once $once, ${slots[runs % 3]} slots"
+      fi
+      runs=$((runs + 1))
+    done
+  done
+  echo "$1 $2 $3: $runs runs so far, ${#failures[@]} failures ($SECONDS s)"
+}
+
+kills=0
+kill_and_resume() { # MODEL DTYPE SAMPLING GRID GRID
+  local expected=expected-killed-$1.h5 count=$samples job done_rows rows hit
+  for _ in 1 2 3; do
+    rm -f killed.h5* "$expected"*
+    (generate "$expected" "1 1 1" "$1" "$2" "$3" "$count" "${backend[@]}" --threads 1) || { fail "$1 on one rank"; return; }
+    (generate killed.h5 "$4" "$1" "$2" "$3" "$count" "${backend[@]}" --slots 3 --threads 1 --commit-interval 50ms) > /dev/null 2>&1 &
+    job=$!
+    hit=
+    while kill -0 "$job" 2> /dev/null; do
+      read -r done_rows rows <<< "$(progress_of killed.h5)" || true
+      if [[ ${done_rows:-0} -gt 0 && ${done_rows:-0} -lt ${rows:-0} ]]; then
+        read -r hit _ <<< "$(ranks_below "$job" | xargs)"
+        [[ -z $hit ]] || kill -9 "$hit" 2> /dev/null || hit=
+        break
+      fi
+      sleep 0.02
+    done
+    wait "$job" && hit=
+    read -r done_rows rows <<< "$(progress_of killed.h5)" || true
+    [[ -n $hit && ${done_rows:-0} -lt ${rows:-0} ]] && break
+    hit=
+    echo "$1: the run of $count samples ended before the kill"
+    count=$((10 * count))
+  done
+  [[ -n $hit ]] || { fail "$1: no run could be killed on the way"; return; }
+  kills=$((kills + 1))
+  echo "$1: killed with $done_rows of $rows rows done on grid $4, resumed on $5"
+  if ! (generate killed.h5 "$5" "$1" "$2" "$3" "$count" "${backend[@]}" --resume require --threads 1) || ! cmp killed.h5 "$expected"; then
+    fail "$1, killed on grid $4 and resumed on $5"
+  fi
+}
+
+refusals=0
+refuse() { # MODEL
+  local status=0
+  rm -f refused.h5*
+  (generate refused.h5 "1 1 1" "$1" - greedy 1 "${other[@]}" --threads 1) || { fail "$1 with ${other[*]}"; return; }
+  cp refused.h5 before.h5
+  (generate refused.h5 "1 1 1" "$1" bf16 greedy 1 "${backend[@]}" --threads 1 --resume require) > refused.log 2>&1 || status=$?
+  # The message names both numerics, and the file stays as it was.
+  if [[ $status == 73 ]] && grep -q numerics refused.log && cmp refused.h5 before.h5; then
+    refusals=$((refusals + 1))
+    grep -m 1 numerics refused.log
+  else
+    fail "$1 of other numerics was not refused with 73 (but $status): $(cat refused.log)"
+  fi
+}
+
+for model in llama8 xlstm8; do
+  for entry in "${cases[@]}"; do matrix "$model" "${entry%:*}" "${entry#*:}"; done
+done
+most=$(printf '%s\n' "${rank_counts[@]}" | sort -n | tail -n 1)
+kill_and_resume llama8 bf16 sampled "1 $most 1" "1 1 $((most > 1 ? 2 : 1))"
+kill_and_resume xlstm8 bf16 sampled "1 1 $most" "$((most > 1 ? 2 : 1)) 1 1"
+for model in llama8 xlstm8; do refuse "$model"; done
+
+line="$runs runs on ${#grids[@]} grids, $kills killed and resumed, $refusals of other numerics refused, ${#failures[@]} failed, $SECONDS s"
+[[ -z ${out:-} ]] || printf '{"record": "grid", "backend": "%s", "runs": %d, "killed": %d, "refused": %d, "failed": %d, "seconds": %d, "version": "%s"}\n' \
+  "${backend[*]}" "$runs" "$kills" "$refusals" "${#failures[@]}" "$SECONDS" "$("$gridmill" --version | head -n 1)" > "$out/grid.json"
+echo "$line"
+((${#failures[@]} == 0))
