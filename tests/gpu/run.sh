@@ -51,7 +51,7 @@ cmake -S . -B "$build_dir" "${generator[@]}" "${launcher[@]}" -DCMAKE_BUILD_TYPE
   -DGRIDMILL_MPI=OFF -DGRIDMILL_CUDA=ON "-DCMAKE_CUDA_ARCHITECTURES=$architectures" "-DGRIDMILL_CARRIED_DIR=$carried"
 
 say "Build with $jobs jobs"
-cmake --build "$build_dir" --parallel "$jobs" --target gridmill_program tests_gpu plain_golden_test
+cmake --build "$build_dir" --parallel "$jobs" --target gridmill_program tests_gpu device_products plain_golden_test
 
 say "The program, and the plain golden cases on the host"
 ctest --test-dir "$build_dir" --output-on-failure --no-tests=error -R '^(standalone_program_test|plain_golden_test)$'

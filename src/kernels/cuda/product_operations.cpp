@@ -31,9 +31,6 @@ void check_out(const PackedRows& out, std::int64_t rows, std::int64_t inputs) {
 
 CudaStream& cuda_stream(Stream& stream) { return dynamic_cast<CudaStream&>(stream); }
 
-/// Rows whose logits are kept at a time during a selection.
-constexpr std::int64_t kSelectRows = 64;
-
 }  // namespace
 
 void CudaBackend::run_product(Stream& stream, ProductArgs args, const Weight& w, Fuse fuse) {
