@@ -51,7 +51,7 @@ OrderedJson summarize(RunContext& context, const Replica& replica, const StageTi
   const GeneratorStatistics& generator = replica.statistics();
   const ReplicaTimes& times = replica.times();
   const ParameterStatistics parameters = context.parameters().statistics();
-  const double idle_s = times.idle_s + stages.tail_idle_s;
+  const double idle_s = times.idle_s + times.prompt_wait_s + stages.tail_idle_s;
   const double whole_s = times.compute_s + idle_s;
   const std::vector<std::pair<const char*, double>> values = {
       {"open_s", stages.open_s},
@@ -61,6 +61,7 @@ OrderedJson summarize(RunContext& context, const Replica& replica, const StageTi
       {"compute_s", times.compute_s},
       {"idle_share", whole_s > 0 ? idle_s / whole_s : 0.0},
       {"tail_idle_s", stages.tail_idle_s},
+      {"prompt_wait_s", times.prompt_wait_s},
       {"parameter_bytes_read", static_cast<double>(parameters.bytes_read)},
       {"parameter_bytes_received", static_cast<double>(parameters.bytes_received)},
       {"exchange_bytes_received", static_cast<double>(context.tp_exchange().bytes_received())},

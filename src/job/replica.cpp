@@ -31,7 +31,10 @@ Replica::Replica(const Parts& parts)
       generator_(parts.context.model(), parts.context.execution(), parts.context.parameters(),
                  {.slots = parts.slots.slots,
                   .max_length = parts.plan.max_length,
-                  .pool_positions = parts.slots.pool_positions}) {
+                  .pool_positions = parts.slots.pool_positions}),
+      ahead_([this](RowId row) {
+        return prepare_row(row, parts_.requests, *row_file_, parts_.output.layout);
+      }) {
   // Asked for ahead of need: half of the slots' worth of rows in hand hides the way to rank 0.
   if (leader_) {
     client_.emplace(parts.context.grid().world().rank(), 0,
@@ -44,11 +47,11 @@ void Replica::run(const std::function<void()>& every_pass) {
     forward_signals();
     handle_messages();
     every_pass();
-    std::vector<RowId> rows;
-    const PassOrders orders = agree_on_orders(rows);
-    for (const RowId row : rows) admit(row);
+    const PassOrders orders = agree_on_orders();
+    admit(orders.admitted);
     if (orders.drain != 0 && !drained_) {
       drained_ = true;
+      ahead_.end();
       parts_.context.watch().raise(Alarm::stop);
       if (leader_) put_partial_rows();
     }
@@ -78,6 +81,7 @@ void Replica::run(const std::function<void()>& every_pass) {
     report();
     client_->finish();
   }
+  ahead_.end();
 }
 
 void Replica::forward_signals() {
@@ -109,42 +113,41 @@ void Replica::handle_messages() {
   }
 }
 
-Replica::PassOrders Replica::agree_on_orders(std::vector<RowId>& rows) {
+Replica::PassOrders Replica::agree_on_orders() {
   PassOrders orders;
+  std::vector<RowId> rows;
   if (leader_) {
     client_->ask();
-    while (static_cast<int>(rows.size()) < generator_.free_slots()) {
-      const std::optional<RowId> row = client_->next();
-      if (!row) break;
-      rows.push_back(*row);
-    }
-    orders.new_rows = static_cast<std::uint32_t>(rows.size());
+    rows = client_->in_hand(ahead_.size());
+    orders.announced = static_cast<std::uint32_t>(rows.size());
+    const auto free = static_cast<std::uint32_t>(generator_.free_slots());
+    while (orders.admitted < free && client_->next()) ++orders.admitted;
     orders.drain = client_->draining() ? 1 : 0;
     orders.more_to_come = client_->exhausted() ? 0 : 1;
   }
   const Communicator& tp = parts_.context.grid().tp();
   if (tp.size() > 1) {
     broadcast(tp, 0, orders);
-    if (orders.new_rows > 0) broadcast(tp, 0, rows);
+    if (orders.announced > 0) broadcast(tp, 0, rows);
   }
+  ahead_.announce(rows);
   return orders;
 }
 
-void Replica::admit(RowId row) {
-  std::variant<Request, BadPrompt> made = parts_.requests.make(row);
-  if (const auto* bad = std::get_if<BadPrompt>(&made)) {
-    put_failed(row, bad->reason);
-    return;
+void Replica::admit(std::uint32_t rows) {
+  for (; rows > 0; --rows) {
+    const SteadyClock::time_point start = SteadyClock::now();
+    PreparedRow prepared = ahead_.take();
+    times_.prompt_wait_s += seconds_since(start);
+    if (const auto* bad = std::get_if<BadPrompt>(&prepared.request)) {
+      put_failed(prepared.row, bad->reason);
+      continue;
+    }
+    if (prepared.saved_length > 0) saved_length_[prepared.row] = prepared.saved_length;
+    [[maybe_unused]] const bool admitted =
+        generator_.admit(std::move(std::get<Request>(prepared.request)));
+    GRIDMILL_ASSERT(admitted, "a row was claimed without a free slot");
   }
-  Request& request = std::get<Request>(made);
-  const RowRecord record = read_records(*row_file_, parts_.output.layout, row, 1).front();
-  if (record.status == static_cast<std::uint16_t>(RowStatus::partial) &&
-      is_consistent(parts_.output.layout, row, record)) {
-    const StoredRow stored = read_row(*row_file_, parts_.output.layout, row);
-    request.replay.assign(stored.tokens.begin() + stored.record.prefix_length, stored.tokens.end());
-    saved_length_[row] = stored.tokens.size();
-  }
-  GRIDMILL_ASSERT(generator_.admit(std::move(request)), "a row was claimed without a free slot");
 }
 
 void Replica::put_failed(RowId row, const std::string& reason) {

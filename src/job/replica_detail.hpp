@@ -17,6 +17,7 @@
 #include "gridmill/job/work_protocol.hpp"
 #include "gridmill/results/result_store.hpp"
 #include "job/output_detail.hpp"
+#include "job/request_ahead_detail.hpp"
 
 namespace gridmill::job_detail {
 
@@ -38,8 +39,9 @@ class MailboxPort final : public WorkPort {
 
 /// Where the time of a replica went.
 struct ReplicaTimes {
-  double compute_s = 0;  ///< passes of the model
-  double idle_s = 0;     ///< without a row, waiting for work or for others
+  double compute_s = 0;      ///< passes of the model
+  double idle_s = 0;         ///< without a row, waiting for work or for others
+  double prompt_wait_s = 0;  ///< for requests that were not prepared when a pass wanted them
 };
 
 /// One rank's part in the loop: claims rows (leader), generates them with its tp group, and writes
@@ -68,9 +70,11 @@ class Replica {
   [[nodiscard]] bool drained() const { return drained_; }
 
  private:
-  /// What the leader tells its tp group before a pass.
+  /// What the leader tells its tp group before a pass. Rows are announced when they come into the
+  /// leader's hands, so that every rank prepares them, and admitted later, in the same order.
   struct PassOrders {
-    std::uint32_t new_rows = 0;
+    std::uint32_t announced = 0;
+    std::uint32_t admitted = 0;
     std::uint32_t drain = 0;
     std::uint32_t more_to_come = 0;
   };
@@ -81,8 +85,8 @@ class Replica {
 
   void handle_messages();
   void forward_signals();
-  PassOrders agree_on_orders(std::vector<RowId>& rows);
-  void admit(RowId row);
+  PassOrders agree_on_orders();
+  void admit(std::uint32_t rows);
   void put_failed(RowId row, const std::string& reason);
   void put(const Completion& completion);
   void put_partial_rows();
@@ -102,6 +106,7 @@ class Replica {
   int stops_forwarded_ = 0;
   bool drained_ = false;
   ReplicaTimes times_;
+  RequestAhead ahead_;  ///< last: its thread uses row_file_
 };
 
 }  // namespace gridmill::job_detail

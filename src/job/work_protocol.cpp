@@ -94,6 +94,18 @@ std::optional<RowId> LeaseClient::next() {
   return row;
 }
 
+std::vector<RowId> LeaseClient::in_hand(std::uint64_t known) const {
+  std::vector<RowId> rows;
+  if (known >= stock_) return rows;
+  rows.reserve(stock_ - known);
+  for (const RowRange& range : rows_) {
+    const std::uint64_t skipped = std::min(known, range.count);
+    known -= skipped;
+    for (std::uint64_t i = skipped; i < range.count; ++i) rows.push_back(range.first + i);
+  }
+  return rows;
+}
+
 void LeaseClient::report(const ProgressCounts& counts) {
   WorkMessage report = message(WorkMessage::Kind::report);
   report.counts = counts;

@@ -313,6 +313,9 @@ TEST(GenerateOption, metrics) {
   EXPECT_EQ(summary.at("rows_done"), 4);
   EXPECT_GT(summary.at("new_tokens"), 0);
   EXPECT_GT(summary.at("peak_resident_bytes").at("max"), 0);
+  EXPECT_GT(summary.at("prompt_wait_s").at("max"), 0) << "the first rows are waited for";
+  EXPECT_GE(summary.at("idle_share").at("min"), 0);
+  EXPECT_LE(summary.at("idle_share").at("max"), 1);
 }
 
 TEST(GenerateOption, log_level) {

@@ -83,6 +83,8 @@ class LeaseClient {
   void handle(const WorkMessage& message);
   /// Next row to generate, if one is in hand.
   [[nodiscard]] std::optional<RowId> next();
+  /// Rows that next() will give, in order, behind the first `known` of them.
+  [[nodiscard]] std::vector<RowId> in_hand(std::uint64_t known) const;
   /// Whether a row is in hand.
   [[nodiscard]] bool has_rows() const { return !rows_.empty(); }
   /// No row is in hand and none will come.

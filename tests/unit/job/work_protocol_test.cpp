@@ -92,6 +92,21 @@ TEST(WorkProtocol, AStopOfAnyRankDrainsEveryLeader) {
   EXPECT_EQ(server.remaining(), 0U);
 }
 
+TEST(WorkProtocol, ALeaderKnowsTheRowsInItsHandsInTheOrderInWhichItWillTakeThem) {
+  Post post;
+  auto port = post.port(1);
+  LeaseClient client(1, 100, 4, port);
+  EXPECT_TRUE(client.in_hand(0).empty());
+  client.handle({.kind = WorkMessage::Kind::grant, .ranges = 2, .rows = {{{5, 2}, {9, 1}}}});
+  EXPECT_EQ(client.in_hand(0), (std::vector<RowId>{5, 6, 9}));
+  EXPECT_EQ(client.next(), 5U);
+  client.handle({.kind = WorkMessage::Kind::grant, .ranges = 1, .rows = {{{20, 2}}}});
+  EXPECT_EQ(client.in_hand(2), (std::vector<RowId>{20, 21})) << "6 and 9 were known";
+  EXPECT_TRUE(client.in_hand(4).empty());
+  client.handle({.kind = WorkMessage::Kind::drain});
+  EXPECT_TRUE(client.in_hand(2).empty());
+}
+
 TEST(WorkProtocol, ALeaderAsksOnceUntilItIsAnswered) {
   Post post;
   auto port = post.port(1);
