@@ -35,4 +35,5 @@ set_property(TARGET GTest::gtest_main APPEND PROPERTY INTERFACE_LINK_LIBRARIES G
 
 if(GRIDMILL_CUDA)
   find_package(CUDAToolkit REQUIRED)
+  include("${CMAKE_CURRENT_LIST_DIR}/GridmillNccl.cmake")
 endif()

@@ -9,12 +9,5 @@ find_package(Boost REQUIRED COMPONENTS program_options)
 
 if(GRIDMILL_CUDA)
   find_package(CUDAToolkit REQUIRED)
-  # NCCL comes with or without the toolkit, and without a package file.
-  find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
-  find_library(NCCL_LIBRARY nccl HINTS ${CUDAToolkit_LIBRARY_DIR})
-  if(NCCL_INCLUDE_DIR AND NCCL_LIBRARY AND NOT TARGET NCCL::nccl)
-    add_library(NCCL::nccl UNKNOWN IMPORTED)
-    set_target_properties(NCCL::nccl PROPERTIES IMPORTED_LOCATION "${NCCL_LIBRARY}"
-                          INTERFACE_INCLUDE_DIRECTORIES "${NCCL_INCLUDE_DIR}")
-  endif()
+  include("${CMAKE_CURRENT_LIST_DIR}/GridmillNccl.cmake")
 endif()

@@ -26,4 +26,5 @@ install(FILES "${PROJECT_BINARY_DIR}/gridmill-config.cmake"
               "${PROJECT_BINARY_DIR}/gridmill-config-version.cmake"
               "${CMAKE_CURRENT_LIST_DIR}/GridmillLibraries.cmake"
               "${CMAKE_CURRENT_LIST_DIR}/GridmillFewLibraries.cmake"
+              "${CMAKE_CURRENT_LIST_DIR}/GridmillNccl.cmake"
         DESTINATION "${config_folder}")

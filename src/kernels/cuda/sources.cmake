@@ -18,7 +18,7 @@ list(APPEND GRIDMILL_KERNEL_SOURCES
   cuda/product_operations.cpp
   cuda/row_operations.cpp
   cuda/sequence_operations.cpp)
-if(GRIDMILL_MPI AND TARGET NCCL::nccl)
+if(TARGET NCCL::nccl)
   list(APPEND GRIDMILL_KERNEL_SOURCES cuda/nvcc/nccl_exchange.cpp)
   set_source_files_properties(cuda/entry.cpp PROPERTIES COMPILE_DEFINITIONS GRIDMILL_HAVE_NCCL)
 else()
