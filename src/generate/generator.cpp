@@ -4,42 +4,17 @@
 #include <span>
 #include <utility>
 
+#include "generate/page_pool_detail.hpp"
 #include "generate/pass_plan_detail.hpp"
+#include "generate/sequence_detail.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 
 namespace gridmill {
 
-/// A row in a slot.
-struct Generator::Sequence {
-  Request request;
-  std::vector<TokenId> tokens;  ///< prompt, replayed, generated
-  std::vector<float> logprobs;  ///< one a token whose log-probability is known
-  std::int64_t fed = 0;         ///< tokens the model has consumed
-  std::int64_t pool_share = 0;  ///< positions set aside for it
-
-  [[nodiscard]] std::int64_t length() const { return static_cast<std::int64_t>(tokens.size()); }
-  [[nodiscard]] std::int64_t prefix_length() const {
-    return static_cast<std::int64_t>(request.prompt.size());
-  }
-  /// Why no further token will be generated; none = one will.
-  [[nodiscard]] FinishReason ended() const {
-    const std::int64_t generated = length() - prefix_length();
-    if (generated > 0 && std::find(request.eod_ids.begin(), request.eod_ids.end(), tokens.back()) !=
-                             request.eod_ids.end()) {
-      return FinishReason::eod;
-    }
-    const bool full = length() >= request.max_length;
-    const bool enough = request.max_new_tokens && generated >= *request.max_new_tokens;
-    return full || enough ? FinishReason::length : FinishReason::none;
-  }
-  /// Tokens still to feed. The last token of an ended row has nothing to predict; without
-  /// logprobs, neither have those before it.
-  [[nodiscard]] std::int64_t pending() const {
-    if (ended() == FinishReason::none) return length() - fed;
-    return request.logprobs ? length() - 1 - fed : 0;
-  }
-};
+using generate_detail::PageDemand;
+using generate_detail::Piece;
+using generate_detail::Sequence;
 
 namespace {
 
@@ -74,12 +49,16 @@ Generator::Generator(const Model& model, ExecutionContext& context, ParameterSou
         "a generator needs slots, max_length and pass_rows of at least 1, found {}, {}, {}",
         options.slots, options.max_length, options.pass_rows));
   }
-  if (options.pool_positions != 0 && options.pool_positions < pool_share(options.max_length)) {
-    throw UsageError(
-        fmt::format("a pool of {} positions has no room for one row of {}: at least {} are needed",
-                    options.pool_positions, options.max_length, pool_share(options.max_length)));
+  // A state of fixed size takes no pages.
+  if (options.pool_positions != 0 && !model.info().recurrent) {
+    pool_pages_ = options.pool_positions / kKvPagePositions;
+    if (pool_pages_ < generate_detail::pages_of(options.max_length)) {
+      throw UsageError(fmt::format(
+          "a pool of {} positions has no room for one row of {}: at least {} are needed",
+          options.pool_positions, options.max_length,
+          generate_detail::pages_of(options.max_length) * kKvPagePositions));
+    }
   }
-  pool_free_ = options.pool_positions;
   state_ =
       model.make_pooled_state(context, options.slots, options.max_length, options.pool_positions);
   slots_.resize(static_cast<std::size_t>(options.slots));
@@ -88,15 +67,21 @@ Generator::Generator(const Model& model, ExecutionContext& context, ParameterSou
 
 Generator::~Generator() = default;
 
-std::int64_t Generator::pool_share(std::int64_t length) const {
-  return (length + kKvPagePositions - 1) / kKvPagePositions * kKvPagePositions;
+Sequence& Generator::sequence(SlotId slot) const { return *slots_[static_cast<std::size_t>(slot)]; }
+
+std::vector<PageDemand> Generator::demands() const {
+  std::vector<PageDemand> rows;
+  rows.reserve(arrival_.size());
+  for (const SlotId slot : arrival_) rows.push_back(sequence(slot).demand());
+  return rows;
 }
 
 int Generator::free_slots() const {
   const int free = options_.slots - static_cast<int>(arrival_.size());
-  if (options_.pool_positions == 0) return free;
-  const std::int64_t longest = pool_free_ / pool_share(options_.max_length);
-  return static_cast<int>(std::min<std::int64_t>(free, longest));
+  if (pool_pages_ == 0 || free == 0) return free;
+  const std::int64_t room = generate_detail::room_for_more(
+      demands(), live_, pool_pages_, generate_detail::pages_of(options_.max_length));
+  return static_cast<int>(std::min<std::int64_t>(free, room));
 }
 
 bool Generator::idle() const { return arrival_.empty(); }
@@ -105,87 +90,82 @@ bool Generator::admit(Request request) {
   const auto free = std::find(slots_.begin(), slots_.end(), nullptr);
   if (free == slots_.end()) return false;
   check_request(request, model_.info(), options_.max_length);
-  std::int64_t longest = request.max_length;
-  if (request.max_new_tokens) {
-    longest = std::min(longest,
-                       static_cast<std::int64_t>(request.prompt.size()) + *request.max_new_tokens);
-  }
-  // A replay that is longer than the new limit is still fed.
-  longest =
-      std::max(longest, static_cast<std::int64_t>(request.prompt.size() + request.replay.size()));
-  const std::int64_t pool_share_taken = options_.pool_positions == 0 ? 0 : pool_share(longest);
-  if (pool_share_taken > pool_free_) return false;
-  pool_free_ -= pool_share_taken;
   const auto slot = static_cast<std::size_t>(free - slots_.begin());
   if (used_[slot]) ++statistics_.refills;
   used_[slot] = true;
   state_->reset(static_cast<SlotId>(slot));
-
-  auto sequence = std::make_unique<Sequence>();
-  sequence->tokens = request.prompt;
-  sequence->tokens.insert(sequence->tokens.end(), request.replay.begin(), request.replay.end());
-  sequence->logprobs.push_back(0);  // nothing predicts the first token
-  sequence->request = std::move(request);
-  sequence->pool_share = pool_share_taken;
-  slots_[slot] = std::move(sequence);
+  slots_[slot] = std::make_unique<Sequence>(std::move(request));
   arrival_.push_back(static_cast<SlotId>(slot));
   return true;
+}
+
+void Generator::share_pool() {
+  std::size_t live = arrival_.size();
+  if (pool_pages_ != 0) live = generate_detail::rows_with_pages(demands(), live_, pool_pages_);
+  for (; live_ > live; --live_) {
+    const SlotId slot = arrival_[live_ - 1];
+    if (sequence(slot).fed > 0) ++statistics_.preempted_rows;
+    sequence(slot).put_out();
+    state_->reset(slot);
+  }
+  live_ = live;
 }
 
 void Generator::plan_pass() {
   spans_.clear();
   rows_.clear();
   std::vector<std::int64_t> pending;
-  for (const SlotId slot : arrival_) {
-    pending.push_back(slots_[static_cast<std::size_t>(slot)]->pending());
-  }
+  for (std::size_t i = 0; i < live_; ++i) pending.push_back(sequence(arrival_[i]).pending());
   const std::vector<std::int64_t> shares = generate_detail::share_pass(pending, options_.pass_rows);
   bool prompts = false;
   bool decodes = false;
-  for (std::size_t i = 0; i < arrival_.size(); ++i) {
-    const Sequence& sequence = *slots_[static_cast<std::size_t>(arrival_[i])];
-    std::int64_t count = shares[i];
-    if (count == 0) continue;
-    const Request& request = sequence.request;
-    const bool given = sequence.fed < sequence.prefix_length();
-    // A span has one origin: prompt and replayed tokens go in separate passes.
-    if (given) count = std::min(count, sequence.prefix_length() - sequence.fed);
-    const std::int64_t end = sequence.fed + count;
-    const bool draws = end == sequence.length();
+  for (std::size_t i = 0; i < live_; ++i) {
+    if (shares[i] == 0) continue;
+    const Sequence& row = sequence(arrival_[i]);
+    const Piece piece = row.piece(shares[i]);
     spans_.push_back({.slot = arrival_[i],
-                      .position = static_cast<std::int32_t>(sequence.fed),
-                      .tokens = std::span(sequence.tokens)
-                                    .subspan(static_cast<std::size_t>(sequence.fed),
-                                             static_cast<std::size_t>(count)),
-                      .origin = given ? Origin::given : Origin::generated,
-                      .want = request.logprobs ? LogitsWanted::all
-                              : draws          ? LogitsWanted::last
-                                               : LogitsWanted::none});
-    for (std::int64_t next = request.logprobs ? sequence.fed + 1 : end; next <= end; ++next) {
-      if (next == sequence.length()) {
-        rows_.push_back({.plan = {.temperature = request.temperature,
-                                  .key = {.seed = request.seed,
-                                          .prompt = request.prompt_index,
-                                          .sample = request.sample_index,
-                                          .position = static_cast<std::uint32_t>(next)}},
-                         .target = -1,
-                         .logprobs = request.logprobs});
-      } else if (request.logprobs) {
-        // Only its log-probability is asked: the cheapest selection will do.
-        rows_.push_back({.plan = {.temperature = 0, .key = {}},
-                         .target = sequence.tokens[static_cast<std::size_t>(next)]});
-      }
-    }
-    const bool fresh = !given && draws && count == 1;
-    prompts = prompts || !fresh;
-    decodes = decodes || fresh;
-    if (!fresh) statistics_.prompt_tokens += count;
+                      .position = static_cast<std::int32_t>(row.fed),
+                      .tokens = std::span(row.tokens)
+                                    .subspan(static_cast<std::size_t>(row.fed),
+                                             static_cast<std::size_t>(piece.count)),
+                      .origin = piece.origin,
+                      .want = piece.want});
+    const std::int64_t end = row.fed + piece.count;
+    const std::int64_t wanted = generate_detail::wanted_rows(piece.want, piece.count);
+    for (std::int64_t next = end - wanted + 1; next <= end; ++next) select(row, next);
+
+    const bool draws = piece.origin == Origin::generated && end == row.length();
+    const bool decode = draws && piece.count == 1;
+    prompts = prompts || !decode;
+    decodes = decodes || decode;
+    const std::int64_t refed = row.refed(piece.count);
+    const std::int64_t fresh = piece.count - refed;
+    statistics_.refed_tokens += refed;
+    if (!draws || fresh != 1) statistics_.prompt_tokens += fresh;
   }
   ++(spans_.empty() ? statistics_.empty_passes : statistics_.passes);
   if (prompts && decodes) ++statistics_.mixed_passes;
 }
 
+void Generator::select(const Sequence& row, std::int64_t next) {
+  const Request& request = row.request;
+  if (next < row.length()) {
+    // Only its log-probability is asked: the cheapest selection will do.
+    rows_.push_back({.plan = {.temperature = 0, .key = {}},
+                     .target = row.tokens[static_cast<std::size_t>(next)]});
+    return;
+  }
+  rows_.push_back({.plan = {.temperature = request.temperature,
+                            .key = {.seed = request.seed,
+                                    .prompt = request.prompt_index,
+                                    .sample = request.sample_index,
+                                    .position = static_cast<std::uint32_t>(next)}},
+                   .target = -1,
+                   .logprobs = request.logprobs});
+}
+
 std::vector<Completion> Generator::step() {
+  share_pool();
   plan_pass();
   choices_.clear();
   model_.forward(context_, spans_, *state_, parameters_, {.rows = rows_, .choices = &choices_});
@@ -193,42 +173,40 @@ std::vector<Completion> Generator::step() {
   take_choices(completions);
   // Those that are done: ended in this pass, or before it and with nothing left to feed.
   for (const SlotId slot : std::vector<SlotId>(arrival_)) {
-    const Sequence& sequence = *slots_[static_cast<std::size_t>(slot)];
-    if (sequence.ended() != FinishReason::none && sequence.pending() <= 0) {
-      finish(slot, sequence.ended(), "", completions);
+    const Sequence& row = sequence(slot);
+    if (row.ended() != FinishReason::none && row.pending() <= 0) {
+      finish(slot, row.ended(), "", completions);
     }
   }
   return completions;
 }
 
 void Generator::take_choices(std::vector<Completion>& completions) {
-  std::size_t row = 0;
+  std::size_t choice_index = 0;
   for (const RowSpan& span : spans_) {
-    Sequence& sequence = *slots_[static_cast<std::size_t>(span.slot)];
+    Sequence& row = sequence(span.slot);
     const auto count = static_cast<std::int64_t>(span.tokens.size());
-    const std::int64_t wanted = span.want == LogitsWanted::all    ? count
-                                : span.want == LogitsWanted::last ? 1
-                                                                  : 0;
-    sequence.fed += count;
+    const std::int64_t wanted = generate_detail::wanted_rows(span.want, count);
+    row.take(count);
     std::string failure;
-    // A drawn token is appended behind the loop: `span` looks into sequence.tokens.
+    // A drawn token is appended behind the loop: `span` looks into row.tokens.
     TokenId drawn = -1;
-    for (std::int64_t i = 0; i < wanted; ++i, ++row) {
-      const Choice& choice = choices_[row];
-      const std::int64_t next = sequence.fed - wanted + i + 1;
+    for (std::int64_t i = 0; i < wanted; ++i, ++choice_index) {
+      const Choice& choice = choices_[choice_index];
+      const std::int64_t next = row.fed - wanted + i + 1;
       if (choice.has_nan) {
         if (failure.empty()) failure = fmt::format("a logit for token {} is not a number", next);
-      } else if (next < sequence.length()) {
-        sequence.logprobs.push_back(choice.target_logprob);
+      } else if (next < row.length()) {
+        row.logprobs.push_back(choice.target_logprob);
       } else {
         drawn = choice.id;
-        if (sequence.request.logprobs) sequence.logprobs.push_back(choice.logprob);
+        if (row.request.logprobs) row.logprobs.push_back(choice.logprob);
       }
     }
     if (!failure.empty()) {
       finish(span.slot, FinishReason::error, failure, completions);
     } else if (drawn >= 0) {
-      sequence.tokens.push_back(drawn);
+      row.tokens.push_back(drawn);
       ++statistics_.new_tokens;
     }
   }
@@ -236,18 +214,17 @@ void Generator::take_choices(std::vector<Completion>& completions) {
 
 void Generator::finish(SlotId slot, FinishReason reason, const std::string& failure,
                        std::vector<Completion>& completions) {
-  std::unique_ptr<Sequence> sequence = std::move(slots_[static_cast<std::size_t>(slot)]);
-  std::erase(arrival_, slot);
-  if (options_.pool_positions != 0) {
-    state_->reset(slot);  // its pages go back at once, others may want them
-    pool_free_ += sequence->pool_share;
-  }
+  const std::unique_ptr<Sequence> row = std::move(slots_[static_cast<std::size_t>(slot)]);
+  const auto place = std::find(arrival_.begin(), arrival_.end(), slot);
+  if (static_cast<std::size_t>(place - arrival_.begin()) < live_) --live_;
+  arrival_.erase(place);
+  if (pool_pages_ != 0) state_->reset(slot);  // its pages go back at once, others may want them
   ++(reason == FinishReason::error ? statistics_.failed_rows : statistics_.completed_rows);
   Completion completion;
-  completion.row = sequence->request.row;
-  completion.prefix_length = sequence->prefix_length();
-  completion.tokens = std::move(sequence->tokens);
-  if (sequence->request.logprobs) completion.logprobs = std::move(sequence->logprobs);
+  completion.row = row->request.row;
+  completion.prefix_length = row->prefix_length();
+  completion.tokens = std::move(row->tokens);
+  if (row->request.logprobs) completion.logprobs = std::move(row->logprobs);
   completion.reason = reason;
   completion.failure = failure;
   completions.push_back(std::move(completion));
@@ -256,13 +233,12 @@ void Generator::finish(SlotId slot, FinishReason reason, const std::string& fail
 std::vector<InFlightRow> Generator::in_flight() const {
   std::vector<InFlightRow> rows;
   for (const SlotId slot : arrival_) {
-    const Sequence& sequence = *slots_[static_cast<std::size_t>(slot)];
-    rows.push_back({.row = sequence.request.row,
-                    .prefix_length = sequence.prefix_length(),
-                    .tokens = sequence.tokens,
-                    .logprobs = sequence.request.logprobs
-                                    ? std::span<const float>(sequence.logprobs)
-                                    : std::span<const float>()});
+    const Sequence& row = sequence(slot);
+    rows.push_back({.row = row.request.row,
+                    .prefix_length = row.prefix_length(),
+                    .tokens = row.tokens,
+                    .logprobs = row.request.logprobs ? std::span<const float>(row.logprobs)
+                                                     : std::span<const float>()});
   }
   return rows;
 }

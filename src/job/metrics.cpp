@@ -83,7 +83,9 @@ OrderedJson summarize(RunContext& context, const Replica& replica, const StageTi
   summary["passes"] = leaders_sum(generator.passes);
   summary["mixed_passes"] = leaders_sum(generator.mixed_passes);
   summary["slot_refills"] = leaders_sum(generator.refills);
+  summary["preempted_rows"] = leaders_sum(generator.preempted_rows);
   summary["prompt_tokens"] = leaders_sum(generator.prompt_tokens);
+  summary["refed_tokens"] = leaders_sum(generator.refed_tokens);
   summary["new_tokens"] = leaders_sum(generator.new_tokens);
   summary["parameter_bytes"] = parameters.checkpoint_bytes;
   const std::vector<std::string> hashes = all_gather_text(world, context.parameters().held_hash());

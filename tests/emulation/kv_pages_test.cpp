@@ -50,7 +50,7 @@ TEST_F(KvPagesOfSlots, APoolHasThePagesItWasGiven) {
   EXPECT_EQ(pool.free_pages(), 5U);
   pool.grow(0, 200);
   pool.grow(1, 10);
-  EXPECT_THROW(pool.grow(2, 1), InternalError) << "who admits rows counts pages";
+  EXPECT_THROW(pool.grow(2, 1), InternalError) << "who feeds rows counts pages";
   pool.reset(0);
   pool.grow(2, 200);
   EXPECT_EQ(pool.free_pages(), 0U);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -11,28 +12,42 @@
 
 namespace gridmill {
 
+namespace generate_detail {
+struct PageDemand;
+struct Sequence;
+}  // namespace generate_detail
+
 struct GeneratorOptions {
   int slots = 1;                ///< rows in flight
   std::int64_t max_length = 0;  ///< longest row a slot can hold
   /// Positions of all slots together where the KV cache is one pool; 0 = each slot has its own
-  /// `max_length`. Every row sets aside what it may grow to, so that none is ever stuck.
+  /// `max_length`. Rows take pages of it as they grow. At least one row of `max_length` has to fit.
+  /// Of no meaning to a recurrent model.
   std::int64_t pool_positions = 0;
   std::int64_t pass_rows = 512;  ///< tokens fed in one pass, if the decode rows leave room
 };
 
 struct GeneratorStatistics {
-  std::int64_t passes = 0;         ///< with at least one token
-  std::int64_t empty_passes = 0;   ///< taken part in for the sake of other ranks
-  std::int64_t mixed_passes = 0;   ///< with prompt tokens and decode rows
-  std::int64_t refills = 0;        ///< rows admitted to a slot that had held another one
-  std::int64_t prompt_tokens = 0;  ///< fed, replayed ones included
-  std::int64_t new_tokens = 0;     ///< generated
+  std::int64_t passes = 0;          ///< with at least one token
+  std::int64_t empty_passes = 0;    ///< taken part in for the sake of other ranks
+  std::int64_t mixed_passes = 0;    ///< with prompt tokens and decode rows
+  std::int64_t refills = 0;         ///< rows admitted to a slot that had held another one
+  std::int64_t preempted_rows = 0;  ///< times that a row was put out of a full pool
+  std::int64_t prompt_tokens = 0;   ///< fed for the first time, replayed ones included
+  std::int64_t refed_tokens = 0;    ///< fed again, of rows that were put out
+  std::int64_t new_tokens = 0;      ///< generated
   std::int64_t completed_rows = 0;
   std::int64_t failed_rows = 0;
 };
 
 /// Continuous batching: rows come and go slot by slot. One pass mixes prompts (cut in pieces if
 /// long) and decode rows; a row's tokens depend on none of this (docs/numerics.md).
+///
+/// Where all slots share a pool of positions, a row is taken in when there is room for its prompt
+/// and one page to grow into. When a pass needs more pages than there are, the youngest rows are
+/// put out and wait; before any new row, they are fed again what they have generated (preemption by
+/// recomputation; vLLM, Kwon et al. 2023, section 4.5). The oldest row is never put out, so that
+/// there is always one that ends. Lengths alone decide, which every rank of a tp group knows alike.
 ///
 /// Every rank of a tp group drives its own Generator with the same calls. References must outlive
 /// it.
@@ -45,10 +60,12 @@ class Generator {
   Generator(const Generator&) = delete;
   Generator& operator=(const Generator&) = delete;
 
-  /// Rows that can be admitted now, however long they may grow.
+  /// Rows that should be admitted now: as many as there are free slots and, if their prompts are
+  /// like those of the rows in flight, room in the pool; 0 while a row waits for room. At least 1
+  /// without a row in flight.
   [[nodiscard]] int free_slots() const;
-  /// Takes `request` into a free slot; false, and nothing else, without one or without room for
-  /// what the row may grow to.
+  /// Takes `request` into a free slot; false, and nothing else, without one. Where the pool has no
+  /// room for it yet, it waits there.
   /// @throws UsageError for an empty prompt, ids outside the vocabulary, or a row longer than its
   /// own max_length or the slots'.
   [[nodiscard]] bool admit(Request request);
@@ -63,11 +80,14 @@ class Generator {
   [[nodiscard]] const GeneratorStatistics& statistics() const { return statistics_; }
 
  private:
-  struct Sequence;
-
-  /// Positions that a row takes of the pool, whole pages.
-  [[nodiscard]] std::int64_t pool_share(std::int64_t length) const;
+  [[nodiscard]] generate_detail::Sequence& sequence(SlotId slot) const;
+  /// Of all rows, oldest first.
+  [[nodiscard]] std::vector<generate_detail::PageDemand> demands() const;
+  /// Decides which rows have pages in the next pass.
+  void share_pool();
   void plan_pass();
+  /// Adds the selection of `row`'s token at `next` to the pass.
+  void select(const generate_detail::Sequence& row, std::int64_t next);
   void take_choices(std::vector<Completion>& completions);
   void finish(SlotId slot, FinishReason reason, const std::string& failure,
               std::vector<Completion>& completions);
@@ -77,11 +97,12 @@ class Generator {
   ParameterSource& parameters_;
   GeneratorOptions options_;
   std::unique_ptr<BatchState> state_;
-  std::vector<std::unique_ptr<Sequence>> slots_;  ///< null = free
-  std::vector<bool> used_;                        ///< slots that have held a row
-  std::int64_t pool_free_ = 0;                    ///< positions that no row has set aside
-  std::vector<SlotId> arrival_;                   ///< live slots, oldest first
-  std::vector<RowSpan> spans_;                    ///< of the pass at hand
+  std::vector<std::unique_ptr<generate_detail::Sequence>> slots_;  ///< null = free
+  std::vector<bool> used_;                                         ///< slots that have held a row
+  std::int64_t pool_pages_ = 0;  ///< 0 = every slot has room of its own
+  std::vector<SlotId> arrival_;  ///< slots with a row, oldest first
+  std::size_t live_ = 0;         ///< of these, the first ones have pages; the others wait
+  std::vector<RowSpan> spans_;   ///< of the pass at hand
   std::vector<SelectRow> rows_;
   std::vector<Choice> choices_;
   GeneratorStatistics statistics_;

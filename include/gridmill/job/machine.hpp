@@ -38,7 +38,7 @@ struct SlotPlan {
 
 /// As many slots as are worth having and fit. Where the KV cache is one pool, it takes what states
 /// may take (but no more than the slots can use), and slots are not limited by the longest length:
-/// rows set aside what they may grow to.
+/// rows take pages as they grow.
 /// @throws ResourceError if not even one sequence fits, or asked-for ones of fixed size do not.
 [[nodiscard]] SlotPlan plan_slots(const StateBudget& budget, const SequenceNeeds& needs);
 

@@ -64,7 +64,7 @@ void CudaKvCache::grow(SlotId slot, std::int64_t length) {
   for (std::int64_t i = 0; i < wanted; ++i) {
     std::int32_t& page = pages[static_cast<std::size_t>(i)];
     if (page >= 0) continue;
-    GRIDMILL_ASSERT(!free_.empty(), "rows were admitted that the pool has no pages for");
+    GRIDMILL_ASSERT(!free_.empty(), "rows were fed that the pool has no pages for");
     page = free_.back();
     free_.pop_back();
     table_changed_ = true;

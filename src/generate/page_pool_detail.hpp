@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace gridmill::generate_detail {
+
+/// Pages of the pool that hold `positions`.
+[[nodiscard]] std::int64_t pages_of(std::int64_t positions);
+
+/// What one row asks of the pool, in pages.
+struct PageDemand {
+  std::int64_t needs = 0;  ///< to be fed all its tokens
+  /// To be taken in: a page more, if it may grow into one. Without it rows would be taken in only
+  /// to be put out a few tokens later, and what they were fed would be lost.
+  std::int64_t wants = 0;
+  std::int64_t first = 0;  ///< what it wanted when it was admitted
+};
+
+/// Which rows have pages in the next pass: the oldest ones, so that the oldest is never put out and
+/// ends, whatever the others do.
+/// @param rows  oldest first
+/// @param live  how many of them have pages by now
+/// @param pages  of the pool; enough for any one row
+/// @return how many have them in the next pass. Less than `live`: the rows from there on are put
+/// out.
+[[nodiscard]] std::size_t rows_with_pages(std::span<const PageDemand> rows, std::size_t live,
+                                          std::int64_t pages);
+
+/// How many more rows there is room for beside `rows`, if they are like these. Before a row has
+/// been seen, each is taken for one of `longest` pages. 0 while a row waits.
+[[nodiscard]] std::int64_t room_for_more(std::span<const PageDemand> rows, std::size_t live,
+                                         std::int64_t pages, std::int64_t longest);
+
+}  // namespace gridmill::generate_detail

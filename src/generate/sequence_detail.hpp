@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "generate/page_pool_detail.hpp"
+#include "gridmill/generate/request.hpp"
+#include "gridmill/model/model.hpp"
+
+namespace gridmill::generate_detail {
+
+/// What one pass feeds of a row: the next `count` tokens.
+struct Piece {
+  std::int64_t count = 0;
+  Origin origin = Origin::given;
+  LogitsWanted want = LogitsWanted::none;
+};
+
+/// Tokens of `count` whose logits are wanted: the last ones.
+[[nodiscard]] std::int64_t wanted_rows(LogitsWanted want, std::int64_t count);
+
+/// A row in flight: what has been generated, and how much of it the model's state holds.
+struct Sequence {
+  explicit Sequence(Request wanted);
+
+  Request request;
+  std::vector<TokenId> tokens;   ///< prompt, replayed, generated
+  std::vector<float> logprobs;   ///< one a token whose log-probability is known
+  std::int64_t fed = 0;          ///< tokens that the slot's state holds
+  std::int64_t seen = 0;         ///< the most it ever held; more than `fed` after a put_out()
+  std::int64_t first_pages = 0;  ///< PageDemand::first
+
+  [[nodiscard]] std::int64_t length() const { return static_cast<std::int64_t>(tokens.size()); }
+  [[nodiscard]] std::int64_t prefix_length() const {
+    return static_cast<std::int64_t>(request.prompt.size());
+  }
+  /// Why no further token will be generated; none = one will.
+  [[nodiscard]] FinishReason ended() const;
+  /// Tokens still to feed. The last token of an ended row has nothing to predict; without
+  /// logprobs, neither have those before it.
+  [[nodiscard]] std::int64_t pending() const;
+  /// What a pass that has room for `share` > 0 of the pending tokens feeds: one origin, and
+  /// either no known log-probability or known ones alone.
+  [[nodiscard]] Piece piece(std::int64_t share) const;
+  [[nodiscard]] PageDemand demand() const;
+
+  void take(std::int64_t count);
+  /// The state is lost, what has been generated is kept: all of it will be fed again.
+  void put_out() { fed = 0; }
+  /// Of the next `count` tokens, those that were fed before the row was put out.
+  [[nodiscard]] std::int64_t refed(std::int64_t count) const;
+};
+
+}  // namespace gridmill::generate_detail
