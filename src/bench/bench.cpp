@@ -33,6 +33,7 @@ constexpr int kAttempts = 3;
 /// Times of one batch from its first pass to its last.
 struct Run {
   double prefill_s = 0;                ///< until every row has its first token
+  std::int64_t prefill_passes = 0;     ///< in prefill_s
   std::int64_t decoded_meanwhile = 0;  ///< tokens in prefill_s behind a row's first
   double decode_s = 0;                 ///< from then on, while every row decodes
   double total_s = 0;
@@ -107,6 +108,7 @@ Run run_once(const BenchConfig& config, Generator& generator, std::int64_t vocab
     if (run.prefill_s == 0) {
       if (counts.prompt_tokens - before.prompt_tokens == prompt_tokens) {
         run.prefill_s = now;
+        run.prefill_passes = counts.passes - before.passes;
         first_tokens = generated;
         run.decoded_meanwhile = generated - batch;
       }
@@ -123,8 +125,9 @@ Run run_once(const BenchConfig& config, Generator& generator, std::int64_t vocab
 Figure measure(const BenchConfig& config, const BenchSubject& subject, int batch,
                double* resident_mib) {
   const std::int64_t vocab_size = subject.model.info().vocab_size;
-  Generator generator(subject.model, subject.context, subject.parameters,
-                      {.slots = batch, .max_length = config.prompt + config.gen});
+  Generator generator(
+      subject.model, subject.context, subject.parameters,
+      {.slots = batch, .max_length = config.prompt + config.gen, .pass_rows = config.pass_rows});
   constexpr int kWarmUpTokens = 2;  // every buffer gets its size
   static_cast<void>(run_once(config, generator, vocab_size, batch, kWarmUpTokens));
   Figure best;
@@ -188,6 +191,7 @@ OrderedJson line_of(const BenchConfig& config, const BenchSubject& subject, doub
       {"threads", subject.threads},
       {"prompt", config.prompt},
       {"gen", config.gen},
+      {"pass_rows", config.pass_rows},
       {"backend", backend.name()},
       {"kernel_target", backend.target()},
       {"compute_dtype", name_of(dtype)},
@@ -195,6 +199,7 @@ OrderedJson line_of(const BenchConfig& config, const BenchSubject& subject, doub
   line.update(subject.loading);
   line.update(OrderedJson{
       {"prefill_s", prefill_s},
+      {"prefill_passes", figure.runs.back().prefill_passes},
       {"total_s", total_s},
       {"decode_tps", median(decode_tps)},
       {"prefill_tps", median(prefill_tps)},

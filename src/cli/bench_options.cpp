@@ -55,6 +55,8 @@ CommandSyntax bench_syntax(BenchConfig& config) {
             config.threads = text == "auto" ? 0 : positive_integer("--threads", text);
           }),
       "threads; auto = cores of this process");
+  add("pass-rows", integer(&config.pass_rows, "--pass-rows"),
+      "prompt tokens fed in one pass, if the decode rows leave room");
   add("repeat", integer(&config.repeat, "--repeat"), "runs of every batch; rates are medians");
   add("backend", po::value(&config.backend)->default_value(config.backend)->value_name("NAME"),
       "auto, reference, cpu, cuda");

@@ -57,6 +57,19 @@ TEST(Bench, PrintsALineABatchSizeWithFiguresAndLimits) {
   }
 }
 
+TEST(Bench, PassRowsCutPromptsIntoChunks) {
+  // A prompt of 5 tokens.
+  const auto passes = [](const std::string& rows) {
+    const Json line =
+        lines_of(bench({"--shape", "tiny.json", "--batch", "1", "--pass-rows", rows})).at(0);
+    EXPECT_EQ(line.at("pass_rows"), std::stoi(rows));
+    return line.at("prefill_passes").get<int>();
+  };
+  EXPECT_EQ(passes("5"), 1);
+  EXPECT_EQ(passes("3"), 2);
+  EXPECT_EQ(passes("2"), 3);
+}
+
 TEST(Bench, DtypeAndBackendAreThoseAskedFor) {
   const Json line = lines_of(bench({"--shape", "tiny.json", "--batch", "2", "--dtype", "fp32",
                                     "--backend", "reference"}))

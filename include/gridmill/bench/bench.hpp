@@ -19,6 +19,7 @@ struct BenchConfig {
   int prompt = 64;                    ///< tokens of every prompt
   int gen = 64;                       ///< tokens generated for every row; at least 2
   int repeat = 3;
+  int pass_rows = 512;  ///< tokens fed in one pass, if the decode rows leave room
   std::string backend = "auto";
   int threads = 0;    ///< 0 = every core of this process
   std::string model;  ///< checkpoint: made of random weights if it does not exist; empty = none

@@ -45,5 +45,27 @@ TEST(PrefillBound, SendsOneTokenOfAPromptThroughTheHead) {
                    (64 * 2 * kLayers + 2 * kHead) / 250e9);
 }
 
+/// What a device holds for so many rows of `positions` tokens: weights, with the embedding, and
+/// states.
+double gigabytes(const std::string& shape, double embedding_ids, int rows, std::int64_t positions) {
+  const auto model = make_model(model_of_shape(shape, {}));
+  const double embedding = 2 * embedding_ids * 4096;
+  const auto state = static_cast<double>(model->state_bytes_per_slot(1, positions, DType::bf16));
+  return (pass_cost(*model, DType::bf16).weight_bytes + embedding + rows * state) / 1e9;
+}
+
+TEST(DeviceMemory, Of80GbHoldsEveryFigureThatIsMeasuredOnADevice) {
+  // tests/gpu/run.sh; passes of 2,048 rows, caches of libraries and the limits' loops take some GB
+  // more.
+  constexpr double kMost = 70;
+  EXPECT_LT(gigabytes("xlstm-7b", 50304, 256, 256 + 64), kMost);
+  EXPECT_LT(gigabytes("llama-8b", 128256, 256, 256 + 64), kMost);
+  EXPECT_LT(gigabytes("llama-8b", 128256, 64, 1024 + 64), kMost);
+  EXPECT_LT(gigabytes("llama-8b", 128256, 8, 2048 + 2), kMost);
+  // What it comes to, so that a change of the accounting shows.
+  EXPECT_NEAR(gigabytes("xlstm-7b", 50304, 256, 256 + 64), 48.2, 0.5);
+  EXPECT_NEAR(gigabytes("llama-8b", 128256, 256, 256 + 64), 26.8, 0.5);
+}
+
 }  // namespace
 }  // namespace gridmill::bench_detail
