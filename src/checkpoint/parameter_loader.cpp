@@ -1,10 +1,14 @@
 #include <algorithm>
+#include <exception>
+#include <optional>
 #include <string>
 #include <utility>
 
+#include "checkpoint/device_staging_detail.hpp"
 #include "checkpoint/node_plan_detail.hpp"
 #include "checkpoint/packer_detail.hpp"
 #include "checkpoint/parameter_loader_detail.hpp"
+#include "checkpoint/unit_pieces_detail.hpp"
 #include "gridmill/base/check.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/grid/collectives.hpp"
@@ -178,7 +182,8 @@ class Loader {
     grid_.world().barrier();
   }
 
-  /// Through host memory, a unit at a time, since packing happens on the host.
+  /// Through two buffers of the host, since packing happens there: a piece is read and packed while
+  /// the one before is copied.
   void load_device(bool once) {
     plan_layouts({.shards = grid_.fsdp().size(),
                   .own = own_,
@@ -189,31 +194,98 @@ class Loader {
     const Arena arena = plan_arena(loaded_.layouts, own_, once);
     allocate(arena.bytes);
     loaded_.resident = resident_units(arena, loaded_.memory.data());
+    const bool gathers = once && grid_.fsdp().size() > 1;
+    std::optional<DeviceStaging> staging;
+    agree_on(grid_.world(), [&] { staging.emplace(backend_, staging_bytes(gathers)); });
+    const auto pack = [this](const UnitPiece& piece, std::span<std::byte> target) {
+      pack_piece(packer_, piece, target, options_.threads);
+    };
     for (std::size_t unit = 0; unit < parameters_.units.size(); ++unit) {
-      const UnitLayout& layout = loaded_.layouts[unit];
-      const std::size_t own_bytes = layout.block_bytes[static_cast<std::size_t>(own_)];
-      const std::size_t block_bytes = once ? layout.gathered_bytes : own_bytes;
-      std::vector<std::byte> host;
+      std::byte* block = loaded_.memory.data() + arena.block_starts[unit];
+      std::byte* kept = loaded_.memory.data() + arena.kept_starts[unit];
+      std::exception_ptr failure;
+      if (gathers) failure = gather_block(unit, *staging, block);
       agree_on(grid_.world(), [&] {
-        host.resize(block_bytes + layout.kept_bytes);
-        std::byte* block =
-            host.data() + (once ? layout.block_starts[static_cast<std::size_t>(own_)] : 0);
-        add_own_items(packer_, parameters_.units[unit], layout, own_, block,
-                      host.data() + block_bytes);
-        packer_.run(options_.threads);
-      });
-      if (once && grid_.fsdp().size() > 1) {
-        const auto blocks = std::span(host).first(block_bytes);
-        all_gather_bytes(
-            grid_.fsdp(),
-            blocks.subspan(layout.block_starts[static_cast<std::size_t>(own_)], own_bytes), blocks);
-        loaded_.bytes_received += block_bytes - own_bytes;
-      }
-      agree_on(grid_.world(), [&] {
-        backend_.upload(stream_, host, loaded_.memory.data() + arena.block_starts[unit]);
-        stream_.synchronize();
+        if (failure) std::rethrow_exception(failure);
+        if (!gathers) upload_pieces(*staging, pieces_of(unit, UnitPart::block), block, pack);
+        upload_pieces(*staging, pieces_of(unit, UnitPart::kept), kept, pack);
       });
     }
+    agree_on(grid_.world(), [&] { staging->finish(); });
+  }
+
+  [[nodiscard]] std::vector<UnitPiece> pieces_of(std::size_t unit, UnitPart part) const {
+    return cut_unit(parameters_.units[unit], loaded_.layouts[unit], own_, part,
+                    options_.staging_bytes);
+  }
+
+  /// Bytes of each block that are gathered at once.
+  [[nodiscard]] std::size_t gather_window(std::size_t block_bytes) const {
+    const auto ranks = static_cast<std::size_t>(grid_.fsdp().size());
+    return std::min(block_bytes, std::max<std::size_t>(1, options_.staging_bytes / ranks));
+  }
+
+  /// Of one buffer: the bound, or less if nothing is that long.
+  [[nodiscard]] std::size_t staging_bytes(bool gathers) const {
+    const auto ranks = static_cast<std::size_t>(grid_.fsdp().size());
+    std::size_t bytes = 0;
+    for (std::size_t unit = 0; unit < parameters_.units.size(); ++unit) {
+      for (const UnitPart part : {UnitPart::block, UnitPart::kept}) {
+        if (gathers && part == UnitPart::block) {
+          bytes = std::max(bytes, ranks * gather_window(loaded_.layouts[unit].block_bytes[0]));
+          continue;
+        }
+        for (const UnitPiece& piece : pieces_of(unit, part)) bytes = std::max(bytes, piece.bytes);
+      }
+    }
+    return bytes;
+  }
+
+  /// Packs the own block of a unit and gathers those of all fsdp ranks to `device`, a window of all
+  /// blocks at a time. Collective over the world.
+  /// @return what failed on this rank: it takes part to the end, since others wait for it.
+  [[nodiscard]] std::exception_ptr gather_block(std::size_t unit, DeviceStaging& staging,
+                                                std::byte* device) {
+    const UnitLayout& layout = loaded_.layouts[unit];
+    const std::size_t block_bytes = layout.block_bytes[static_cast<std::size_t>(own_)];
+    std::vector<std::byte> own;
+    agree_on(grid_.world(), [&] {
+      own.resize(block_bytes);
+      for (const UnitPiece& piece : pieces_of(unit, UnitPart::block)) {
+        pack_piece(packer_, piece, std::span(own).subspan(piece.begin, piece.bytes),
+                   options_.threads);
+      }
+    });
+    std::exception_ptr failure;
+    const auto unless_failed = [&failure](const auto& work) {
+      if (failure) return;
+      try {
+        work();
+      } catch (...) {
+        failure = std::current_exception();
+      }
+    };
+    const auto ranks = static_cast<std::size_t>(grid_.fsdp().size());
+    const std::size_t window = gather_window(block_bytes);
+    for (std::size_t at = 0; at < block_bytes; at += window) {
+      const std::size_t bytes = std::min(window, block_bytes - at);
+      std::vector<std::byte> nowhere;
+      std::span<std::byte> whole;
+      unless_failed([&] { whole = staging.next().first(ranks * bytes); });
+      if (failure) {
+        nowhere.resize(ranks * bytes);
+        whole = nowhere;
+      }
+      all_gather_bytes(grid_.fsdp(), std::span(own).subspan(at, bytes), whole);
+      unless_failed([&] {
+        for (std::size_t rank = 0; rank < ranks; ++rank) {
+          staging.upload(whole.subspan(rank * bytes, bytes),
+                         device + layout.block_starts[rank] + at);
+        }
+      });
+    }
+    loaded_.bytes_received += layout.gathered_bytes - block_bytes;
+    return failure;
   }
 
   const CheckpointFile& file_;

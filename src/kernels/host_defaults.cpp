@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "gridmill/base/philox.hpp"
@@ -12,6 +13,11 @@ namespace gridmill {
 void Backend::order(Stream& /*after*/, Stream& before) {
   // Work of a backend on the host has run when its call returns.
   if (!host_memory()) before.synchronize();
+}
+
+Buffer Backend::allocate_staging(std::size_t size_bytes) {
+  auto memory = std::make_unique_for_overwrite<std::byte[]>(size_bytes);
+  return {memory.release(), size_bytes, [](std::byte* data) { delete[] data; }};
 }
 
 std::unique_ptr<Exchange> Backend::make_device_exchange(Exchange& /*group*/) { return nullptr; }

@@ -19,6 +19,7 @@
 #include "gridmill/grid/collectives.hpp"
 #include "mpi/grid_shapes.hpp"
 #include "mpi/parameter_model.hpp"
+#include "support/cuda_under_test.hpp"
 #include "support/null_device/null_device.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -30,6 +31,8 @@ using test::ParameterModel;
 /// What a process may read while it loads, besides its rows: /proc, messages of MPI.
 constexpr std::uint64_t kReadBesides = 8192;
 
+enum class Place : std::uint8_t { host, null_device, emulated_cuda };
+
 /// One way to hold parameters.
 struct Setting {
   GridShape shape{};
@@ -39,15 +42,16 @@ struct Setting {
   bool tied = false;
   DType compute = DType::fp32;
   ParameterDType cast = ParameterDType::checkpoint;
-  bool device = false;  ///< a backend whose memory the host cannot see
+  Place place = Place::host;
+  std::size_t staging_bytes = ParameterOptions{}.staging_bytes;
 };
 
 std::string describe(const Setting& setting) {
-  return fmt::format("{}x{}x{} nodes {} {} min {} {} {} cast {} {}", setting.shape.dp,
-                     setting.shape.fsdp, setting.shape.tp, setting.nodes,
-                     setting.once ? "once" : "per layer", setting.min_elements,
-                     setting.tied ? "tied" : "untied", name_of(setting.compute),
-                     static_cast<int>(setting.cast), setting.device ? "device" : "host");
+  return fmt::format(
+      "{}x{}x{} nodes {} {} min {} {} {} cast {} place {} staging {}", setting.shape.dp,
+      setting.shape.fsdp, setting.shape.tp, setting.nodes, setting.once ? "once" : "per layer",
+      setting.min_elements, setting.tied ? "tied" : "untied", name_of(setting.compute),
+      static_cast<int>(setting.cast), static_cast<int>(setting.place), setting.staging_bytes);
 }
 
 class ParameterStoreTest : public ::testing::Test {
@@ -83,6 +87,22 @@ class ParameterStoreTest : public ::testing::Test {
   ParameterModel untied_{false};
 };
 
+std::unique_ptr<Backend> backend_of(const Setting& setting) {
+  switch (setting.place) {
+    case Place::host:
+      return make_backend("reference", {.compute_dtype = setting.compute});
+    case Place::null_device:
+      return testing::make_null_device(setting.compute);
+    case Place::emulated_cuda:
+#ifdef GRIDMILL_TEST_EMULATION
+      return testing::make_cuda(setting.compute);
+#else
+      break;
+#endif
+  }
+  throw InternalError("this build has no emulation");
+}
+
 /// A source with everything it needs.
 struct Holder {
   Grid grid;
@@ -93,15 +113,15 @@ struct Holder {
 
   Holder(Grid made, const Setting& setting, const ParameterModel& model, const CheckpointFile& file)
       : grid(std::move(made)),
-        backend(setting.device ? testing::make_null_device(setting.compute)
-                               : make_backend("reference", {.compute_dtype = setting.compute})),
+        backend(backend_of(setting)),
         stream(backend->make_stream()),
         parameters(model.parameters(setting.shape.tp, grid.coord().tp)),
         source(make_parameter_source(file, parameters, grid, *backend, *stream,
                                      {.gather_once = setting.once,
                                       .fsdp_min_weight_size = setting.min_elements,
                                       .dtype = setting.cast,
-                                      .threads = 2})) {}
+                                      .threads = 2,
+                                      .staging_bytes = setting.staging_bytes})) {}
 
   [[nodiscard]] std::vector<std::byte> bytes(const std::byte* device, std::size_t count) const {
     std::vector<std::byte> host(count);
@@ -118,14 +138,33 @@ std::vector<Setting> settings_of(const GridShape& shape) {
       for (const bool device : {false, true}) {
         if (device && min_elements > 500) continue;
         const bool tied = (min_elements == 0) != device;
+        const Place place = device ? Place::null_device : Place::host;
         const DType compute = once != tied ? DType::fp32 : DType::bf16;
         settings.push_back({.shape = shape,
                             .once = once,
                             .min_elements = min_elements,
                             .tied = tied,
                             .compute = compute,
-                            .device = device});
+                            .place = place});
       }
+    }
+  }
+  // Less than a panel, and less than a matrix: of a device's buffers many pieces are made.
+  for (const std::size_t staging_bytes : {64, 3000}) {
+    for (const bool once : {false, true}) {
+      settings.push_back({.shape = shape,
+                          .once = once,
+                          .tied = once,
+                          .place = Place::null_device,
+                          .staging_bytes = staging_bytes});
+#ifdef GRIDMILL_TEST_EMULATION
+      settings.push_back({.shape = shape,
+                          .once = once,
+                          .min_elements = 500,
+                          .compute = DType::bf16,
+                          .place = Place::emulated_cuda,
+                          .staging_bytes = staging_bytes});
+#endif
     }
   }
   for (const int nodes : {2, 3}) {
@@ -411,9 +450,11 @@ TEST_F(ParameterStoreTest, UnitsMayBeTakenInAnyOrderWithAndWithoutPrefetch) {
 }
 
 TEST_F(ParameterStoreTest, TpRanksHoldDifferentWeightsAndReplicasEqualOnes) {
-  for (const bool once : {false, true}) {
+  for (const auto& [once, place] :
+       {std::pair(false, Place::host), std::pair(true, Place::host),
+        std::pair(false, Place::null_device), std::pair(true, Place::null_device)}) {
     for (const GridShape& shape : test::shapes_of_this_job()) {
-      const Setting setting{.shape = shape, .once = once};
+      const Setting setting{.shape = shape, .once = once, .place = place};
       SCOPED_TRACE(describe(setting));
       const Holder holder(grid(setting), setting, model(setting), file(setting));
       const auto hashes = all_gather_text(holder.grid.world(), holder.source->held_hash());
@@ -451,8 +492,8 @@ TEST_F(ParameterStoreTest, AMissingParameterIsTheSameErrorEverywhere) {
 
 TEST_F(ParameterStoreTest, AReadErrorOfOneRankReachesAllWithinSeconds) {
   for (const bool once : {false, true}) {
-    for (const bool device : {false, true}) {
-      const Setting setting{.shape = {1, world_.size(), 1}, .once = once, .device = device};
+    for (const Place place : {Place::host, Place::null_device}) {
+      const Setting setting{.shape = {1, world_.size(), 1}, .once = once, .place = place};
       SCOPED_TRACE(describe(setting));
       // The last rank's file is cut after it was opened.
       const bool unlucky = world_.rank() == world_.size() - 1;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -32,6 +33,8 @@ struct ParameterOptions {
   std::int64_t fsdp_min_weight_size = 16384;  ///< parameters of at most so many elements stay whole
   ParameterDType dtype = ParameterDType::checkpoint;
   int threads = 1;  ///< that read and pack
+  /// On a device: of each of the two buffers of the host through which parameters get there.
+  std::size_t staging_bytes = std::size_t{64} << 20;
   /// Gathers units between devices (e.g. NCCL) over the fsdp group; nullptr = MPI through the host.
   /// Used by backends without host memory only. Must outlive the source.
   Exchange* device_exchange = nullptr;

@@ -108,8 +108,9 @@ struct StateBudget {
 /// Numeric operations on one device. The arithmetic of every operation is fixed by
 /// docs/numerics.md: an output row depends on its own input row (and its own slot's state) only,
 /// whatever else is in the batch. Calls may return before the work has run (see Stream); host spans
-/// are read during the call, or filled when the stream is synchronised. Matrices with 0 rows are
-/// allowed everywhere. Not thread-safe: one thread drives a backend.
+/// are read during the call (other than those in staging memory), or filled when the stream is
+/// synchronised. Matrices with 0 rows are allowed everywhere. Not thread-safe: one thread drives a
+/// backend.
 class Backend {
  public:
   Backend() = default;
@@ -136,6 +137,10 @@ class Backend {
   [[nodiscard]] virtual std::unique_ptr<Exchange> make_device_exchange(Exchange& group);
   /// Zeroed, 4096-byte aligned. @throws ResourceError
   [[nodiscard]] virtual Buffer allocate(std::size_t size_bytes) = 0;
+  /// Memory of the host, of any content, from which upload() copies without a wait: on a device it
+  /// is read in stream order, so it may change or go only when the stream has been synchronised.
+  /// @throws ResourceError
+  [[nodiscard]] virtual Buffer allocate_staging(std::size_t size_bytes);
   virtual void upload(Stream& stream, std::span<const std::byte> host, std::byte* device) = 0;
   /// `host` is filled once the stream is synchronised.
   virtual void download(Stream& stream, const std::byte* device, std::span<std::byte> host) = 0;

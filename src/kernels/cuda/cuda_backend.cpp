@@ -59,6 +59,11 @@ Buffer CudaBackend::allocate(std::size_t size_bytes) {
   return buffer;
 }
 
+Buffer CudaBackend::allocate_staging(std::size_t size_bytes) {
+  return {pinned_allocate(std::max<std::size_t>(1, size_bytes)), size_bytes,
+          [](std::byte* memory) { pinned_free(memory); }};
+}
+
 void CudaBackend::upload(Stream& stream, std::span<const std::byte> host, std::byte* device) {
   copy_to_device(cuda_stream(stream).direct(), host, device);
 }

@@ -31,6 +31,7 @@ class CudaBackend final : public Backend {
   void order(Stream& after, Stream& before) override;
   [[nodiscard]] std::unique_ptr<Exchange> make_device_exchange(Exchange& group) override;
   [[nodiscard]] Buffer allocate(std::size_t size_bytes) override;
+  [[nodiscard]] Buffer allocate_staging(std::size_t size_bytes) override;
   void upload(Stream& stream, std::span<const std::byte> host, std::byte* device) override;
   void download(Stream& stream, const std::byte* device, std::span<std::byte> host) override;
   [[nodiscard]] StateBudget state_budget(int node_ranks,

@@ -1,7 +1,10 @@
 #include "support/null_device/null_device.hpp"
 
+#include <unistd.h>
+
 #include <cstring>
 #include <functional>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -78,7 +81,23 @@ class NullDevice final : public Backend {
     // Like a device's allocator, the release waits for all work.
     return {address, size_bytes, [memory, queues = queues_](std::byte*) { queues->wait_all(); }};
   }
+  [[nodiscard]] Buffer allocate_staging(std::size_t size_bytes) override {
+    auto memory = std::make_shared<Buffer>(Backend::allocate_staging(size_bytes));
+    std::byte* data = memory->data();
+    // Another content in every process.
+    std::memset(data, static_cast<int>(::getpid() % 255) + 1, size_bytes);
+    staging_[data] = size_bytes;
+    return {data, size_bytes, [this, memory](std::byte* address) {
+              queues_->wait_all();
+              staging_.erase(address);
+            }};
+  }
   void upload(Stream& stream, std::span<const std::byte> host, std::byte* device) override {
+    if (is_staging(host)) {
+      submit(stream,
+             [this, host, device] { reference_->upload(*inner_, host, host_address(device)); });
+      return;
+    }
     submit(stream, [this, host = copied(host), device] {
       reference_->upload(*inner_, host, host.empty() ? nullptr : host_address(device));
     });
@@ -233,12 +252,19 @@ class NullDevice final : public Backend {
   }
 
  private:
+  [[nodiscard]] bool is_staging(std::span<const std::byte> host) const {
+    auto behind = staging_.upper_bound(host.data());
+    if (host.empty() || behind == staging_.begin()) return false;
+    const auto& [first, size_bytes] = *--behind;
+    return host.data() < first + size_bytes;
+  }
   static void submit(Stream& stream, std::function<void()> work) {
     dynamic_cast<NullStream&>(stream).submit(std::move(work));
   }
 
   std::unique_ptr<Backend> reference_;
   std::shared_ptr<WorkQueues> queues_;
+  std::map<const std::byte*, std::size_t> staging_;  ///< first bytes and sizes
   std::unique_ptr<Stream> inner_;  ///< the reference finishes every call before it returns
 };
 
