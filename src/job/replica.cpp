@@ -120,8 +120,7 @@ Replica::PassOrders Replica::agree_on_orders() {
     client_->ask();
     rows = client_->in_hand(ahead_.size());
     orders.announced = static_cast<std::uint32_t>(rows.size());
-    const auto free = static_cast<std::uint32_t>(generator_.free_slots());
-    while (orders.admitted < free && client_->next()) ++orders.admitted;
+    for (int free = generator_.free_slots(); free > 0 && client_->next(); --free) ++orders.admitted;
     orders.drain = client_->draining() ? 1 : 0;
     orders.more_to_come = client_->exhausted() ? 0 : 1;
   }
