@@ -115,19 +115,22 @@ class Watcher:
         self.problems = []
         self.partial = 0
         self._before = None
+        self._finished = None
 
     def look(self):
         """@return number of rows seen finished so far."""
+        # A read beside a write may see a part of it: a record is whole where two reads agree.
+        first = self.reference.read_records(self.path)
         records = self.reference.read_records(self.path)
-        if records is None:
+        if first is None or records is None:
             return len(self.acknowledged)
         statuses = statuses_of(records)
-        finished = (statuses == DONE) | (statuses == FAILED)
+        whole = ~numpy.any(first != records, axis=1)
+        finished = whole & ((statuses == DONE) | (statuses == FAILED))
         if self._before is not None:
-            was = (statuses_of(self._before) == DONE) | (statuses_of(self._before) == FAILED)
-            for row in numpy.flatnonzero(was & numpy.any(records != self._before, axis=1)):
+            for row in numpy.flatnonzero(self._finished & numpy.any(records != self._before, axis=1)):
                 self.problems.append(f"row {row} changed after it had been seen finished")
-        self._before = records
+        self._before, self._finished = records, finished
         self.partial = int(numpy.count_nonzero(statuses == PARTIAL))
         self.acknowledged.update(int(row) for row in numpy.flatnonzero(finished))
         return len(self.acknowledged)
