@@ -2,6 +2,7 @@
 # The grid matrix on a device that ranks share: every grid of 1, 2 and 4 ranks, both gather modes, both families, must write
 # the bytes of one rank with the same backend. Then a run that is killed on the way and resumed on another grid, for every
 # family, and a result file of other numerics, which must be refused. Knows nothing of the backend: options choose it.
+# With GATHER_SHAPE, the speed of one rank with parameters gathered once and a layer at a time, in turns.
 #
 # usage: bash tests/gpu/grid.sh [FOLDER]
 #   FOLDER  from tests/gpu/carry_programs.sh: programs, their libraries and Open MPI, for a machine that has none of them.
@@ -14,7 +15,8 @@
 #   RANKS                  rank counts (1 2 4)
 #   SAMPLES                samples of a prompt in the run that is killed (40); ten times as many if it ends too soon
 #   RUN_TIMEOUT            seconds a run may take (120)
-#   OUT                    folder for grid.json, the counts
+#   GATHER_SHAPE           shape of `gridmill bench`, e.g. llama-1b
+#   OUT                    folder for grid.jsonl: the counts, and the speeds
 # Exit status: 0 if every file has the expected bytes, every kill hit and every refusal came; the last line counts.
 set -euo pipefail
 
@@ -165,8 +167,31 @@ kill_and_resume llama8 bf16 sampled "1 $most 1" "1 1 $((most > 1 ? 2 : 1))"
 kill_and_resume xlstm8 bf16 sampled "1 1 $most" "$((most > 1 ? 2 : 1)) 1 1"
 for model in llama8 xlstm8; do refuse "$model"; done
 
+gather_speeds() { # SHAPE
+  local turn once numbers once_tps=() layer_tps=()
+  "$gridmill" bench --shape "$1" --model big.h5 --batch 1 --prompt 1 --gen 2 --repeat 1 --backend cpu > /dev/null
+  for turn in 0 1 2 3; do
+    for once in true false; do
+      rm -f speed.h5* speed.jsonl
+      (generate speed.h5 "1 1 1" big bf16 greedy 12 "${backend[@]}" --gather-params-once="$once" --slots 64 \
+        --eod-token-id=-1 --metrics speed.jsonl) || { fail "$1 on one rank, gather once $once"; return; }
+      numbers=$(tail -n 1 speed.jsonl | sed -nE 's/.*"new_tokens": ?([0-9]+).*"compute_s": ?\{"min": ?([0-9.eE+-]+).*/\1 \2/p' |
+        awk '$2 > 0 {printf "%.1f", $1 / $2}')
+      [[ -n $numbers ]] || { fail "speed.jsonl has no speed: $(tail -n 1 speed.jsonl)"; return; }
+      # The first turn warms up.
+      ((turn > 0)) || continue
+      if [[ $once == true ]]; then once_tps+=("$numbers"); else layer_tps+=("$numbers"); fi
+    done
+  done
+  echo "$1, one rank: gathered once ${once_tps[*]} tokens/s, a layer at a time ${layer_tps[*]} ($SECONDS s)"
+  [[ -z ${out:-} ]] || printf '{"record": "gather", "backend": "%s", "shape": "%s", "once_tps": [%s], "per_layer_tps": [%s]}\n' \
+    "${backend[*]}" "$1" "$(IFS=,; echo "${once_tps[*]}")" "$(IFS=,; echo "${layer_tps[*]}")" >> "$out/grid.jsonl"
+}
+[[ -z ${out:-} ]] || rm -f "$out/grid.jsonl"
+[[ -z ${GATHER_SHAPE:-} ]] || gather_speeds "$GATHER_SHAPE"
+
 line="$runs runs on ${#grids[@]} grids, $kills killed and resumed, $refusals of other numerics refused, ${#failures[@]} failed, $SECONDS s"
 [[ -z ${out:-} ]] || printf '{"record": "grid", "backend": "%s", "runs": %d, "killed": %d, "refused": %d, "failed": %d, "seconds": %d, "version": "%s"}\n' \
-  "${backend[*]}" "$runs" "$kills" "$refusals" "${#failures[@]}" "$SECONDS" "$("$gridmill" --version | head -n 1)" > "$out/grid.json"
+  "${backend[*]}" "$runs" "$kills" "$refusals" "${#failures[@]}" "$SECONDS" "$("$gridmill" --version | head -n 1)" >> "$out/grid.jsonl"
 echo "$line"
 ((${#failures[@]} == 0))
