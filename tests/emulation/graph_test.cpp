@@ -1,10 +1,12 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <bit>
 #include <numeric>
 #include <vector>
 
 #include "kernels/cuda/cuda_stream.hpp"
+#include "kernels/cuda/panels.hpp"
 #include "support/cuda_emulation/cuda_platform.hpp"
 
 // Passes that are gathered and replayed as graphs do what their work does piece by piece.
@@ -15,6 +17,7 @@ struct AddArgs {
   const int* values = nullptr;
   int count = 0;
   int* sum = nullptr;
+  bool operator==(const AddArgs& other) const = default;
 };
 
 /// sum = 10 sum + all values: the order of launches shows.
@@ -87,6 +90,41 @@ TEST_F(Graphs, AreNotMadeOfLongPassesNorOutsideOfPasses) {
   }
   EXPECT_EQ(sum(), 121212);
   EXPECT_EQ(graphs(), 0U);
+}
+
+/// Arguments with arrays and with bytes between members, as those of products are.
+struct ScatteredArgs {
+  std::byte before{};
+  PanelTable table{};
+  bool flag = false;
+  float factor = 0;
+  int* seen = nullptr;
+  bool operator==(const ScatteredArgs& other) const = default;
+};
+
+/// Whether everything has arrived as `filled` made it.
+ScatteredArgs filled(int* seen) {
+  ScatteredArgs args{std::byte{7}, {}, true, 0.5F, seen};
+  for (std::int64_t i = 0; i < PanelTable::kMostRuns; ++i) {
+    args.table.runs[i] = {-i - 1, ~i, std::bit_cast<const std::byte*>(~i)};
+  }
+  args.table.count = -1;
+  args.table.panel_bytes = -2;
+  return args;
+}
+void compare_kernel(ScatteredArgs args) {
+  if (thread_index() == 0) *args.seen += args == filled(args.seen) ? 1 : 1000;
+}
+
+TEST_F(Graphs, GiveKernelsEveryByteOfTheirArguments) {
+  auto* seen = reinterpret_cast<int*>(memory_);
+  for (int pass = 0; pass < 3; ++pass) {
+    stream_.begin_pass(1);
+    launch(stream_.handle(), compare_kernel, {1, 1, 1}, 32, 0, filled(seen));
+    EXPECT_EQ(sum(), pass + 1);
+    stream_.end_pass();
+  }
+  EXPECT_GE(graphs(), 1U);
 }
 
 TEST_F(Graphs, AreForgottenWhenThereAreTooMany) {

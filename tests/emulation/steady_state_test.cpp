@@ -44,7 +44,6 @@ class Running {
 };
 
 TEST_P(SteadyState, WaitsForTokensOnlyAndAllocatesNothing) {
-  if (!cuda::kClearsPadding) GTEST_SKIP() << "needs a compiler that can clear padding";
   Running running(GetParam().config, DType::bf16, 3);
   for (RowId row = 0; row < 3; ++row) ASSERT_TRUE(running.admit(row, 50, 100));
   running.step(4);
@@ -59,7 +58,6 @@ TEST_P(SteadyState, WaitsForTokensOnlyAndAllocatesNothing) {
 }
 
 TEST_P(SteadyState, IsGraphsAlone) {
-  if (!cuda::kClearsPadding) GTEST_SKIP() << "needs a compiler that can clear padding";
   Running running(GetParam().config, DType::bf16, 3);
   for (RowId row = 0; row < 3; ++row) ASSERT_TRUE(running.admit(row, 5, 60));
   running.step(3);  // the prompts, and two passes of one token a row: seen, and made a graph

@@ -64,6 +64,7 @@ struct BasicDeviceMatrix {
   std::int64_t rows = 0;
   std::int64_t columns = 0;
   std::int64_t stride = 0;
+  bool operator==(const BasicDeviceMatrix& other) const = default;
 
   /// Columns [first, first + count).
   [[nodiscard]] BasicDeviceMatrix columns_at(std::int64_t first, std::int64_t count) const {
@@ -83,6 +84,7 @@ using ConstDeviceMatrix = BasicDeviceMatrix<const float>;
 struct ConstDeviceVector {
   const float* data = nullptr;
   std::int64_t size = 0;
+  bool operator==(const ConstDeviceVector& other) const = default;
   [[nodiscard]] bool empty() const { return size == 0; }
 };
 

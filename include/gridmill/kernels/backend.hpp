@@ -24,6 +24,7 @@ struct PackedRows {
   std::byte* data = nullptr;
   std::int64_t rows = 0;
   std::int64_t inputs = 0;
+  bool operator==(const PackedRows& other) const = default;
 };
 
 /// Consecutive tokens of one sequence inside a batch.
@@ -44,6 +45,7 @@ struct Norm {
   float eps = 1e-6F;
   ConstDeviceVector weight;
   ConstDeviceVector bias;  ///< may be empty
+  bool operator==(const Norm& other) const = default;
 };
 
 /// Layout and options of causal attention on one tp rank. qkv columns: heads * head_dim queries,
@@ -61,6 +63,7 @@ struct Attention {
   /// cos, then sin, of every position: [positions][2][head_dim / 2]; component i is rotated with i
   /// + head_dim / 2.
   ConstDeviceMatrix rotary;
+  bool operator==(const Attention& other) const = default;
 };
 
 /// One mLSTM layer on one tp rank, the recurrence of Beck et al., "xLSTM", 2024 (docs/models.md).
@@ -79,6 +82,7 @@ struct Mlstm {
   Norm head_norm;  ///< over each head's dv values; weight and bias [H dv]
   float qk_norm_eps = 1e-6F;
   bool output_gate = true;  ///< multiply by sigmoid(o) at the end
+  bool operator==(const Mlstm& other) const = default;
 };
 
 /// One row of a selection.

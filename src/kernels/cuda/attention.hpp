@@ -30,6 +30,7 @@ struct KvPages {
   std::int32_t slot_pages = 0;
   std::int64_t page_elements = 0;
   std::int64_t layer_elements = 0;
+  bool operator==(const KvPages& other) const = default;
 };
 
 struct AttendArgs {
@@ -44,6 +45,7 @@ struct AttendArgs {
   float* partial_sums = nullptr;   ///< scratch [rows][heads][splits][head_dim]
   float* partial_norms = nullptr;  ///< scratch [rows][heads][splits][max, sum]
   PackedRows out;
+  bool operator==(const AttendArgs& other) const = default;
 };
 
 /// Splits of a row at `position`: a function of the position alone.

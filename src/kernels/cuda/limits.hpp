@@ -19,6 +19,7 @@ struct MemoryLoopArgs {
   float* data = nullptr;
   std::int64_t floats = 0;  ///< a multiple of 4
   float* sums = nullptr;  ///< [kLimitBlocks * kLimitThreads], read loop: what each thread has seen
+  bool operator==(const MemoryLoopArgs& other) const = default;
 };
 /// Every float is read once; sums of all threads add up to that of `data`.
 void launch_read_loop(LaunchStream stream, const MemoryLoopArgs& args);
@@ -30,6 +31,7 @@ struct FillRandomArgs {
   std::int64_t elements = 0;
   std::uint64_t seed = 0;
   float width = 0;
+  bool operator==(const FillRandomArgs& other) const = default;
 };
 /// Element i, uniform in (-width / 2, width / 2), from Philox of (i, seed).
 void launch_fill_random(LaunchStream stream, DType dtype, const FillRandomArgs& args);

@@ -18,6 +18,7 @@ struct MlstmMemory {
   float* m = nullptr;           ///< one of every head
   std::int64_t slot_heads = 0;  ///< heads of all layers
   std::int64_t layer_head = 0;  ///< first head of this layer
+  bool operator==(const MlstmMemory& other) const = default;
 };
 
 struct MlstmArgs {
@@ -33,6 +34,7 @@ struct MlstmArgs {
   PackedRows packed;   ///< result of mlstm
   bool gated = false;  ///< multiply by the output gate
   bool unpacked = false;
+  bool operator==(const MlstmArgs& other) const = default;
 };
 
 /// Floats of `factors` for one row and head.

@@ -27,10 +27,12 @@ struct PanelTable {
     std::int64_t first_panel;
     std::int64_t panels;
     const std::byte* data;
+    bool operator==(const Run& other) const = default;
   };
   Run runs[kMostRuns];  // NOLINT(modernize-avoid-c-arrays): read by device code
   int count;
   std::int64_t panel_bytes;
+  bool operator==(const PanelTable& other) const = default;
 };
 
 /// Empty runs are left out. @throws ResourceError if there are more than a kernel takes.

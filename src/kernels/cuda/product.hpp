@@ -34,6 +34,7 @@ struct ProductArgs {
   bool accumulate = false;
   DeviceMatrix out;
   PackedRows packed_out;
+  bool operator==(const ProductArgs& other) const = default;
 };
 
 /// Inputs per block of a matrix that is not row-parallel: 8 blocks of whole steps of the kernel.

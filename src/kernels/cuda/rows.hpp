@@ -18,6 +18,7 @@ struct PackArgs {
   std::int64_t first_column = 0;  ///< of x in the packed row
   bool last = false;              ///< zero the padding behind
   PackedRows out;
+  bool operator==(const PackArgs& other) const = default;
 };
 void launch_pack(LaunchStream stream, DType compute_dtype, const PackArgs& args);
 
@@ -27,6 +28,7 @@ struct NormArgs {
   const std::int64_t* rows = nullptr;  ///< on the device; nullptr = all
   PackedRows packed;                   ///< norm_pack: packed = norm(x[rows])
   DeviceMatrix added;                  ///< norm_add: added = added + norm(x)
+  bool operator==(const NormArgs& other) const = default;
 };
 void launch_norm_pack(LaunchStream stream, DType compute_dtype, const NormArgs& args);
 void launch_norm_add(LaunchStream stream, const NormArgs& args);
@@ -39,6 +41,7 @@ struct EmbedArgs {
   std::int64_t first_id = 0;
   const TokenId* ids = nullptr;  ///< on the device
   DeviceMatrix out;
+  bool operator==(const EmbedArgs& other) const = default;
 };
 void launch_embed(LaunchStream stream, DType compute_dtype, const EmbedArgs& args);
 
@@ -48,6 +51,7 @@ struct JoinArgs {
   ConstDeviceVector bias;
   bool accumulate = false;
   DeviceMatrix out;
+  bool operator==(const JoinArgs& other) const = default;
 };
 void launch_join(LaunchStream stream, const JoinArgs& args);
 
@@ -57,6 +61,7 @@ struct AffineArgs {
   ConstDeviceVector bias;
   Activation activation = Activation::identity;
   DeviceMatrix out;
+  bool operator==(const AffineArgs& other) const = default;
 };
 void launch_channel_affine(LaunchStream stream, const AffineArgs& args);
 
@@ -65,6 +70,7 @@ struct DiagonalArgs {
   ConstDeviceVector blocks;
   std::int64_t groups = 1;
   DeviceMatrix out;
+  bool operator==(const DiagonalArgs& other) const = default;
 };
 void launch_block_diagonal(LaunchStream stream, const DiagonalArgs& args);
 
@@ -75,6 +81,7 @@ struct SkipGateArgs {
   ConstDeviceMatrix z;
   Activation activation = Activation::identity;
   PackedRows out;
+  bool operator==(const SkipGateArgs& other) const = default;
 };
 void launch_skip_gate(LaunchStream stream, DType compute_dtype, const SkipGateArgs& args);
 

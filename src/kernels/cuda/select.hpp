@@ -20,6 +20,7 @@ struct SelectArgs {
   int groups = 0;                     ///< of this rank
   SelectPartial* blocks = nullptr;    ///< scratch: one for every row and block of 64 ids
   SelectPartial* partials = nullptr;  ///< [rows][groups]
+  bool operator==(const SelectArgs& other) const = default;
 };
 
 [[nodiscard]] constexpr std::int64_t select_blocks(std::int64_t columns) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -9,20 +11,6 @@
 #include "kernels/cuda/runtime.hpp"
 
 namespace gridmill::cuda {
-
-/// Bytes between members are whatever they were, unless the compiler can clear them (GCC from 11
-/// on, and nvcc in front of it).
-#if __has_builtin(__builtin_clear_padding)
-inline constexpr bool kClearsPadding = true;
-template <typename T>
-void clear_padding(T& value) {
-  __builtin_clear_padding(&value);
-}
-#else
-inline constexpr bool kClearsPadding = false;
-template <typename T>
-void clear_padding(T& /*value*/) {}
-#endif
 
 /// A kernel without its type.
 using AnyKernel = void (*)();
@@ -34,6 +22,8 @@ struct Work {
   AnyKernel kernel = nullptr;
   /// Runs the kernel's code for one thread of the emulation; none on a device.
   void (*call)(AnyKernel kernel, const std::byte* args) = nullptr;
+  /// Whether the arguments of two launches of the kernel are equal.
+  bool (*same)(const std::byte* args, const std::byte* others) = nullptr;
   LaunchGrid grid;
   int threads = 0;
   std::size_t shared_bytes = 0;
@@ -50,20 +40,20 @@ struct WorkList {
   std::vector<Work> items;
   std::vector<std::byte> bytes;
 
-  /// Arguments are compared byte by byte. Where the compiler cannot clear their padding, two equal
-  /// lists may count as different, which costs speed only.
-  template <typename Args>
+  /// Arguments are compared member by member: what lies between members is never looked at.
+  template <std::equality_comparable Args>
   void add(void (*kernel)(Args), void (*call)(AnyKernel, const std::byte*), LaunchGrid grid,
            int threads, std::size_t shared_bytes, const Args& args) {
     static_assert(std::is_trivially_copyable_v<Args> && alignof(Args) <= kAlignment);
     const std::size_t at = (bytes.size() + kAlignment - 1) / kAlignment * kAlignment;
     bytes.resize(at + sizeof args);
-    Args copy = args;
-    clear_padding(copy);
-    std::memcpy(bytes.data() + at, &copy, sizeof args);
+    std::memcpy(bytes.data() + at, &args, sizeof args);
     Work work;
     work.kernel = reinterpret_cast<AnyKernel>(kernel);
     work.call = call;
+    work.same = [](const std::byte* one, const std::byte* other) {
+      return *reinterpret_cast<const Args*>(one) == *reinterpret_cast<const Args*>(other);
+    };
     work.grid = grid;
     work.threads = threads;
     work.shared_bytes = shared_bytes;
@@ -84,7 +74,12 @@ struct WorkList {
     items.clear();
     bytes.clear();
   }
-  bool operator==(const WorkList& other) const = default;
+  bool operator==(const WorkList& other) const {
+    return items == other.items && std::all_of(items.begin(), items.end(), [&](const Work& work) {
+             return work.same == nullptr ||
+                    work.same(bytes.data() + work.args_at, other.bytes.data() + work.args_at);
+           });
+  }
 
  private:
   static constexpr std::size_t kAlignment = 16;
