@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include "gridmill/base/device.hpp"
 
@@ -10,6 +11,8 @@ namespace gridmill::cuda {
 
 /// Whether this build has NCCL.
 [[nodiscard]] bool has_collectives();
+/// Version of NCCL, e.g. "2.27.7"; empty without.
+[[nodiscard]] std::string collectives_version();
 
 /// Copies between devices by NCCL, in stream order: all-gathers only, no sum ever runs there. What
 /// is on the host goes the way of `group`. Every rank of the group needs a device of its own.

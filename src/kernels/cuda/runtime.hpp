@@ -41,6 +41,8 @@ struct LaunchGrid {
 void open_device(int node_rank, bool share);
 /// Name and compute capability, e.g. "NVIDIA H100 80GB HBM3 (sm_90)".
 [[nodiscard]] std::string device_name();
+/// Of the toolkit and the driver, e.g. "13.0 (driver: none)".
+[[nodiscard]] std::string runtime_version();
 /// True if a device could be opened.
 [[nodiscard]] bool has_device();
 

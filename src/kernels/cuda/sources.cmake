@@ -7,6 +7,7 @@ list(APPEND GRIDMILL_KERNEL_SOURCES
   cuda/benchmark.cpp
   cuda/cuda_backend.cpp
   cuda/cuda_stream.cpp
+  cuda/device_choice.cpp
   cuda/entry.cpp
   cuda/graph_cache.cpp
   cuda/kv_cache.cpp
@@ -19,8 +20,7 @@ list(APPEND GRIDMILL_KERNEL_SOURCES
   cuda/row_operations.cpp
   cuda/sequence_operations.cpp)
 if(TARGET NCCL::nccl)
-  list(APPEND GRIDMILL_KERNEL_SOURCES cuda/nvcc/nccl_exchange.cpp)
-  set_source_files_properties(cuda/entry.cpp PROPERTIES COMPILE_DEFINITIONS GRIDMILL_HAVE_NCCL)
+  list(APPEND GRIDMILL_KERNEL_SOURCES cuda/nccl_exchange.cpp)
 else()
   list(APPEND GRIDMILL_KERNEL_SOURCES cuda/without_nccl.cpp)
 endif()

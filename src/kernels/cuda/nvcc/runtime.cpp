@@ -6,6 +6,7 @@
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
+#include "kernels/cuda/device_choice.hpp"
 #include "kernels/cuda/work_list.hpp"
 
 namespace gridmill::cuda {
@@ -29,7 +30,19 @@ cudaDeviceProp properties() {
   return properties;
 }
 
+/// 13000 is 13.0.
+std::string dotted(int version) {
+  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
+
 }  // namespace
+
+std::string runtime_version() {
+  int driver = 0;
+  const bool has_driver = cudaDriverGetVersion(&driver) == cudaSuccess && driver != 0;
+  return fmt::format("{} (driver: {})", dotted(CUDART_VERSION),
+                     has_driver ? dotted(driver) : "none");
+}
 
 bool has_device() {
   int count = 0;
@@ -45,13 +58,7 @@ void open_device(int node_rank, bool share) {
         "backend cpu",
         status == cudaSuccess ? "no device was found" : cudaGetErrorString(status)));
   }
-  if (node_rank >= count && !share) {
-    throw ResourceError(
-        fmt::format("this node has more ranks than its {} devices; start one rank a device, or let "
-                    "ranks share devices with --share-gpu",
-                    count));
-  }
-  check(cudaSetDevice(node_rank % count), "cudaSetDevice");
+  check(cudaSetDevice(choose_device(node_rank, count, share)), "cudaSetDevice");
   const cudaDeviceProp device = properties();
   if (device.major < kOldestMajor) {
     throw ResourceError(fmt::format(

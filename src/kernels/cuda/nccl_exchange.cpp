@@ -1,6 +1,5 @@
 #include "kernels/cuda/nccl_exchange.hpp"
 
-#include <cuda_runtime.h>
 #include <nccl.h>
 
 #include <vector>
@@ -22,6 +21,12 @@ void check(ncclResult_t status, const char* call) {
 }  // namespace
 
 bool has_collectives() { return true; }
+
+std::string collectives_version() {
+  int version = 0;
+  if (ncclGetVersion(&version) != ncclSuccess) return "unknown";
+  return fmt::format("{}.{}.{}", version / 10000, version % 10000 / 100, version % 100);
+}
 
 NcclExchange::NcclExchange(Exchange& group) : group_(group) {
   // Rank 0's id reaches the others over the host.
