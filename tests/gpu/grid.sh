@@ -13,6 +13,8 @@
 #   OTHER_OPTIONS          other numerics than those and bf16: its file has to be refused (--backend cpu --compute-dtype bf16)
 #   CASES                  compute dtypes and samplings of the matrix (bf16:sampled fp32:greedy)
 #   RANKS                  rank counts (1 2 4)
+#   EVERY                  take each EVERY-th run of the matrix only (1)
+#   MATRIX_SAMPLES         samples of a prompt in the matrix (2)
 #   SAMPLES                samples of a prompt in the run that is killed (40); ten times as many if it ends too soon
 #   RUN_TIMEOUT            seconds a run may take (120)
 #   GATHER_SHAPE           shape of `gridmill bench`, e.g. llama-1b
@@ -36,6 +38,8 @@ read -ra other <<< "${OTHER_OPTIONS:---backend cpu --compute-dtype bf16}"
 read -ra cases <<< "${CASES:-bf16:sampled fp32:greedy}"
 read -ra rank_counts <<< "${RANKS:-1 2 4}"
 samples=${SAMPLES:-40}
+every=${EVERY:-1}
+matrix_samples=${MATRIX_SAMPLES:-2}
 run_timeout=${RUN_TIMEOUT:-120}
 [[ -z ${OUT:-} ]] || { mkdir -p "$OUT" && out=$(cd "$OUT" && pwd); }
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
@@ -90,17 +94,19 @@ for ranks in "${rank_counts[@]}"; do
   done
 done
 
-runs=0
+runs=0 number=0
 matrix() { # MODEL DTYPE SAMPLING
   local expected=expected-$1-$2-$3.h5 grid fsdp once modes slots=(3 1 64)
-  (generate "$expected" "1 1 1" "$1" "$2" "$3" 2 "${backend[@]}" --slots 2 --threads 1) || { fail "$1 $2 $3 on one rank"; return; }
+  (generate "$expected" "1 1 1" "$1" "$2" "$3" "$matrix_samples" "${backend[@]}" --slots 2 --threads 1) || { fail "$1 $2 $3 on one rank"; return; }
   for grid in "${grids[@]}"; do
     read -r _ fsdp _ <<< "$grid"
     modes=(false)
     ((fsdp > 1)) && modes=(false true)
     for once in "${modes[@]}"; do
+      number=$((number + 1))
+      ((number % every == 0)) || continue
       rm -f out.h5*
-      if ! (generate out.h5 "$grid" "$1" "$2" "$3" 2 "${backend[@]}" --gather-params-once="$once" --threads 1 \
+      if ! (generate out.h5 "$grid" "$1" "$2" "$3" "$matrix_samples" "${backend[@]}" --gather-params-once="$once" --threads 1 \
         --slots "${slots[runs % 3]}") || ! cmp out.h5 "$expected"; then
         fail "$1 $2 $3, dp fsdp tp $grid, gather once $once, ${slots[runs % 3]} slots"
       fi

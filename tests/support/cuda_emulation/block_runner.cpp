@@ -1,5 +1,6 @@
 #include "support/cuda_emulation/block_runner.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <deque>
@@ -139,21 +140,9 @@ class BlockRunner {
     int done = 0;
     while (done < live_) {
       bool went_on = false;
-      int at_barrier = 0;
-      done = 0;
-      for (int i = 0; i < live_; ++i) {
-        Thread& thread = *threads_[static_cast<std::size_t>(i)];
-        if (thread.waiting == Waiting::no) {
-          current_ = &thread;
-          place_.thread = i;
-          thread.fiber.resume();
-          went_on = true;
-          if (failure_) std::rethrow_exception(failure_);
-          if (thread.waiting == Waiting::done) check_copies(thread);
-        }
-        if (thread.waiting == Waiting::done) ++done;
-        if (thread.waiting == Waiting::block) ++at_barrier;
-      }
+      for (int first = 0; first < live_; first += kWarpLanes) went_on = run_warp(first) || went_on;
+      const int at_barrier = count(Waiting::block);
+      done = count(Waiting::done);
       if (at_barrier == live_) {
         for (int i = 0; i < live_; ++i)
           threads_[static_cast<std::size_t>(i)]->waiting = Waiting::no;
@@ -163,6 +152,34 @@ class BlockRunner {
                             " of " + std::to_string(live_) + " have left");
       }
     }
+  }
+
+  /// Runs a warp until all of its lanes wait for the block or for a lane that does not come: what a
+  /// warp owes another must be behind a barrier.
+  bool run_warp(int first) {
+    bool ever = false;
+    bool went_on = true;
+    while (went_on) {
+      went_on = false;
+      for (int i = first; i < first + kWarpLanes; ++i) {
+        Thread& thread = *threads_[static_cast<std::size_t>(i)];
+        if (thread.waiting != Waiting::no) continue;
+        current_ = &thread;
+        place_.thread = i;
+        thread.fiber.resume();
+        went_on = true;
+        if (failure_) std::rethrow_exception(failure_);
+        if (thread.waiting == Waiting::done) check_copies(thread);
+      }
+      ever = ever || went_on;
+    }
+    return ever;
+  }
+
+  [[nodiscard]] int count(Waiting why) const {
+    return static_cast<int>(
+        std::count_if(threads_.begin(), threads_.begin() + live_,
+                      [why](const auto& thread) { return thread->waiting == why; }));
   }
 
   static void check_copies(const Thread& thread) {

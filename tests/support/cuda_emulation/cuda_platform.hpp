@@ -90,6 +90,8 @@ void copy_async_wait() {
 namespace emulation {
 /// Appends to the work of a stream.
 void submit(StreamHandle stream, std::function<void()> work);
+/// Runs all work of a stream so far.
+void run_submitted(StreamHandle stream);
 /// What this thread of the host has asked of its device so far.
 struct Counts {
   std::size_t allocations = 0;  ///< of device and pinned memory, streams and events
@@ -98,7 +100,7 @@ struct Counts {
   std::size_t waits = 0;        ///< for work, also inside copies to and frees of memory
 };
 [[nodiscard]] Counts counts();
-/// The size of the emulated device of this thread of the host from now on; 16 GiB before.
+/// The size of the emulated device of this thread of the host from now on.
 void set_device_memory(std::size_t size_bytes);
 }  // namespace emulation
 

@@ -1,5 +1,7 @@
 // kernels/cuda/runtime.hpp on the host. Work of a stream waits until somebody waits for it, so that
-// whatever relies on memory that has gone by then is found out. Fresh memory is NaN.
+// whatever relies on memory that has gone by then is found out. Fresh memory is NaN. Whole programs
+// are told by the environment what the node has: GRIDMILL_EMULATED_DEVICES (1), each with
+// GRIDMILL_EMULATED_MIB (16384) of memory.
 #include "kernels/cuda/runtime.hpp"
 
 #include <algorithm>
@@ -11,10 +13,12 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "gridmill/base/error.hpp"
+#include "kernels/cuda/device_choice.hpp"
 #include "support/cuda_emulation/cuda_platform.hpp"
 
 struct CUstream_st {
@@ -37,12 +41,22 @@ namespace gridmill::cuda {
 
 namespace {
 
-/// The one device of this thread of the host.
+/// A whole number from the environment.
+std::size_t setting(const char* name, std::size_t otherwise) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? otherwise : std::stoull(text);
+}
+
+/// The device that this thread of the host has opened.
 struct Device {
+  int number = 0;
   std::set<StreamHandle> streams;
   std::set<const std::byte*> pinned;  ///< first bytes
   std::map<const std::byte*, std::size_t> allocated;
-  DeviceMemory memory{std::size_t{16} << 30, std::size_t{16} << 30};
+  DeviceMemory memory = [] {
+    const std::size_t bytes = setting("GRIDMILL_EMULATED_MIB", 16384) << 20;
+    return DeviceMemory{bytes, bytes};
+  }();
   emulation::Counts counts;
 };
 
@@ -93,6 +107,8 @@ void submit(StreamHandle stream, std::function<void()> work) {
   ++stream->submitted;
 }
 
+void run_submitted(StreamHandle stream) { run_until(stream, stream->submitted); }
+
 Counts counts() { return device().counts; }
 
 void set_device_memory(std::size_t size_bytes) {
@@ -102,13 +118,16 @@ void set_device_memory(std::size_t size_bytes) {
 }
 }  // namespace emulation
 
+std::string runtime_version() { return "emulation"; }
 bool has_device() { return true; }
-void open_device(int /*node_rank*/, bool /*share*/) {}
+void open_device(int node_rank, bool share) {
+  device().number = choose_device(node_rank, device_count(), share);
+}
 std::string device_name() { return "emulation"; }
 
 DeviceMemory device_memory() { return device().memory; }
-int device_count() { return 1; }
-std::array<std::byte, 16> device_identity() { return {}; }
+int device_count() { return static_cast<int>(setting("GRIDMILL_EMULATED_DEVICES", 1)); }
+std::array<std::byte, 16> device_identity() { return {std::byte(device().number)}; }
 
 std::byte* device_allocate(std::size_t size_bytes) {
   ++device().counts.allocations;
