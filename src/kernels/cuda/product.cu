@@ -1,7 +1,7 @@
-// y = W x for few rows (product_tiled.cu has many). A thread block owns one panel of 16 outputs (or
-// a pair of them) and a tile of rows; warp b sums the b-th block of inputs, and the warps' sums
-// join in a fixed tree. Nothing is split over the grid, so the order of a sum does not depend on
-// the rows.
+// y = W x for few rows (product_tiled.cu has many). A thread block owns some panels of 16 outputs
+// and a tile of rows; warp b sums the b-th block of inputs, and the warps' sums join in a fixed
+// tree. Nothing is split over the grid, so the order of a sum depends neither on the rows nor on
+// how many panels a thread block owns.
 #include <cuda_platform.hpp>
 
 #include "kernels/cuda/product.cuh"
@@ -19,14 +19,9 @@ struct alignas(16) Eight {
   std::uint32_t pair[4];
 };
 
-/// Inputs [k, k + 8) of `row`, those from `end` on 0. `aligned`: k is a multiple of 8 and so is
-/// `end`, unless it is the last input of the row, behind which there is padding.
-GRIDMILL_DEVICE Eight load_eight(const Bf16* row, std::int64_t k, std::int64_t end, bool aligned) {
+/// Inputs [k, k + 8) of `row`, those from `end` on 0, wherever `row` begins.
+GRIDMILL_DEVICE Eight gather_eight(const Bf16* row, std::int64_t k, std::int64_t end) {
   Eight values{};
-  if (aligned) {
-    if (k < end) values = *reinterpret_cast<const Eight*>(row + k);
-    return values;
-  }
 #pragma unroll
   for (int i = 0; i < 8; ++i) {
     const std::uint32_t value = k + i < end ? row[k + i] : 0;
@@ -35,54 +30,122 @@ GRIDMILL_DEVICE Eight load_eight(const Bf16* row, std::int64_t k, std::int64_t e
   return values;
 }
 
-/// Sums of one warp's inputs for 16 outputs and 8 `Tiles` rows, on tensor cores. Of every 32
-/// inputs, lane (g, t) loads 8 t .. 8 t + 7: they fill its places in two steps. Which input stands
-/// where in a step is free, as long as weights and rows agree.
-template <int Tiles>
-GRIDMILL_DEVICE void sum_bf16(const ProductArgs& args, const std::byte* panel,
-                              std::int64_t first_row, Slice slice, float* sums) {
-  constexpr int kRows = 8 * Tiles;
-  const std::int64_t stride = padded_inputs(args.x.inputs);
-  const bool aligned = args.block_inputs % kInputPad == 0;
-  const int lane = thread_index() % kWarp;
-  const int group = lane / 4;
-  const int part = lane % 4;
-  const Bf16* low = reinterpret_cast<const Bf16*>(panel) + group * stride;
-  const Bf16* high = low + 8 * stride;
-  const Bf16* x[Tiles];
+/// Sums of one warp's inputs for `Panels` panels and 8 `Tiles` rows, on tensor cores. Of every step
+/// of 32 inputs, lane (g, t) loads 8 t .. 8 t + 7: they fill its places in two instructions. Which
+/// input stands where in a step is free, as long as weights and rows agree.
+///
+/// Several panels share what is loaded of the rows, which comes from the second cache for every
+/// thread block again. Some KiB a warp are under way before anything is multiplied: with 8 warps on
+/// a multiprocessor 32 KiB of weights, some times what memory's latency asks for.
+template <int Tiles, int Panels>
+class PanelSums {
+ public:
+  GRIDMILL_DEVICE PanelSums(const ProductArgs& args, std::int64_t first_panel,
+                            std::int64_t first_row)
+      : stride_(padded_inputs(args.x.inputs)), rows_(args.x.rows - first_row - group()) {
 #pragma unroll
-  for (int tile = 0; tile < Tiles; ++tile) {
-    const std::int64_t row = first_row + 8 * tile + group;
-    x[tile] =
-        row < args.x.rows ? reinterpret_cast<const Bf16*>(args.x.data) + row * stride : nullptr;
+    for (int panel = 0; panel < Panels; ++panel) {
+      const std::byte* data = panel_of(args.weight, first_panel + panel);
+      weights_[panel] =
+          data == nullptr ? nullptr : reinterpret_cast<const Bf16*>(data) + group() * stride_;
+    }
+    x_ = reinterpret_cast<const Bf16*>(args.x.data) + (first_row + group()) * stride_;
   }
-  float acc[Tiles][4] = {};
-#pragma unroll 2
-  for (std::int64_t k = slice.begin; k < slice.end; k += 32) {
-    const Eight a_low = load_eight(low, k + 8 * part, slice.end, aligned);
-    const Eight a_high = load_eight(high, k + 8 * part, slice.end, aligned);
-    const std::uint32_t a0[4] = {a_low.pair[0], a_high.pair[0], a_low.pair[1], a_high.pair[1]};
-    const std::uint32_t a1[4] = {a_low.pair[2], a_high.pair[2], a_low.pair[3], a_high.pair[3]};
+
+  GRIDMILL_DEVICE void sum(Slice slice, bool aligned) {
+    constexpr int kDepth = 4 / Panels;  ///< steps under way
+    if (!aligned) {
+      for (std::int64_t k = slice.begin; k < slice.end; k += kStep) {
+        const std::int64_t at = k + 8 * part();
+        steps<1>([&](const Bf16* row, int /*step*/) { return gather_eight(row, at, slice.end); });
+      }
+      return;
+    }
+    std::int64_t k = slice.begin;
+    for (; k + kDepth * kStep <= slice.end; k += kDepth * kStep) {
+      const std::int64_t at = k + 8 * part();
+      steps<kDepth>([&](const Bf16* row, int step) {
+        return *reinterpret_cast<const Eight*>(row + at + step * kStep);
+      });
+    }
+    // `end` is a multiple of 8, or behind the last input of a row, where padding is.
+    for (; k < slice.end; k += kStep) {
+      const std::int64_t at = k + 8 * part();
+      const bool inside = at < slice.end;
+      steps<1>([&](const Bf16* row, int /*step*/) {
+        Eight values{};
+        if (inside) values = *reinterpret_cast<const Eight*>(row + at);
+        return values;
+      });
+    }
+  }
+
+  /// To `sums` [16 outputs][rows].
+  GRIDMILL_DEVICE void put(int panel, float* sums) const {
+    constexpr int kRows = 8 * Tiles;
 #pragma unroll
     for (int tile = 0; tile < Tiles; ++tile) {
-      Eight b{};
-      if (x[tile] != nullptr) b = load_eight(x[tile], k + 8 * part, slice.end, aligned);
-      const std::uint32_t b0[2] = {b.pair[0], b.pair[1]};
-      const std::uint32_t b1[2] = {b.pair[2], b.pair[3]};
-      mma_16816(acc[tile], a0, b0);
-      mma_16816(acc[tile], a1, b1);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int output = group() + 8 * (i / 2);
+        const int row = 8 * tile + 2 * part() + i % 2;
+        sums[output * kRows + row] = sums_[panel][tile][i];
+      }
     }
   }
+
+ private:
+  static constexpr int kStep = 32;
+  GRIDMILL_DEVICE static int group() { return thread_index() % kWarp / 4; }
+  GRIDMILL_DEVICE static int part() { return thread_index() % 4; }
+
+  /// Loads all inputs of `Depth` steps before it multiplies the first. `load(row, step)`: this
+  /// lane's inputs of a step.
+  template <int Depth, typename Load>
+  GRIDMILL_DEVICE void steps(const Load& load) {
+    Eight low[Depth][Panels] = {};
+    Eight high[Depth][Panels] = {};
+    Eight x[Depth][Tiles] = {};
 #pragma unroll
-  for (int tile = 0; tile < Tiles; ++tile) {
+    for (int step = 0; step < Depth; ++step) {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int output = group + 8 * (i / 2);
-      const int row = 8 * tile + 2 * part + i % 2;
-      sums[output * kRows + row] = acc[tile][i];
+      for (int panel = 0; panel < Panels; ++panel) {
+        if (weights_[panel] != nullptr) {
+          low[step][panel] = load(weights_[panel], step);
+          high[step][panel] = load(weights_[panel] + 8 * stride_, step);
+        }
+      }
+#pragma unroll
+      for (int tile = 0; tile < Tiles; ++tile) {
+        if (8 * tile < rows_) x[step][tile] = load(x_ + 8 * tile * stride_, step);
+      }
+    }
+#pragma unroll
+    for (int step = 0; step < Depth; ++step) {
+#pragma unroll
+      for (int panel = 0; panel < Panels; ++panel) {
+        const Eight& a = low[step][panel];
+        const Eight& b = high[step][panel];
+        const std::uint32_t first[4] = {a.pair[0], b.pair[0], a.pair[1], b.pair[1]};
+        const std::uint32_t second[4] = {a.pair[2], b.pair[2], a.pair[3], b.pair[3]};
+#pragma unroll
+        for (int tile = 0; tile < Tiles; ++tile) {
+          const Eight& rows = x[step][tile];
+          const std::uint32_t first_rows[2] = {rows.pair[0], rows.pair[1]};
+          const std::uint32_t second_rows[2] = {rows.pair[2], rows.pair[3]};
+          mma_16816(sums_[panel][tile], first, first_rows);
+          mma_16816(sums_[panel][tile], second, second_rows);
+        }
+      }
     }
   }
-}
+
+  std::int64_t stride_;
+  std::int64_t rows_;            ///< from this lane's first row on
+  const Bf16* weights_[Panels];  ///< this lane's first row of each panel; nullptr: no such panel
+  const Bf16* x_;                ///< this lane's first row
+  float sums_[Panels][Tiles][4] = {};
+};
 
 /// The same in fp32: lane l holds output l mod 16 of every second row, one ascending chain each.
 template <int Tiles>
@@ -122,58 +185,81 @@ GRIDMILL_DEVICE float tree_of_blocks(const float* sums, int blocks, int stride) 
   return (first + second) + ((value[4] + value[5]) + (value[6] + value[7]));
 }
 
-template <DType Compute, int Tiles>
+/// Panels of a thread block that follow each other are joined one after the other: shared memory
+/// holds the sums of one. Gated, every second one is the partner of the one before.
+template <DType Compute, int Tiles, int Panels>
 GRIDMILL_KERNEL void product_kernel(ProductArgs args) {
   constexpr int kRows = 8 * Tiles;
   constexpr int kPerBlock = kPanelOutputs * kRows;
   constexpr int kEach = (kPerBlock + kProductThreads - 1) / kProductThreads;
   auto* sums = reinterpret_cast<float*>(shared_memory());  // [blocks][16 outputs][rows]
   const int warp = thread_index() / kWarp;
+  const std::int64_t first_panel = static_cast<std::int64_t>(block_x()) * Panels;
   const std::int64_t first_row = static_cast<std::int64_t>(block_y()) * kRows;
-  const int parts = args.epilogue == Epilogue::gated ? 2 : 1;
-  float joined[2][kEach] = {};
-  for (int part = 0; part < parts; ++part) {
-    const std::byte* panel =
-        panel_of(args.weight, static_cast<std::int64_t>(block_x()) * parts + part);
-    if (part > 0) barrier();  // the sums of the first panel have been read
+  const bool gated = args.epilogue == Epilogue::gated;
+  const Slice slice = slice_of(args, warp);
+  PanelSums<Tiles, Panels> all(args, first_panel, first_row);
+  if (Compute == DType::bf16 && warp < args.blocks) {
+    all.sum(slice, args.block_inputs % kInputPad == 0);
+  }
+  float before[kEach] = {};
+#pragma unroll
+  for (int panel = 0; panel < Panels; ++panel) {
+    if (panel > 0) barrier();  // the sums of the panel before have been read
     if (warp < args.blocks) {
-      const Slice slice = slice_of(args, warp);
+      float* own = sums + warp * kPerBlock;
       if constexpr (Compute == DType::bf16) {
-        sum_bf16<Tiles>(args, panel, first_row, slice, sums + warp * kPerBlock);
+        all.put(panel, own);
       } else {
-        sum_fp32<Tiles>(args, panel, first_row, slice, sums + warp * kPerBlock);
+        sum_fp32<Tiles>(args, panel_of(args.weight, first_panel + panel), first_row, slice, own);
       }
     }
     barrier();
+    const std::int64_t first_output =
+        (gated ? (first_panel + panel) / 2 : first_panel + panel) * kPanelOutputs;
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
       const int at = thread_index() + i * kProductThreads;
-      if (at < kPerBlock) {
-        // Neighbouring threads take neighbouring outputs of a row.
-        const int place = at % kPanelOutputs * kRows + at / kPanelOutputs;
-        joined[part][i] = tree_of_blocks(sums + place, args.blocks, kPerBlock);
+      if (at >= kPerBlock) continue;
+      // Neighbouring threads take neighbouring outputs of a row.
+      const int place = at % kPanelOutputs * kRows + at / kPanelOutputs;
+      const float joined = tree_of_blocks(sums + place, args.blocks, kPerBlock);
+      const std::int64_t row = first_row + at / kPanelOutputs;
+      if (row < args.x.rows && (!gated || panel % 2 == 1)) {
+        finish<Compute>(args, row, first_output + at % kPanelOutputs, gated ? before[i] : joined,
+                        joined);
       }
-    }
-  }
-#pragma unroll
-  for (int i = 0; i < kEach; ++i) {
-    const int at = thread_index() + i * kProductThreads;
-    const std::int64_t row = first_row + at / kPanelOutputs;
-    if (at < kPerBlock && row < args.x.rows) {
-      finish<Compute>(args, row,
-                      static_cast<std::int64_t>(block_x()) * kPanelOutputs + at % kPanelOutputs,
-                      joined[0][i], joined[1][i]);
+      before[i] = joined;
     }
   }
 }
 
+template <DType Compute, int Tiles, int Panels>
+void launch_panels(LaunchStream stream, const ProductArgs& args, std::int64_t panels) {
+  constexpr int kRows = 8 * Tiles;
+  const auto panel_tiles = static_cast<unsigned>((panels + Panels - 1) / Panels);
+  const auto row_tiles = static_cast<unsigned>((args.x.rows + kRows - 1) / kRows);
+  launch(stream, product_kernel<Compute, Tiles, Panels>, {panel_tiles, row_tiles, 1},
+         kProductThreads, sizeof(float) * kBlocks * kPanelOutputs * kRows, args);
+}
+
+/// How many panels a thread block takes is a matter of speed alone. With 8 rows, what is loaded of
+/// them is half of what is loaded of one panel; with 64, four times as much. But a chip wants at
+/// least a thread block for every multiprocessor (132), better two.
 template <DType Compute, int Tiles>
 void launch_tiles(LaunchStream stream, const ProductArgs& args) {
-  constexpr int kRows = 8 * Tiles;
-  const auto panels = static_cast<unsigned>((args.outputs + kPanelOutputs - 1) / kPanelOutputs);
-  const auto row_tiles = static_cast<unsigned>((args.x.rows + kRows - 1) / kRows);
-  launch(stream, product_kernel<Compute, Tiles>, {panels, row_tiles, 1}, kProductThreads,
-         sizeof(float) * kBlocks * kPanelOutputs * kRows, args);
+  constexpr std::int64_t kManyPanels = 1024;
+  const bool gated = args.epilogue == Epilogue::gated;
+  const std::int64_t panels = (args.outputs + kPanelOutputs - 1) / kPanelOutputs * (gated ? 2 : 1);
+  if constexpr (Compute == DType::bf16 && Tiles >= 4) {
+    if (panels >= kManyPanels) return launch_panels<Compute, Tiles, 4>(stream, args, panels);
+  }
+  if (gated || (Compute == DType::bf16 && Tiles >= 2)) {
+    return launch_panels<Compute, Tiles, 2>(stream, args, panels);
+  }
+  if constexpr (Compute == DType::fp32 || Tiles == 1) {
+    launch_panels<Compute, Tiles, 1>(stream, args, panels);
+  }
 }
 
 template <DType Compute>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <utility>
 
 #include "unit/kernels/candidate_test.hpp"
 #include "unit/kernels/product_cases.hpp"
@@ -35,7 +36,7 @@ void expect_any_number_of_rows(const Matrix& x, const RowFunction& function) {
       std::copy_n(few.view().row(i).begin(), few.extent(1), expected.view().row(row + i).begin());
     }
   }
-  for (const std::int64_t count : {1, 8, 33, 64, 65, 127, 128, 129, 255, 256, 257, 300}) {
+  for (const std::int64_t count : {1, 8, 12, 20, 33, 64, 65, 127, 128, 129, 255, 256, 257, 300}) {
     // Not the first ones: a row stands in another place than it did by threes.
     const std::int64_t first = std::min<std::int64_t>(5, x.extent(0) - count);
     EXPECT_TRUE(same_bits(function(rows_of(x, first, count)), rows_of(expected, first, count)))
@@ -46,9 +47,11 @@ void expect_any_number_of_rows(const Matrix& x, const RowFunction& function) {
 constexpr std::int64_t kMostRows = 300;
 
 TEST_P(RowCounts, DoNotChangeAProduct) {
-  // Blocks of 32 inputs of which the last ones are short or empty; outputs of more than one tile.
+  // Blocks of 32 inputs of which the last ones are short or empty, and longer ones; outputs of more
+  // than one tile.
   for (const MatrixShape& shape :
-       {MatrixShape{.outputs = 150, .inputs = 203}, MatrixShape{.outputs = 17, .inputs = 530}}) {
+       {MatrixShape{.outputs = 150, .inputs = 203}, MatrixShape{.outputs = 17, .inputs = 530},
+        MatrixShape{.outputs = 33, .inputs = 1330}}) {
     const std::int64_t outputs = shape.outputs;
     const std::int64_t inputs = shape.inputs;
     Numbers numbers(1);
@@ -61,6 +64,25 @@ TEST_P(RowCounts, DoNotChangeAProduct) {
       return device().download(out);
     });
     device().check_and_clear();
+  }
+}
+
+TEST_P(RowCounts, DoNotChangeAProductWithManyOutputs) {
+  constexpr std::int64_t kOutputs = 16'430;
+  constexpr std::int64_t kInputs = 72;
+  constexpr std::int64_t kRows = 64;
+  Numbers numbers(7);
+  const Weight w = device().weight(numbers.matrix(kOutputs, kInputs));
+  const Matrix x = numbers.matrix(kRows, kInputs);
+  const RowFunction product = [&](const Matrix& rows) {
+    const DeviceMatrix out = device().matrix(rows.extent(0), kOutputs);
+    device().backend().linear(device().stream(), device().pack(rows), w, {}, 0.0F, out);
+    return device().download(out);
+  };
+  const Matrix all = product(x);
+  for (const auto& [first, count] : {std::pair{0, 3}, {40, 20}, {62, 2}}) {
+    EXPECT_TRUE(same_bits(product(rows_of(x, first, count)), rows_of(all, first, count)))
+        << count << " rows from " << first;
   }
 }
 
