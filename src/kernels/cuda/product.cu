@@ -35,8 +35,8 @@ GRIDMILL_DEVICE Eight gather_eight(const Bf16* row, std::int64_t k, std::int64_t
 /// input stands where in a step is free, as long as weights and rows agree.
 ///
 /// Several panels share what is loaded of the rows, which comes from the second cache for every
-/// thread block again. Some KiB a warp are under way before anything is multiplied: with 8 warps on
-/// a multiprocessor 32 KiB of weights, some times what memory's latency asks for.
+/// thread block again. All loads of some steps stand before their products, so that memory's latency
+/// is paid once for them.
 template <int Tiles, int Panels>
 class PanelSums {
  public:
