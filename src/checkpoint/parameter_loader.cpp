@@ -65,12 +65,11 @@ void add_own_items(Packer& packer, const UnitSpec& unit, const UnitLayout& layou
 class Loader {
  public:
   Loader(const CheckpointFile& file, const ModelParameters& parameters, Grid& grid,
-         Backend& backend, Stream& stream, const ParameterOptions& options)
+         Backend& backend, const ParameterOptions& options)
       : file_(file),
         parameters_(parameters),
         grid_(grid),
         backend_(backend),
-        stream_(stream),
         options_(options),
         own_(grid.fsdp().rank()),
         packer_(agree_on(grid.world(),
@@ -292,7 +291,6 @@ class Loader {
   const ModelParameters& parameters_;
   Grid& grid_;
   Backend& backend_;
-  Stream& stream_;
   const ParameterOptions& options_;
   int own_;
   Packer packer_;
@@ -302,9 +300,8 @@ class Loader {
 }  // namespace
 
 LoadedParameters load_parameters(const CheckpointFile& file, const ModelParameters& parameters,
-                                 Grid& grid, Backend& backend, Stream& stream,
-                                 const ParameterOptions& options) {
-  return Loader(file, parameters, grid, backend, stream, options).load();
+                                 Grid& grid, Backend& backend, const ParameterOptions& options) {
+  return Loader(file, parameters, grid, backend, options).load();
 }
 
 EmbeddingLookup::Table embedding_table(const ModelParameters& parameters,

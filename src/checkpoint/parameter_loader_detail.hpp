@@ -26,8 +26,7 @@ struct LoadedParameters {
 /// Collective over grid.world(). @throws the same on every rank.
 [[nodiscard]] LoadedParameters load_parameters(const CheckpointFile& file,
                                                const ModelParameters& parameters, Grid& grid,
-                                               Backend& backend, Stream& stream,
-                                               const ParameterOptions& options);
+                                               Backend& backend, const ParameterOptions& options);
 
 /// The part of the embedding table that is here between passes.
 [[nodiscard]] EmbeddingLookup::Table embedding_table(const ModelParameters& parameters,

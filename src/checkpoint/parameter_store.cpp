@@ -135,7 +135,7 @@ std::unique_ptr<CheckpointParameters> make_parameter_source(const CheckpointFile
                                                             const ParameterOptions& options) {
   auto impl = std::make_unique<CheckpointParameters::Impl>(backend, stream, parameters);
   impl->checkpoint_bytes = file.parameter_bytes();
-  impl->loaded = detail::load_parameters(file, impl->parameters, grid, backend, stream, options);
+  impl->loaded = detail::load_parameters(file, impl->parameters, grid, backend, options);
   const detail::LoadedParameters& loaded = impl->loaded;
   const std::vector<UnitSpec>& units = impl->parameters.units;
   const int own = grid.fsdp().rank();
