@@ -178,8 +178,8 @@ INSTANTIATE_TEST_SUITE_P(Models, ModelOnCudaRanks,
 TEST(CudaNumerics, HaveAnIdOfTheirOwn) {
   // The id is part of the job's identity (job/job_plan.cpp): a file made under one belongs to
   // another job.
-  EXPECT_EQ(make_cuda(DType::fp32)->numerics_id(), "cuda-1-fp32");
-  EXPECT_EQ(make_cuda(DType::bf16)->numerics_id(), "cuda-1-bf16");
+  EXPECT_EQ(make_cuda(DType::fp32)->numerics_id(), "cuda-2-fp32");
+  EXPECT_EQ(make_cuda(DType::bf16)->numerics_id(), "cuda-2-bf16");
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ class CudaBackend final : public Backend {
   [[nodiscard]] std::string_view name() const override { return "cuda"; }
   [[nodiscard]] std::string_view target() const override { return target_; }
   [[nodiscard]] std::string_view numerics_id() const override {
-    return dtype_ == DType::bf16 ? "cuda-1-bf16" : "cuda-1-fp32";
+    return dtype_ == DType::bf16 ? "cuda-2-bf16" : "cuda-2-fp32";
   }
   [[nodiscard]] DType compute_dtype() const override { return dtype_; }
   [[nodiscard]] bool host_memory() const override { return false; }

@@ -94,8 +94,8 @@ void CudaKvCache::check(SlotId slot, std::int64_t length, std::size_t floats) co
                   "wrong size for a saved KV cache");
 }
 
-/// Calls move(device bytes of the positions in a page, index of the first value in canonical form)
-/// for every page, layer, part and head.
+/// Calls move(device bytes of the part, positions of it that count, whether they are values, index
+/// of its first value in canonical form) for every page, layer, part and head.
 template <typename Move>
 void CudaKvCache::for_each_head(SlotId slot, std::int64_t length, Move move) {
   const std::span<const std::int32_t> pages = pages_of(slot);
@@ -107,9 +107,21 @@ void CudaKvCache::for_each_head(SlotId slot, std::int64_t length, Move move) {
         const std::int64_t element =
             page * page_elements() + (part * shape_.kv_heads + head) * head_elements();
         move(memory_.data() + static_cast<std::size_t>(element) * size_of(dtype_),
-             std::min<std::int64_t>(kPagePositions, length - first),
+             std::min<std::int64_t>(kPagePositions, length - first), part % 2 == 1,
              (part * length + first) * width + head * shape_.head_dim);
       }
+    }
+  }
+}
+
+/// Calls visit(element of a head's part of a page, element of canonical form from the first on).
+template <typename Visit>
+void CudaKvCache::for_each_element(std::int64_t positions, bool values, Visit visit) const {
+  const std::int64_t width = std::int64_t{shape_.kv_heads} * shape_.head_dim;
+  for (std::int64_t i = 0; i < positions; ++i) {
+    for (std::int64_t d = 0; d < shape_.head_dim; ++d) {
+      const std::int64_t in_page = values ? d * kPagePositions + i : i * shape_.head_dim + d;
+      visit(static_cast<std::size_t>(in_page), static_cast<std::size_t>(i * width + d));
     }
   }
 }
@@ -119,23 +131,19 @@ void CudaKvCache::save(SlotId slot, std::int64_t length, std::span<float> out) {
   synchronize_device();
   grow(slot, length);
   CudaStream stream;
-  const auto width = static_cast<std::int64_t>(shape_.kv_heads) * shape_.head_dim;
   std::vector<std::byte> host(static_cast<std::size_t>(head_elements()) * size_of(dtype_));
-  for_each_head(slot, length, [&](const std::byte* device, std::int64_t count, std::int64_t at) {
-    copy_to_host(
-        stream.direct(), device,
-        std::span(host).first(static_cast<std::size_t>(count * shape_.head_dim) * size_of(dtype_)));
-    stream.synchronize();
-    for (std::int64_t i = 0; i < count * shape_.head_dim; ++i) {
-      float& value =
-          out[static_cast<std::size_t>(at + i / shape_.head_dim * width + i % shape_.head_dim)];
-      if (dtype_ == DType::bf16) {
-        value = bf16_to_fp32(reinterpret_cast<const Bf16*>(host.data())[i]);
-      } else {
-        value = reinterpret_cast<const float*>(host.data())[i];
-      }
-    }
-  });
+  for_each_head(
+      slot, length,
+      [&](const std::byte* device, std::int64_t positions, bool values, std::int64_t at) {
+        copy_to_host(stream.direct(), device, host);
+        stream.synchronize();
+        const std::span<float> head = out.subspan(static_cast<std::size_t>(at));
+        for_each_element(positions, values, [&](std::size_t in_page, std::size_t canonical) {
+          head[canonical] = dtype_ == DType::bf16
+                                ? bf16_to_fp32(reinterpret_cast<const Bf16*>(host.data())[in_page])
+                                : reinterpret_cast<const float*>(host.data())[in_page];
+        });
+      });
 }
 
 void CudaKvCache::load(SlotId slot, std::int64_t length, std::span<const float> in) {
@@ -143,24 +151,20 @@ void CudaKvCache::load(SlotId slot, std::int64_t length, std::span<const float> 
   synchronize_device();
   grow(slot, length);
   CudaStream stream;
-  const auto width = static_cast<std::int64_t>(shape_.kv_heads) * shape_.head_dim;
   std::vector<std::byte> host(static_cast<std::size_t>(head_elements()) * size_of(dtype_));
-  for_each_head(slot, length, [&](std::byte* device, std::int64_t count, std::int64_t at) {
-    for (std::int64_t i = 0; i < count * shape_.head_dim; ++i) {
-      const float value =
-          in[static_cast<std::size_t>(at + i / shape_.head_dim * width + i % shape_.head_dim)];
-      if (dtype_ == DType::bf16) {
-        reinterpret_cast<Bf16*>(host.data())[i] = fp32_to_bf16(value);
-      } else {
-        reinterpret_cast<float*>(host.data())[i] = value;
-      }
-    }
-    copy_to_device(stream.direct(),
-                   std::span<const std::byte>(host).first(
-                       static_cast<std::size_t>(count * shape_.head_dim) * size_of(dtype_)),
-                   device);
-    stream.synchronize();
-  });
+  for_each_head(
+      slot, length, [&](std::byte* device, std::int64_t positions, bool values, std::int64_t at) {
+        const std::span<const float> head = in.subspan(static_cast<std::size_t>(at));
+        for_each_element(positions, values, [&](std::size_t in_page, std::size_t canonical) {
+          if (dtype_ == DType::bf16) {
+            reinterpret_cast<Bf16*>(host.data())[in_page] = fp32_to_bf16(head[canonical]);
+          } else {
+            reinterpret_cast<float*>(host.data())[in_page] = head[canonical];
+          }
+        });
+        copy_to_device(stream.direct(), host, device);
+        stream.synchronize();
+      });
 }
 
 }  // namespace gridmill::cuda

@@ -39,12 +39,13 @@ class CudaKvCache final : public KvCache {
 
  private:
   [[nodiscard]] std::span<std::int32_t> pages_of(SlotId slot);
-  /// Elements of one position-ordered run of a page: one layer, keys or values, one kv head.
+  /// Elements of a part of a page: one layer, keys or values, one kv head.
   [[nodiscard]] std::int64_t head_elements() const;
   [[nodiscard]] std::int64_t page_elements() const;
-  /// Copies one layer's keys or values of a slot between pages and canonical form.
   template <typename Move>
   void for_each_head(SlotId slot, std::int64_t length, Move move);
+  template <typename Visit>
+  void for_each_element(std::int64_t positions, bool values, Visit visit) const;
   void check(SlotId slot, std::int64_t length, std::size_t floats) const;
 
   KvCacheShape shape_;

@@ -4,6 +4,7 @@
 // how many panels a thread block owns.
 #include <cuda_platform.hpp>
 
+#include "kernels/cuda/fragment.cuh"
 #include "kernels/cuda/product.cuh"
 #include "kernels/cuda/reduce.cuh"
 
@@ -13,11 +14,6 @@ namespace {
 
 constexpr int kBlocks = 8;  ///< of inputs, and warps of a thread block
 constexpr int kProductThreads = kBlocks * kWarp;
-
-/// Eight bf16 inputs of a row as four pairs.
-struct alignas(16) Eight {
-  std::uint32_t pair[4];
-};
 
 /// Inputs [k, k + 8) of `row`, those from `end` on 0, wherever `row` begins.
 GRIDMILL_DEVICE Eight gather_eight(const Bf16* row, std::int64_t k, std::int64_t end) {
@@ -30,13 +26,11 @@ GRIDMILL_DEVICE Eight gather_eight(const Bf16* row, std::int64_t k, std::int64_t
   return values;
 }
 
-/// Sums of one warp's inputs for `Panels` panels and 8 `Tiles` rows, on tensor cores. Of every step
-/// of 32 inputs, lane (g, t) loads 8 t .. 8 t + 7: they fill its places in two instructions. Which
-/// input stands where in a step is free, as long as weights and rows agree.
+/// Sums of one warp's inputs for `Panels` panels and 8 `Tiles` rows, on tensor cores.
 ///
 /// Several panels share what is loaded of the rows, which comes from the second cache for every
-/// thread block again. All loads of some steps stand before their products, so that memory's latency
-/// is paid once for them.
+/// thread block again. All loads of some steps stand before their products, so that memory's
+/// latency is paid once for them.
 template <int Tiles, int Panels>
 class PanelSums {
  public:
@@ -124,17 +118,9 @@ class PanelSums {
     for (int step = 0; step < Depth; ++step) {
 #pragma unroll
       for (int panel = 0; panel < Panels; ++panel) {
-        const Eight& a = low[step][panel];
-        const Eight& b = high[step][panel];
-        const std::uint32_t first[4] = {a.pair[0], b.pair[0], a.pair[1], b.pair[1]};
-        const std::uint32_t second[4] = {a.pair[2], b.pair[2], a.pair[3], b.pair[3]};
 #pragma unroll
         for (int tile = 0; tile < Tiles; ++tile) {
-          const Eight& rows = x[step][tile];
-          const std::uint32_t first_rows[2] = {rows.pair[0], rows.pair[1]};
-          const std::uint32_t second_rows[2] = {rows.pair[2], rows.pair[3]};
-          mma_16816(sums_[panel][tile], first, first_rows);
-          mma_16816(sums_[panel][tile], second, second_rows);
+          multiply_32(sums_[panel][tile], low[step][panel], high[step][panel], x[step][tile]);
         }
       }
     }

@@ -228,6 +228,38 @@ TEST_P(Invariance, ASequenceIsThatOfTheSequenceAloneInAnySlot) {
   }
 }
 
+TEST_P(Invariance, AWindowMayEndSplitsBefore) {
+  const AttentionCase attention{
+      .lengths = {1045}, .heads = 1, .kv_heads = 1, .head_dim = 8, .window = 500};
+  const std::vector<SequenceResult> whole = run_attention(device(), attention, all_of(1));
+  for (const int piece : {3, 65}) {
+    EXPECT_TRUE(same_bits(run_attention(device(), attention, all_of(1, piece)), whole)) << piece;
+  }
+}
+
+/// Also what keys and values that a row does not see yet may be: a page comes from another row.
+TEST_P(Invariance, WhatASlotHeldBeforeDoesNotMatter) {
+  for (const int piece : {1, 100}) {
+    const Feed fresh = all_of(3, piece);
+    Feed spoiled = fresh;
+    spoiled.spoiled = true;
+    const auto compare = [](const std::vector<SequenceResult>& actual,
+                            const std::vector<SequenceResult>& expected) {
+      for (std::size_t s = 0; s < expected.size(); ++s) {
+        EXPECT_TRUE(same_bits(actual[s].outputs, expected[s].outputs)) << "sequence " << s;
+      }
+    };
+    for (const int head_dim : {6, 16}) {
+      const AttentionCase attention{
+          .lengths = {3, 70, 1}, .heads = 4, .kv_heads = 2, .head_dim = head_dim};
+      compare(run_attention(device(), attention, spoiled),
+              run_attention(device(), attention, fresh));
+    }
+    const MlstmCase mlstm{.lengths = {3, 70, 1}, .heads = 2, .qk_dim = 5, .v_dim = 7};
+    compare(run_mlstm(device(), mlstm, spoiled), run_mlstm(device(), mlstm, fresh));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Backends, Invariance, ::testing::ValuesIn(all_candidates()), test_name);
 
 }  // namespace

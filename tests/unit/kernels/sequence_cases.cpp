@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <numeric>
 
 #include "gridmill/base/format.hpp"
@@ -59,10 +60,19 @@ Matrix rows_of(const Batch& batch, const std::vector<Matrix>& inputs) {
 
 using Step = std::function<Matrix(const std::vector<TokenSpan>&, const Matrix& rows)>;
 
+/// Fills every slot with NaN and empties it.
+void spoil(SequenceState& state, int slots, std::int64_t length) {
+  const std::vector<float> nothing(state.saved_floats(length),
+                                   std::numeric_limits<float>::quiet_NaN());
+  for (SlotId slot = 0; slot < slots; ++slot) state.load(slot, length, nothing);
+  for (SlotId slot = 0; slot < slots; ++slot) state.reset(slot);
+}
+
 /// Feeds every batch to `step` and sorts the output rows by sequence.
 std::vector<SequenceResult> feed_all(const std::vector<int>& lengths, const Feed& feed, int slots,
                                      const std::vector<Matrix>& inputs, std::int64_t output_columns,
                                      const Step& step, SequenceState& state) {
+  if (feed.spoiled) spoil(state, slots, *std::max_element(lengths.begin(), lengths.end()));
   std::vector<SequenceResult> results;
   for (const int sequence : feed.sequences) {
     results.push_back({Matrix({lengths[static_cast<std::size_t>(sequence)], output_columns}), {}});
@@ -107,6 +117,13 @@ std::vector<AttentionCase> attention_cases() {
       {.lengths = {130, 64, 1}, .heads = 7, .kv_heads = 7, .head_dim = 12, .window = 70},
       {.lengths = {90}, .heads = 2, .kv_heads = 1, .head_dim = 8, .window = 1},
       {.lengths = {150}, .heads = 2, .kv_heads = 1, .head_dim = 64, .window = 64, .qk_norm = true},
+      // More query heads than a thread block of a device takes; heads of every size of its tiles.
+      {.lengths = {67, 5}, .heads = 20, .kv_heads = 2, .head_dim = 8},
+      {.lengths = {9, 66}, .heads = 3, .kv_heads = 1, .head_dim = 72, .window = 33},
+      {.lengths = {70, 4}, .heads = 6, .kv_heads = 1, .head_dim = 136},
+      {.lengths = {12}, .heads = 2, .kv_heads = 2, .head_dim = 256},
+      // More than one split of 512 positions.
+      {.lengths = {530}, .heads = 1, .kv_heads = 1, .head_dim = 8},
   };
 }
 

@@ -13,6 +13,7 @@ struct Feed {
   std::vector<int> sequences{};  ///< indices into the case's lengths; their order in a batch
   int piece = 1 << 20;           ///< at most so many tokens of a sequence in one batch
   int first_slot = 0;            ///< sequence s lives in slot (first_slot + s) mod slots
+  bool spoiled = false;          ///< every slot held NaN before
 };
 /// All sequences of a case with `count` sequences, in order, cut into pieces.
 [[nodiscard]] Feed all_of(std::size_t count, int piece = 1 << 20);
