@@ -25,20 +25,33 @@ struct MlstmArgs {
   Mlstm mlstm;
   const TokenSpan* spans = nullptr;  ///< on the device
   int span_count = 0;
+  std::int32_t longest = 0;  ///< tokens of the longest span
   ConstDeviceMatrix inputs;
   MlstmMemory state;
-  /// Scratch, for every row and head: [dqk] scaled queries, [dqk] gated keys, the forget factor and
-  /// the denominator.
-  float* factors = nullptr;
-  DeviceMatrix h;      ///< [rows, H dv]: scratch, and the result of mlstm_unpacked
-  PackedRows packed;   ///< result of mlstm
-  bool gated = false;  ///< multiply by the output gate
+  float* factors = nullptr;  ///< scratch, mlstm_factors() floats for every row and head
+  DeviceMatrix h;            ///< [rows, H dv]: scratch, and the result of mlstm_unpacked
+  PackedRows packed;         ///< result of mlstm
+  bool gated = false;        ///< multiply by the output gate
   bool unpacked = false;
   bool operator==(const MlstmArgs& other) const = default;
 };
 
-/// Floats of `factors` for one row and head.
-[[nodiscard]] constexpr std::int64_t mlstm_factors(int qk_dim) { return 2 * qk_dim + 2; }
+/// A head's queries, keys and n are cut into 8 parts, each of them one of the sums that the tree of
+/// h joins. Part p has elements [p, p + 1) * ceil(dqk / 8), as far as there are so many.
+inline constexpr int kMlstmParts = 8;
+
+/// Room for a part, in floats: 8, 16, 32 or 64.
+[[nodiscard]] constexpr int mlstm_part_room(int qk_dim) {
+  int room = 8;
+  while (kMlstmParts * room < qk_dim) room *= 2;
+  return room;
+}
+
+/// Floats of `factors` for one row and head: scaled queries, gated keys and n, each of them 8 parts
+/// with their room; then the forget gate, the input gate, m and one unused.
+[[nodiscard]] constexpr std::int64_t mlstm_factors(int qk_dim) {
+  return 3 * kMlstmParts * mlstm_part_room(qk_dim) + 4;
+}
 
 /// Advances the states token by token: C is read and written once a call, whatever the number of
 /// tokens, and read out on the way. The order of every sum is fixed by the shape.

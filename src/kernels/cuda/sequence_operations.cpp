@@ -29,6 +29,7 @@ void CudaBackend::run_mlstm(Stream& stream, std::span<const TokenSpan> spans, co
   args.mlstm = mlstm;
   args.spans = on.stage(spans);
   args.span_count = static_cast<int>(spans.size());
+  for (const TokenSpan& span : spans) args.longest = std::max(args.longest, span.tokens);
   args.inputs = inputs;
   if (layer == 0) on.flush();  // before slots are cleared, which happens now and then
   args.state = slots->layer(layer, on);

@@ -1,7 +1,7 @@
 # The cuda backend. Kernels (.cu) are compiled by nvcc, each operation in a file of its own; all else
 # is C++. tests/support/cuda_emulation compiles the same kernels for the host.
-set(GRIDMILL_CUDA_KERNELS cuda/attention.cu cuda/attention_rotate.cu cuda/attention_tensor.cu cuda/limits.cu cuda/mlstm.cu cuda/product.cu
-  cuda/product_tiled.cu cuda/rows.cu cuda/select.cu)
+set(GRIDMILL_CUDA_KERNELS cuda/attention.cu cuda/attention_rotate.cu cuda/attention_tensor.cu cuda/limits.cu cuda/mlstm.cu
+  cuda/mlstm_cell.cu cuda/mlstm_factors.cu cuda/product.cu cuda/product_tiled.cu cuda/rows.cu cuda/select.cu)
 list(APPEND GRIDMILL_KERNEL_SOURCES
   ${GRIDMILL_CUDA_KERNELS}
   cuda/attention_operations.cpp

@@ -201,6 +201,14 @@ TEST_P(Invariance, MlstmDoesNotDependOnCuts) {
   }
 }
 
+TEST_P(Invariance, ALongPromptOfAnMlstmDoesNotDependOnCuts) {
+  const MlstmCase mlstm{.lengths = {1042, 3, 1025}, .heads = 2, .qk_dim = 2, .v_dim = 1};
+  const std::vector<SequenceResult> whole = run_mlstm(device(), mlstm, all_of(3));
+  for (const int piece : {400, 1024, 1041}) {
+    EXPECT_TRUE(same_bits(run_mlstm(device(), mlstm, all_of(3, piece)), whole)) << piece;
+  }
+}
+
 TEST_P(Invariance, PrefillOfAnyLengthEqualsTokenByToken) {
   for (int length = 1; length <= 70; length += length < 20 ? 1 : 7) {
     const AttentionCase attention{.lengths = {length}, .heads = 2, .kv_heads = 1, .head_dim = 6};

@@ -155,6 +155,15 @@ std::vector<MlstmCase> mlstm_cases() {
        .head_norm = NormKind::rms},
       {.lengths = {40}, .heads = 1, .qk_dim = 48, .v_dim = 96, .gate_soft_cap = 15},
       {.lengths = {9, 17}, .heads = 2, .qk_dim = 31, .v_dim = 130},
+      // Heads as wide as the eighths that kernels have room for, and others; tokens around the
+      // tiles that they bring at a time.
+      {.lengths = {8, 17, 7}, .heads = 2, .qk_dim = 64, .v_dim = 20, .gate_soft_cap = 15},
+      {.lengths = {9, 1}, .heads = 1, .qk_dim = 128, .v_dim = 33, .qk_norm = true},
+      {.lengths = {13}, .heads = 1, .qk_dim = 100, .v_dim = 6},
+      {.lengths = {12, 5}, .heads = 1, .qk_dim = 256, .v_dim = 48, .gate_soft_cap = 15},
+      {.lengths = {16}, .heads = 1, .qk_dim = 200, .v_dim = 3},
+      {.lengths = {6, 5}, .heads = 1, .qk_dim = 512, .v_dim = 5, .head_norm = NormKind::rms},
+      {.lengths = {9}, .heads = 1, .qk_dim = 300, .v_dim = 34},
   };
 }
 
