@@ -105,6 +105,11 @@ TEST(ExecutionModel, CopiesArriveWhenTheirGroupIsWaitedFor) {
   EXPECT_EQ(seen, (std::array<int, 4>{-1, 11, 5, 0}));
 }
 
+TEST(ExecutionModel, AThreadBlockHasNoMoreSharedMemoryThanAMultiprocessor) {
+  allow_shared_memory(nullptr, std::size_t{227} << 10);
+  EXPECT_THROW(allow_shared_memory(nullptr, (std::size_t{227} << 10) + 1), SystemError);
+}
+
 TEST(ExecutionModel, CopiesThatNobodyWaitedForAreFound) {
   alignas(16) std::array<std::byte, 16> source{};
   EXPECT_THROW(run_grid({1, 1, 1}, 32, 16,

@@ -11,6 +11,7 @@
 #include "kernels/cuda/kv_cache.hpp"
 #include "kernels/cuda/mlstm_state.hpp"
 #include "kernels/cuda/nccl_exchange.hpp"
+#include "kernels/cuda/product.hpp"
 
 namespace gridmill::cuda {
 
@@ -79,7 +80,10 @@ StateBudget CudaBackend::state_budget(int node_ranks, std::uint64_t workspace_by
   const int devices = device_count();
   const auto sharers = static_cast<std::uint64_t>((node_ranks + devices - 1) / devices);
   const std::uint64_t share = device_memory().free_bytes / sharers;
-  const std::uint64_t kept = workspace_bytes + kReserve;
+  const Multiprocessors all = multiprocessors();
+  const std::uint64_t local =
+      static_cast<std::uint64_t>(all.count) * all.threads * kTiledLocalBytes;
+  const std::uint64_t kept = workspace_bytes + kReserve + local;
   return {
       .known = true, .bytes = share > kept ? share - kept : 0, .most_slots = 256, .pooled = true};
 }

@@ -45,6 +45,9 @@ struct ProductArgs {
 
 /// A row's result depends on its own inputs only, however many rows there are.
 void launch_product(LaunchStream stream, DType compute_dtype, const ProductArgs& args);
+/// Local memory of a thread of launch_tiled_product. The device sets it aside for all threads that
+/// it can hold when it is first called.
+inline constexpr std::size_t kTiledLocalBytes = 1024;
 /// The same bits, for many rows at once: launch_product chooses.
 void launch_tiled_product(LaunchStream stream, DType compute_dtype, const ProductArgs& args);
 

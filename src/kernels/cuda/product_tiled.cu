@@ -1,9 +1,10 @@
 // y = W x for many rows: the sums of product.cu, in its order, so that a row does not notice which
-// of the two made it. A thread block owns 128 outputs of 128 rows and goes through all inputs, one
-// block of them after the other; every thread keeps 64 sums. Inputs come in steps of 64 bytes a
-// line through three stages of shared memory, two of them under way while the third is multiplied.
+// of the two made it. A thread block owns 128 outputs of 128 or 256 rows and goes through all
+// inputs, one block of them after the other. Inputs come in steps of 64 bytes a line through three
+// stages of shared memory, two of them under way while the third is multiplied.
 #include <cuda_platform.hpp>
 
+#include "kernels/cuda/fragment.cuh"
 #include "kernels/cuda/product.cuh"
 #include "kernels/cuda/reduce.cuh"
 
@@ -11,16 +12,33 @@ namespace gridmill::cuda {
 
 namespace {
 
-constexpr int kTile = 128;  ///< outputs and rows of a thread block
-constexpr int kTilePanels = kTile / kPanelOutputs;
-constexpr int kTileThreads = 256;
-constexpr int kSums = kTile * kTile / kTileThreads;  ///< of a thread
-constexpr int kChunk = 16;                           ///< bytes that a thread copies at a time
-constexpr int kChunks = 4;                           ///< of a line in a step
+constexpr int kTileOutputs = 128;  ///< of a thread block
+constexpr int kTilePanels = kTileOutputs / kPanelOutputs;
+constexpr int kChunk = 16;  ///< bytes that a thread copies at a time
+constexpr int kChunks = 4;  ///< of a line in a step
 constexpr int kLineBytes = kChunk * kChunks;
 constexpr int kStages = 3;
-constexpr int kStageBytes = 2 * kTile * kLineBytes;  ///< weights, then rows
-constexpr int kThreadLines = 2 * kTile * kChunks / kTileThreads;
+
+/// How large a tile is and who makes it; the bits are the same.
+template <int Rows, int Threads>
+struct TileShape {
+  static constexpr int kRows = Rows;
+  static constexpr int kThreads = Threads;
+  static constexpr int kLines = kTileOutputs + Rows;  ///< of a stage: weights, then rows
+  static constexpr int kStageBytes = kLines * kLineBytes;
+  static constexpr int kSums = kTileOutputs * Rows / Threads;  ///< of a thread
+  /// Whether the sums of a block that waits for the next one are in shared memory, not in
+  /// registers.
+  static constexpr bool kWaitsInShared = kSums > 64;
+  static constexpr std::size_t kSharedBytes =
+      std::size_t{kStages} * kStageBytes +
+      (kWaitsInShared ? sizeof(float) * kTileOutputs * Rows : 0);
+};
+
+/// A warp of 64 x 64 sums reads less of shared memory for each of them than one of 64 x 32.
+using Narrow = TileShape<128, 256>;  ///< 64 x 32 a warp; for every device
+using Square = TileShape<128, 128>;  ///< 64 x 64; two thread blocks on a multiprocessor
+using Tall = TileShape<256, 256>;    ///< 64 x 64; less traffic with the second cache
 
 /// Where a chunk of a line lies in a stage. Neighbouring pairs of lines are rotated against each
 /// other, so that 8 lanes that read the same chunk of 8 lines meet every bank once.
@@ -60,18 +78,18 @@ GRIDMILL_DEVICE Step first_step(const ProductArgs& args, int block) {
   return {args.blocks, 0, 0};
 }
 
-template <typename T>
+template <typename T, typename Shape>
 class Tile {
  public:
   static constexpr int kStepInputs = kLineBytes / static_cast<int>(sizeof(T));
 
-  /// A thread copies one chunk of every 64th line.
+  /// A thread copies one chunk of every (threads / 4)-th line.
   GRIDMILL_DEVICE Tile(const ProductArgs& args, int row_tile, int panel_tile) : args_(args) {
     const std::int64_t stride = padded_inputs(args.x.inputs);
 #pragma unroll
     for (int i = 0; i < kThreadLines; ++i) {
       const int line = line_of(i);
-      if (i < kThreadLines / 2) {
+      if (i < kWeightLines) {
         const std::byte* panel =
             panel_of(args.weight,
                      static_cast<std::int64_t>(panel_tile) * kTilePanels + line / kPanelOutputs);
@@ -79,7 +97,8 @@ class Tile {
                         ? nullptr
                         : reinterpret_cast<const T*>(panel) + line % kPanelOutputs * stride;
       } else {
-        const std::int64_t row = static_cast<std::int64_t>(row_tile) * kTile + line - kTile;
+        const std::int64_t row =
+            static_cast<std::int64_t>(row_tile) * Shape::kRows + line - kTileOutputs;
         lines_[i] =
             row < args.x.rows ? reinterpret_cast<const T*>(args.x.data) + row * stride : nullptr;
       }
@@ -111,10 +130,11 @@ class Tile {
   }
 
  private:
-  /// Of the stage: 128 of weights, then 128 of rows.
-  GRIDMILL_DEVICE static int line_of(int i) {
-    return thread_index() / kChunks + i * (kTileThreads / kChunks);
-  }
+  static constexpr int kApart = Shape::kThreads / kChunks;  ///< lines of a thread
+  static constexpr int kThreadLines = Shape::kLines / kApart;
+  static constexpr int kWeightLines = kTileOutputs / kApart;
+
+  GRIDMILL_DEVICE static int line_of(int i) { return thread_index() / kChunks + i * kApart; }
 
   const ProductArgs& args_;
   const T* lines_[kThreadLines];  ///< nullptr: zeros
@@ -127,17 +147,18 @@ struct Place {
   int row;
 };
 
-template <DType Compute>
+template <DType Compute, typename Shape>
 struct Multiply;
 
-/// Tensor cores: a warp has 4 panels and 32 rows. The inputs of a step stand in the same places of
-/// the same two instructions as in product.cu.
-template <>
-struct Multiply<DType::bf16> {
+/// Tensor cores: a warp has 4 panels and 32 or 64 rows. The inputs of a step stand in the same
+/// places of the same two instructions as in product.cu.
+template <typename Shape>
+struct Multiply<DType::bf16, Shape> {
   using Element = Bf16;
+  static constexpr int kSums = Shape::kSums;
   static constexpr int kPanels = 4;
-  static constexpr int kRowTiles = 4;
-  static constexpr int kPanelSums = kRowTiles * 4;
+  static constexpr int kPanelSums = kSums / kPanels;
+  static constexpr int kRowTiles = kPanelSums / 4;
 
   GRIDMILL_DEVICE static Place place_of(int i) {
     const int lane = thread_index() % kWarp;
@@ -148,47 +169,48 @@ struct Multiply<DType::bf16> {
   GRIDMILL_DEVICE static void step(const std::byte* stage, int /*inputs*/, float (&sums)[kSums]) {
     const int group = thread_index() % kWarp / 4;
     const int part = thread_index() % 4;
-    std::uint32_t b[kRowTiles][4];
+    Eight rows[kRowTiles];
 #pragma unroll
     for (int tile = 0; tile < kRowTiles; ++tile) {
-      load(stage, kTile + first_row() + tile * 8 + group, part, b[tile]);
+      rows[tile] = load(stage, kTileOutputs + first_row() + tile * 8 + group, part);
     }
 #pragma unroll
     for (int panel = 0; panel < kPanels; ++panel) {
-      std::uint32_t low[4];
-      std::uint32_t high[4];
-      load(stage, first_output() + panel * kPanelOutputs + group, part, low);
-      load(stage, first_output() + panel * kPanelOutputs + group + 8, part, high);
-      const std::uint32_t a0[4] = {low[0], high[0], low[1], high[1]};
-      const std::uint32_t a1[4] = {low[2], high[2], low[3], high[3]};
+      const int output = first_output() + panel * kPanelOutputs + group;
+      const Eight low = load(stage, output, part);
+      const Eight high = load(stage, output + 8, part);
+      // Half of the inputs of all tiles before the other half: a product does not wait for the one
+      // before.
 #pragma unroll
-      for (int tile = 0; tile < kRowTiles; ++tile) {
-        const std::uint32_t b0[2] = {b[tile][0], b[tile][1]};
-        const std::uint32_t b1[2] = {b[tile][2], b[tile][3]};
-        float* four = sums + panel * kPanelSums + tile * 4;
-        mma_16816(*reinterpret_cast<float(*)[4]>(four), a0, b0);
-        mma_16816(*reinterpret_cast<float(*)[4]>(four), a1, b1);
+      for (int half = 0; half < 2; ++half) {
+        const std::uint32_t a[4] = {low.pair[2 * half], high.pair[2 * half], low.pair[2 * half + 1],
+                                    high.pair[2 * half + 1]};
+#pragma unroll
+        for (int tile = 0; tile < kRowTiles; ++tile) {
+          const std::uint32_t b[2] = {rows[tile].pair[2 * half], rows[tile].pair[2 * half + 1]};
+          float* four = sums + panel * kPanelSums + tile * 4;
+          mma_16816(*reinterpret_cast<float(*)[4]>(four), a, b);
+        }
       }
     }
   }
 
  private:
-  GRIDMILL_DEVICE static int first_output() { return thread_index() / kWarp % 2 * (kTile / 2); }
-  GRIDMILL_DEVICE static int first_row() { return thread_index() / kWarp / 2 * (kTile / 4); }
-  GRIDMILL_DEVICE static void load(const std::byte* stage, int line, int chunk,
-                                   std::uint32_t (&pairs)[4]) {
-    const auto loaded =
-        *reinterpret_cast<const Chunk<std::uint32_t>*>(stage + chunk_at(line, chunk));
-#pragma unroll
-    for (int i = 0; i < 4; ++i) pairs[i] = loaded.value[i];
+  GRIDMILL_DEVICE static int first_output() {
+    return thread_index() / kWarp % 2 * (kTileOutputs / 2);
+  }
+  GRIDMILL_DEVICE static int first_row() { return thread_index() / kWarp / 2 * (8 * kRowTiles); }
+  GRIDMILL_DEVICE static Eight load(const std::byte* stage, int line, int chunk) {
+    return *reinterpret_cast<const Eight*>(stage + chunk_at(line, chunk));
   }
 };
 
 /// A thread has one output of every panel and every 16th row, one ascending chain each.
 template <>
-struct Multiply<DType::fp32> {
+struct Multiply<DType::fp32, Narrow> {
   using Element = float;
-  static constexpr int kThreadRows = kTile / 16;
+  static constexpr int kSums = Narrow::kSums;
+  static constexpr int kThreadRows = Narrow::kRows / 16;
   static constexpr int kPanelSums = kThreadRows;
 
   GRIDMILL_DEVICE static Place place_of(int i) {
@@ -202,7 +224,8 @@ struct Multiply<DType::fp32> {
     for (int chunk = 0; chunk < kChunks; ++chunk) {
       Chunk<float> x[kThreadRows];
 #pragma unroll
-      for (int i = 0; i < kThreadRows; ++i) x[i] = load(stage, kTile + place_of(i).row, chunk);
+      for (int i = 0; i < kThreadRows; ++i)
+        x[i] = load(stage, kTileOutputs + place_of(i).row, chunk);
 #pragma unroll
       for (int panel = 0; panel < kTilePanels; ++panel) {
         const Chunk<float> w = load(stage, place_of(panel * kPanelSums).output, chunk);
@@ -225,40 +248,70 @@ struct Multiply<DType::fp32> {
   }
 };
 
-GRIDMILL_DEVICE void copy_sums(const float (&from)[kSums], float (&to)[kSums]) {
+template <int Sums>
+GRIDMILL_DEVICE void copy_sums(const float (&from)[Sums], float (&to)[Sums]) {
 #pragma unroll
-  for (int i = 0; i < kSums; ++i) to[i] = from[i];
+  for (int i = 0; i < Sums; ++i) to[i] = from[i];
 }
 
-GRIDMILL_DEVICE void add_sums(const float (&left)[kSums], float (&sums)[kSums]) {
+template <int Sums>
+GRIDMILL_DEVICE void add_sums(const float (&left)[Sums], float (&sums)[Sums]) {
 #pragma unroll
-  for (int i = 0; i < kSums; ++i) sums[i] = left[i] + sums[i];
+  for (int i = 0; i < Sums; ++i) sums[i] = left[i] + sums[i];
 }
+
+/// Sums of one block of inputs that wait for the next block's.
+template <typename Shape, bool InShared = Shape::kWaitsInShared>
+class EvenSums {
+ public:
+  GRIDMILL_DEVICE explicit EvenSums(std::byte* /*shared*/) {}
+  GRIDMILL_DEVICE void put(const float (&sums)[Shape::kSums]) { copy_sums(sums, sums_); }
+  GRIDMILL_DEVICE void add_to(float (&sums)[Shape::kSums]) const { add_sums(sums_, sums); }
+
+ private:
+  float sums_[Shape::kSums];
+};
+
+template <typename Shape>
+class EvenSums<Shape, true> {
+ public:
+  GRIDMILL_DEVICE explicit EvenSums(std::byte* shared)
+      : own_(reinterpret_cast<float*>(shared) + thread_index()) {}
+  GRIDMILL_DEVICE void put(const float (&sums)[Shape::kSums]) {
+#pragma unroll
+    for (int i = 0; i < Shape::kSums; ++i) own_[i * Shape::kThreads] = sums[i];
+  }
+  GRIDMILL_DEVICE void add_to(float (&sums)[Shape::kSums]) const {
+#pragma unroll
+    for (int i = 0; i < Shape::kSums; ++i) sums[i] = own_[i * Shape::kThreads] + sums[i];
+  }
+
+ private:
+  float* own_;  ///< one of as many as there are threads is this thread's
+};
 
 /// Joins the blocks' sums as the balanced tree does, in the order in which they are made: `sums` of
 /// `block` becomes that of the largest sub-tree that ends with it, and waits until the one to its
-/// right is complete: in `even` (registers) for one block, in `waiting` (local memory) for longer.
-GRIDMILL_DEVICE void join(int block, int blocks, float (&sums)[kSums], float (&even)[kSums],
-                          float (&waiting)[2][kSums]) {
+/// right is complete: in `even` for one block, in `waiting` (local memory) for longer.
+template <typename Shape>
+GRIDMILL_DEVICE void join(int block, int blocks, float (&sums)[Shape::kSums], EvenSums<Shape>& even,
+                          float (&waiting)[2][Shape::kSums]) {
   if (blocks == 1) return;
-  if (block % 2 == 0) {
-    copy_sums(sums, even);
-    return;
-  }
-  add_sums(even, sums);
+  if (block % 2 == 0) return even.put(sums);
+  even.add_to(sums);
   int level = 0;
   for (int pair = block / 2; pair % 2 == 1; pair /= 2) add_sums(waiting[level++], sums);
   if (block + 1 < blocks) copy_sums(sums, waiting[level]);
 }
 
-template <DType Compute>
-GRIDMILL_DEVICE void finish_tile(const ProductArgs& args, const float (&sums)[kSums]) {
-  using Product = Multiply<Compute>;
-  const std::int64_t first_row = static_cast<std::int64_t>(block_x()) * kTile;
+template <DType Compute, typename Shape>
+GRIDMILL_DEVICE void finish_tile(const ProductArgs& args, const float (&sums)[Shape::kSums]) {
+  using Product = Multiply<Compute, Shape>;
+  const std::int64_t first_row = static_cast<std::int64_t>(block_x()) * Shape::kRows;
   const std::int64_t first_panel = static_cast<std::int64_t>(block_y()) * kTilePanels;
   const bool gated = args.epilogue == Epilogue::gated;
 #pragma unroll
-  for (int i = 0; i < kSums; ++i) {
+  for (int i = 0; i < Shape::kSums; ++i) {
     const Place place = Product::place_of(i);
     if (first_row + place.row >= args.x.rows) continue;
     std::int64_t panel = first_panel + place.output / kPanelOutputs;
@@ -266,17 +319,18 @@ GRIDMILL_DEVICE void finish_tile(const ProductArgs& args, const float (&sums)[kS
     if (gated) {
       if (panel % 2 == 1) continue;
       panel /= 2;
-      up = sums[(i + Product::kPanelSums) % kSums];
+      up = sums[(i + Product::kPanelSums) % Shape::kSums];
     }
     finish<Compute>(args, first_row + place.row,
                     panel * kPanelOutputs + place.output % kPanelOutputs, sums[i], up);
   }
 }
 
-template <DType Compute>
+template <DType Compute, typename Shape>
 GRIDMILL_KERNEL void tiled_product_kernel(ProductArgs args) {
-  using Product = Multiply<Compute>;
-  using TileOf = Tile<typename Product::Element>;
+  using Product = Multiply<Compute, Shape>;
+  using TileOf = Tile<typename Product::Element, Shape>;
+  constexpr int kStageBytes = Shape::kStageBytes;
   std::byte* stages = shared_memory();
   const TileOf tile(args, block_x(), block_y());
   Step ahead = first_step(args, 0);
@@ -288,9 +342,10 @@ GRIDMILL_KERNEL void tiled_product_kernel(ProductArgs args) {
   };
   for (int stage = 0; stage < kStages - 1; ++stage) copy_next(stage);
   int stage = 0;
-  float sums[kSums];
-  float even[kSums];
-  float waiting[2][kSums];
+  float sums[Shape::kSums];
+  EvenSums<Shape> even(stages + kStages * kStageBytes);
+  float waiting[2][Shape::kSums];
+  static_assert(sizeof waiting <= kTiledLocalBytes);
   for (int block = 0; block < args.blocks; ++block) {
 #pragma unroll
     for (float& sum : sums) sum = 0;
@@ -305,30 +360,42 @@ GRIDMILL_KERNEL void tiled_product_kernel(ProductArgs args) {
                     sums);
       stage = stage + 1 == kStages ? 0 : stage + 1;
     }
-    join(block, args.blocks, sums, even, waiting);
+    join<Shape>(block, args.blocks, sums, even, waiting);
   }
-  finish_tile<Compute>(args, sums);
+  finish_tile<Compute, Shape>(args, sums);
 }
 
-template <DType Compute>
-void launch_tiles(LaunchStream stream, const ProductArgs& args) {
+/// Thread blocks of a product: tiles of rows, tiles of outputs. Neighbours share weights: those
+/// come from far, the rows of a pass lie in the second cache.
+template <typename Shape>
+LaunchGrid grid_of(const ProductArgs& args) {
   const std::int64_t panels = (args.outputs + kPanelOutputs - 1) / kPanelOutputs *
                               (args.epilogue == Epilogue::gated ? 2 : 1);
-  // Neighbours share weights: those come from far, the rows of a pass lie in the second cache.
-  const auto row_tiles = static_cast<unsigned>((args.x.rows + kTile - 1) / kTile);
-  const auto panel_tiles = static_cast<unsigned>((panels + kTilePanels - 1) / kTilePanels);
-  launch(stream, tiled_product_kernel<Compute>, {row_tiles, panel_tiles, 1}, kTileThreads,
-         std::size_t{kStages} * kStageBytes, args);
+  return {static_cast<unsigned>((args.x.rows + Shape::kRows - 1) / Shape::kRows),
+          static_cast<unsigned>((panels + kTilePanels - 1) / kTilePanels), 1};
+}
+
+template <DType Compute, typename Shape>
+void launch_tiles(LaunchStream stream, const ProductArgs& args) {
+  launch(stream, tiled_product_kernel<Compute, Shape>, grid_of<Shape>(args), Shape::kThreads,
+         Shape::kSharedBytes, args);
 }
 
 }  // namespace
 
 void launch_tiled_product(LaunchStream stream, DType compute_dtype, const ProductArgs& args) {
-  if (compute_dtype == DType::bf16) {
-    launch_tiles<DType::bf16>(stream, args);
-  } else {
-    launch_tiles<DType::fp32>(stream, args);
+  if (compute_dtype == DType::fp32) return launch_tiles<DType::fp32, Narrow>(stream, args);
+  constexpr std::size_t kReserved = 1024;  // of each thread block
+  const Multiprocessors device = multiprocessors();
+  if (device.shared_bytes < 2 * (Square::kSharedBytes + kReserved)) {
+    return launch_tiles<DType::bf16, Narrow>(stream, args);
   }
+  // Enough large tiles that few multiprocessors are without one at the end.
+  const LaunchGrid tall = grid_of<Tall>(args);
+  if (2 * std::int64_t{tall.x} * tall.y >= 3 * std::int64_t{device.count}) {
+    return launch_tiles<DType::bf16, Tall>(stream, args);
+  }
+  launch_tiles<DType::bf16, Square>(stream, args);
 }
 
 }  // namespace gridmill::cuda

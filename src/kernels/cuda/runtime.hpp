@@ -46,6 +46,14 @@ void open_device(int node_rank, bool share);
 /// True if a device could be opened.
 [[nodiscard]] bool has_device();
 
+struct Multiprocessors {
+  int count = 0;
+  std::size_t shared_bytes = 0;  ///< of each, for all thread blocks on it
+  std::size_t threads = 0;       ///< of each, for all of which local memory is set aside
+};
+/// Of the device of this process.
+[[nodiscard]] Multiprocessors multiprocessors();
+
 struct DeviceMemory {
   std::size_t free_bytes = 0;
   std::size_t all_bytes = 0;
@@ -92,6 +100,10 @@ void record_event(EventHandle event, StreamHandle stream);
 void wait_event_on(StreamHandle stream, EventHandle event);
 /// Waits on the host; at once if the event was never recorded.
 void wait_event(EventHandle event);
+
+/// Lets a kernel be launched with more shared memory than the 48 KiB of every device.
+/// @throws SystemError if the device has less
+void allow_shared_memory(void (*kernel)(), std::size_t size_bytes);
 
 /// @throws SystemError if the last launch was refused.
 void check_launch();

@@ -114,11 +114,6 @@ class BlockRunner {
       throw InternalError("a block has whole warps and at most 1024 threads, not " +
                           std::to_string(threads));
     }
-    constexpr std::size_t kMostShared = std::size_t{48} << 10;
-    if (shared_bytes > kMostShared) {
-      throw InternalError("a block asks for " + std::to_string(shared_bytes) +
-                          " bytes of shared memory, a launch gives at most 48 KiB");
-    }
     while (threads_.size() < static_cast<std::size_t>(threads)) {
       threads_.push_back(std::make_unique<Thread>());
     }

@@ -117,6 +117,7 @@ template <typename Args>
 void launch(LaunchStream stream, void (*kernel)(Args), LaunchGrid grid, int threads,
             std::size_t shared_bytes, const Args& args) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  allow_shared_memory(reinterpret_cast<AnyKernel>(kernel), shared_bytes);
   if (stream.gathered != nullptr) {
     stream.gathered->add(kernel, &emulation::call_kernel<Args>, grid, threads, shared_bytes, args);
     return;

@@ -1,7 +1,8 @@
 // kernels/cuda/runtime.hpp on the host. Work of a stream waits until somebody waits for it, so that
 // whatever relies on memory that has gone by then is found out. Fresh memory is NaN. Whole programs
 // are told by the environment what the node has: GRIDMILL_EMULATED_DEVICES (1), each with
-// GRIDMILL_EMULATED_MIB (16384) of memory.
+// GRIDMILL_EMULATED_MIB (16384) of memory, and multiprocessors with GRIDMILL_EMULATED_SHARED_KIB
+// (228) of shared memory.
 #include "kernels/cuda/runtime.hpp"
 
 #include <algorithm>
@@ -268,6 +269,20 @@ void wait_event(EventHandle event) {
   if (!is_ahead(*event)) return;
   ++device().counts.waits;
   run_until(event->stream, event->sequence);
+}
+
+// Few, so that small products already choose what a device does for large ones.
+Multiprocessors multiprocessors() {
+  return {.count = 2,
+          .shared_bytes = setting("GRIDMILL_EMULATED_SHARED_KIB", 228) << 10,
+          .threads = 0};  // a fiber's local memory is the host's
+}
+
+void allow_shared_memory(void (* /*kernel*/)(), std::size_t size_bytes) {
+  constexpr std::size_t kReserved = 1024;  // of each thread block
+  if (size_bytes + kReserved <= multiprocessors().shared_bytes) return;
+  throw SystemError("a thread block asks for " + std::to_string(size_bytes) +
+                    " bytes of shared memory, more than a multiprocessor has");
 }
 
 void check_launch() {}

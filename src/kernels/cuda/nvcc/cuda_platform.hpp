@@ -74,6 +74,10 @@ template <typename Args>
 void launch(LaunchStream stream, void (*kernel)(Args), LaunchGrid grid, int threads,
             std::size_t shared_bytes, const Args& args) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  constexpr std::size_t kEveryDevice = std::size_t{48} << 10;
+  if (shared_bytes > kEveryDevice) {
+    allow_shared_memory(reinterpret_cast<AnyKernel>(kernel), shared_bytes);
+  }
   if (stream.gathered != nullptr) {
     stream.gathered->add(kernel, nullptr, grid, threads, shared_bytes, args);
     return;

@@ -3,6 +3,7 @@
 #include <cuda_runtime.h>
 
 #include <cstring>
+#include <map>
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
@@ -70,6 +71,23 @@ void open_device(int node_rank, bool share) {
 std::string device_name() {
   const cudaDeviceProp device = properties();
   return fmt::format("{} (sm_{}{})", device.name, device.major, device.minor);
+}
+
+Multiprocessors multiprocessors() {
+  static thread_local const Multiprocessors all = [] {  // a thread has one device
+    int device = 0;
+    check(cudaGetDevice(&device), "cudaGetDevice");
+    const auto attribute = [device](cudaDeviceAttr which) {
+      int value = 0;
+      check(cudaDeviceGetAttribute(&value, which, device), "cudaDeviceGetAttribute");
+      return value;
+    };
+    return Multiprocessors{
+        attribute(cudaDevAttrMultiProcessorCount),
+        static_cast<std::size_t>(attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor)),
+        static_cast<std::size_t>(attribute(cudaDevAttrMaxThreadsPerMultiProcessor))};
+  }();
+  return all;
 }
 
 DeviceMemory device_memory() {
@@ -218,6 +236,21 @@ void wait_event_on(StreamHandle stream, EventHandle event) {
 }
 
 void wait_event(EventHandle event) { check(cudaEventSynchronize(event), "cudaEventSynchronize"); }
+
+void allow_shared_memory(void (*kernel)(), std::size_t size_bytes) {
+  static thread_local std::map<void (*)(), std::size_t> allowed;  // a thread has one device
+  std::size_t& before = allowed[kernel];
+  if (before >= size_bytes) return;
+  const auto* function = reinterpret_cast<const void*>(kernel);
+  check(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             static_cast<int>(size_bytes)),
+        "cudaFuncSetAttribute");
+  // All that the multiprocessor has, so that as many thread blocks are on it as fit.
+  check(cudaFuncSetAttribute(function, cudaFuncAttributePreferredSharedMemoryCarveout,
+                             cudaSharedmemCarveoutMaxShared),
+        "cudaFuncSetAttribute");
+  before = size_bytes;
+}
 
 void check_launch() { check(cudaGetLastError(), "a kernel launch"); }
 
