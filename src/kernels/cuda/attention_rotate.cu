@@ -40,6 +40,7 @@ GRIDMILL_DEVICE void rotate_head(const AttendArgs& args, float* x, const ConstDe
   warp_barrier();  // other lanes read on
 }
 
+/// A warp for every row and head.
 template <DType Compute>
 GRIDMILL_KERNEL void rotate_kernel(AttendArgs args) {
   using E = Element<Compute>;
@@ -50,39 +51,41 @@ GRIDMILL_KERNEL void rotate_kernel(AttendArgs args) {
   const int lane = thread_index() % kWarp;
   const int heads = attention.heads + 2 * attention.kv_heads;
   const std::int64_t width = static_cast<std::int64_t>(attention.heads) * attention.head_dim;
-  for (int h = thread_index() / kWarp; h < heads; h += kWarps) {
-    float* x =
-        args.qkv.data + row * args.qkv.stride + static_cast<std::int64_t>(h) * attention.head_dim;
-    if (h < attention.heads) {
-      rotate_head(args, x, attention.q_norm, place.position);
-      for (int i = lane; i < attention.head_dim; i += kWarp) {
-        if (attends_on_tensor_cores(Compute, attention.head_dim)) {
-          store_element<Compute>(args.out.data, row * width + h * attention.head_dim + i, x[i]);
-        } else {
-          x[i] = E::load(E::round(x[i]));
-        }
-      }
-      continue;
-    }
-    const int value = h < attention.heads + attention.kv_heads ? 0 : 1;
-    if (value == 0) rotate_head(args, x, attention.k_norm, place.position);
-    const int kv_head = h - attention.heads - value * attention.kv_heads;
-    const std::int64_t in_page = place.position % kPagePositions;
-    const std::int64_t first = head_of(args, place.slot, place.position, value, kv_head) +
-                               (value == 0 ? in_page * attention.head_dim : in_page);
-    const int stride = value == 0 ? 1 : kPagePositions;
+  const int h = block_y() * kWarps + thread_index() / kWarp;
+  if (h >= heads) return;
+  float* x =
+      args.qkv.data + row * args.qkv.stride + static_cast<std::int64_t>(h) * attention.head_dim;
+  if (h < attention.heads) {
+    rotate_head(args, x, attention.q_norm, place.position);
     for (int i = lane; i < attention.head_dim; i += kWarp) {
-      store_element<Compute>(args.pages.memory, first + i * stride, x[i]);
+      if (attends_on_tensor_cores(Compute, attention.head_dim)) {
+        store_element<Compute>(args.out.data, row * width + h * attention.head_dim + i, x[i]);
+      } else {
+        x[i] = E::load(E::round(x[i]));
+      }
     }
+    return;
+  }
+  const int value = h < attention.heads + attention.kv_heads ? 0 : 1;
+  if (value == 0) rotate_head(args, x, attention.k_norm, place.position);
+  const int kv_head = h - attention.heads - value * attention.kv_heads;
+  const std::int64_t in_page = place.position % kPagePositions;
+  const std::int64_t first = head_of(args, place.slot, place.position, value, kv_head) +
+                             (value == 0 ? in_page * attention.head_dim : in_page);
+  const int stride = value == 0 ? 1 : kPagePositions;
+  for (int i = lane; i < attention.head_dim; i += kWarp) {
+    store_element<Compute>(args.pages.memory, first + i * stride, x[i]);
   }
 }
 
 }  // namespace
 
 void launch_rotate(LaunchStream stream, DType compute_dtype, const AttendArgs& args) {
+  const int heads = args.attention.heads + 2 * args.attention.kv_heads;
+  const auto blocks = static_cast<unsigned>((heads + kWarps - 1) / kWarps);
   launch(stream,
          compute_dtype == DType::bf16 ? rotate_kernel<DType::bf16> : rotate_kernel<DType::fp32>,
-         {static_cast<unsigned>(args.qkv.rows), 1, 1}, kThreads, 0, args);
+         {static_cast<unsigned>(args.qkv.rows), blocks, 1}, kThreads, 0, args);
 }
 
 }  // namespace gridmill::cuda

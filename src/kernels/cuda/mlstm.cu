@@ -46,12 +46,12 @@ GRIDMILL_KERNEL void readout_kernel(MlstmArgs args) {
   barrier();
   const float denominator = shown;
   float* sums = args.h.data + row * args.h.stride + first;
-  const auto h = [&](std::int64_t i) { return sums[i] / denominator; };
+  const auto h = [&](std::int64_t i, int /*step*/) { return sums[i] / denominator; };
   const Norm& norm = mlstm.head_norm;
-  const NormScale scale = norm_scale(norm.kind, norm.eps, h, mlstm.v_dim, scratch);
+  const NormScale scale = norm_scale<0>(norm.kind, norm.eps, h, mlstm.v_dim, scratch);
   const float* o = args.inputs.data + row * args.inputs.stride + columns_of(mlstm).o + first;
   for (int i = thread_index(); i < mlstm.v_dim; i += kRowThreads) {
-    float value = normalized(scale, h(i), norm.weight, norm.bias, first + i);
+    float value = normalized(scale, h(i, 0), norm.weight, norm.bias, first + i);
     if (args.gated) value = sigmoid_of(o[i]) * value;
     if (args.unpacked) {
       sums[i] = value;

@@ -36,6 +36,41 @@ GRIDMILL_KERNEL void pack_kernel(PackArgs args) {
   });
 }
 
+/// Values of a row that a thread keeps, and columns of the widest such row: 4,096.
+constexpr int kKept = 16;
+constexpr std::int64_t kKeptColumns = std::int64_t{kKept} * kRowThreads;
+
+/// A row whose values, weights and biases are all asked for at once: with few rows, a pass waits
+/// for memory once, not three times.
+template <DType Compute>
+GRIDMILL_KERNEL void norm_pack_kept_kernel(NormArgs args) {
+  GRIDMILL_SHARED float scratch[8];
+  const std::int64_t row = block_x();
+  const std::int64_t source = args.rows == nullptr ? row : args.rows[row];
+  const std::int64_t columns = args.x.columns;
+  const float* x = args.x.data + source * args.x.stride;
+  const bool weighs = args.norm.weight.size != 0;
+  const bool adds = weighs && args.norm.bias.size != 0;
+  float kept[kKept] = {};
+  float weight[kKept] = {};
+  float bias[kKept] = {};
+  for_own_elements<kKept>(columns, [&](std::int64_t i, int step) { kept[step] = x[i]; });
+  for_own_elements<kKept>(weighs ? columns : 0, [&](std::int64_t i, int step) {
+    weight[step] = args.norm.weight.data[i];
+  });
+  for_own_elements<kKept>(adds ? columns : 0,
+                          [&](std::int64_t i, int step) { bias[step] = args.norm.bias.data[i]; });
+  const NormScale scale = norm_scale<kKept>(
+      args.norm.kind, args.norm.eps, [&](std::int64_t, int step) { return kept[step]; }, columns,
+      scratch);
+  const std::int64_t stride = padded_inputs(columns);
+  for_own_elements<kKept>(stride, [&](std::int64_t i, int step) {
+    const float value =
+        i < columns ? normalized(scale, kept[step], weighs, weight[step], adds, bias[step]) : 0.0F;
+    store_element<Compute>(args.packed.data, row * stride + i, value);
+  });
+}
+
 template <DType Compute>
 GRIDMILL_KERNEL void norm_pack_kernel(NormArgs args) {
   GRIDMILL_SHARED float scratch[8];
@@ -153,8 +188,13 @@ void launch_pack(LaunchStream stream, DType compute_dtype, const PackArgs& args)
 }
 
 void launch_norm_pack(LaunchStream stream, DType compute_dtype, const NormArgs& args) {
+  const LaunchGrid rows{static_cast<unsigned>(args.packed.rows), 1, 1};
+  if (padded_inputs(args.x.columns) <= kKeptColumns) {
+    return launch_either(stream, compute_dtype, norm_pack_kept_kernel<DType::bf16>,
+                         norm_pack_kept_kernel<DType::fp32>, rows, args);
+  }
   launch_either(stream, compute_dtype, norm_pack_kernel<DType::bf16>, norm_pack_kernel<DType::fp32>,
-                {static_cast<unsigned>(args.packed.rows), 1, 1}, args);
+                rows, args);
 }
 
 void launch_norm_add(LaunchStream stream, const NormArgs& args) {

@@ -20,6 +20,10 @@ std::vector<NormCase> norm_cases() {
       cases.push_back({.rows = 5, .columns = columns, .kind = kind, .picked = {4, 0, 4}});
     }
   }
+  for (const std::int64_t columns : {4096, 4097}) {  // a device keeps rows that are no wider
+    cases.push_back({.rows = 2, .columns = columns, .kind = NormKind::rms});
+    cases.push_back({.rows = 1, .columns = columns, .kind = NormKind::layer, .bias = true});
+  }
   cases.push_back({.rows = 0, .columns = 9});
   return cases;
 }
