@@ -37,7 +37,8 @@ void regenerate_rows(const RegenerationJob& job, std::span<const RowId> rows,
   Generator generator(context.model(), context.execution(), context.parameters(),
                       {.slots = slots.slots,
                        .max_length = job.plan.max_length,
-                       .pool_positions = slots.pool_positions});
+                       .pool_positions = slots.pool_positions,
+                       .pass_rows = slots.pass_rows});
   NoExchange alone;
   Exchange& lock_step =
       context.lock_step() ? context.fsdp_exchange() : static_cast<Exchange&>(alone);

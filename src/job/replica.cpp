@@ -31,7 +31,8 @@ Replica::Replica(const Parts& parts)
       generator_(parts.context.model(), parts.context.execution(), parts.context.parameters(),
                  {.slots = parts.slots.slots,
                   .max_length = parts.plan.max_length,
-                  .pool_positions = parts.slots.pool_positions}),
+                  .pool_positions = parts.slots.pool_positions,
+                  .pass_rows = parts.slots.pass_rows}),
       ahead_([this](RowId row) {
         return prepare_row(row, parts_.requests, *row_file_, parts_.output.layout);
       }) {

@@ -6,7 +6,7 @@
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/log.hpp"
-#include "gridmill/generate/generator.hpp"
+#include "gridmill/generate/slot_plan.hpp"
 #include "gridmill/grid/collectives.hpp"
 #include "gridmill/job/machine.hpp"
 
@@ -141,18 +141,13 @@ GenerateTokensOptions RunContext::generate_tokens_options() {
 SlotPlan RunContext::resolve_slots(std::int64_t max_length) {
   // Ranks that share a device have all loaded, and none has taken memory for states.
   grid_.node().barrier();
-  const GridShape& shape = grid_.shape();
-  const StateBudget rough = backend_->state_budget(grid_.node().size(), 0);
-  const std::int64_t pass_rows =
-      GeneratorOptions{}.pass_rows + std::max(options_.slots, rough.most_slots);
-  const std::uint64_t workspace =
-      workspace_bytes(model_->parameters(shape.tp, grid_.coord().tp), pass_rows);
-  return plan_slots_together(grid_, backend_->state_budget(grid_.node().size(), workspace),
-                             {.slots = options_.slots,
-                              .max_length = max_length,
-                              .bytes_per_slot = model_->state_bytes_per_slot(
-                                  shape.tp, max_length, backend_->compute_dtype()),
-                              .fixed_size = model_->info().recurrent});
+  const SlotPlan mine = agree_on(grid_.world(), [&] {
+    return plan_slots(*backend_, *model_, {.slots = options_.slots, .max_length = max_length},
+                      {.tp_size = grid_.shape().tp,
+                       .tp_rank = grid_.coord().tp,
+                       .node_ranks = grid_.node().size()});
+  });
+  return least_plan(grid_, mine);
 }
 
 }  // namespace gridmill

@@ -53,8 +53,9 @@ OwnRows read_own_rows(const RequestMaker& requests, std::uint64_t rows, const Gr
   return result;
 }
 
-void score_rows(const ScoreConfig& config, RunContext& context, const OwnRows& own, int slots,
-                const ScoreLayout& layout, ScoreWriter* writer) {
+void score_rows(const ScoreConfig& config, RunContext& context, const OwnRows& own,
+                const SlotPlan& plan, const ScoreLayout& layout, ScoreWriter* writer) {
+  const int slots = plan.whole_slots();
   const std::unique_ptr<BatchState> state = context.model().make_state(
       context.execution(), slots,
       static_cast<std::int64_t>(std::max<std::uint64_t>(layout.columns, 1)));
@@ -66,7 +67,8 @@ void score_rows(const ScoreConfig& config, RunContext& context, const OwnRows& o
     const std::size_t count = std::min(own.rows.size() - next, static_cast<std::size_t>(slots));
     const std::vector<ScoredRow> scored =
         score(context.model(), context.execution(), context.parameters(), *state, lockstep,
-              std::span(own.tokens).subspan(next, count), {.logits = config.logits});
+              std::span(own.tokens).subspan(next, count),
+              {.logits = config.logits, .pass_rows = plan.pass_rows});
     for (std::size_t i = 0; i < count && writer != nullptr; ++i) {
       writer->put(own.rows[next + i], scored[i].logprobs, scored[i].sum_logprob,
                   scored[i].logits.flat());
@@ -104,9 +106,8 @@ ExitCode run_score_job(const ScoreConfig& config) {
   });
   broadcast(world, 0, layout);
   context.load();
-  const int slots =
-      context.resolve_slots(static_cast<std::int64_t>(std::max<std::uint64_t>(layout.columns, 1)))
-          .whole_slots();
+  const SlotPlan slots =
+      context.resolve_slots(static_cast<std::int64_t>(std::max<std::uint64_t>(layout.columns, 1)));
   try {
     std::optional<ScoreWriter> writer;
     if (context.is_leader()) writer.emplace(config.output, layout);

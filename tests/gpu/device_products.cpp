@@ -22,7 +22,6 @@
 #include "gridmill/build_info/version.hpp"
 #include "kernels/cuda/cuda_stream.hpp"
 #include "kernels/cuda/nvcc/library_product.hpp"
-#include "kernels/cuda/select.hpp"
 
 namespace gridmill::testing {
 namespace {
@@ -94,7 +93,7 @@ class Subject {
     } else if (product_.shape.row_parallel) {
       backend_.linear_row_parallel(stream_, x_, w, {}, false, {out, rows_, outputs, outputs});
     } else {
-      const std::int64_t piece = product_.head ? cuda::kSelectRows : rows_;
+      const std::int64_t piece = product_.head ? kLogitRows : rows_;
       for (std::int64_t first = 0; first < rows_; first += piece) {
         const std::int64_t count = std::min(piece, rows_ - first);
         const PackedRows x{x_.data + backend_.packed_bytes(first, x_.inputs), count, x_.inputs};

@@ -65,7 +65,8 @@ class RunContext {
   [[nodiscard]] int threads() const { return threads_; }
   /// First rank of a tp group: it claims and writes the group's rows.
   [[nodiscard]] bool is_leader() const { return grid_.coord().tp == 0; }
-  /// Slots as asked for, or what fits beside the parameters. Collective, after load().
+  /// Slots as asked for, or what fits beside the parameters, and the tokens of a pass. Collective,
+  /// after load().
   [[nodiscard]] SlotPlan resolve_slots(std::int64_t max_length);
 
  private:

@@ -85,6 +85,10 @@ struct Mlstm {
   bool operator==(const Mlstm& other) const = default;
 };
 
+/// Rows whose logits are in memory at a time, at most. As many as a device decodes in a pass
+/// (StateBudget::most_slots), so that it reads a head once.
+inline constexpr std::int64_t kLogitRows = 256;
+
 /// One row of a selection.
 struct SelectRow {
   SamplingPlan plan;
@@ -103,10 +107,11 @@ struct BackendOptions {
 
 /// Memory for the states of sequences, and how many sequences are worth having.
 struct StateBudget {
-  bool known = true;        ///< whether `bytes` says anything
-  std::uint64_t bytes = 0;  ///< that states may take now
-  int most_slots = 0;       ///< beyond so many rows products no longer get faster
-  bool pooled = false;      ///< KV caches are allocated as one pool, whole, when they are made
+  bool known = true;             ///< whether `bytes` says anything
+  std::uint64_t bytes = 0;       ///< that states may take now
+  int most_slots = 0;            ///< beyond so many rows a decode step no longer gets faster
+  std::int64_t pass_rows = 512;  ///< beyond so many tokens a pass of a prompt no longer gets faster
+  bool pooled = false;           ///< KV caches are allocated as one pool, whole, when they are made
 };
 
 /// Numeric operations on one device. The arithmetic of every operation is fixed by
@@ -170,6 +175,7 @@ class Backend {
                           std::span<std::byte> panel) const = 0;
 
   // --- products
+  /// Rows from a multiple of 8 on are packed rows, too, packed_bytes of those before them further.
   [[nodiscard]] virtual std::size_t packed_bytes(std::int64_t rows, std::int64_t inputs) const = 0;
   /// Rounds `x` to the compute dtype and packs it. Several sources are concatenated along the
   /// columns.
@@ -235,9 +241,9 @@ class Backend {
                               PackedRows out) = 0;
 
   // --- selection
-  /// Product with the head, soft cap, and selection, without keeping the logits. `w` holds ids
-  /// [first_id, first_id + w.shape.outputs), a whole number of vocabulary groups except at the end;
-  /// `partials` (device memory) receives [rows][8 / tp_size] entries.
+  /// Product with the head, soft cap, and selection, with the logits of kLogitRows rows in memory
+  /// at most. `w` holds ids [first_id, first_id + w.shape.outputs), a whole number of vocabulary
+  /// groups except at the end; `partials` (device memory) receives [rows][8 / tp_size] entries.
   virtual void select(Stream& stream, const PackedRows& x, const Weight& w, float soft_cap,
                       std::int64_t vocab_size, std::int64_t first_id, int tp_size,
                       std::span<const SelectRow> rows, SelectPartial* partials) = 0;

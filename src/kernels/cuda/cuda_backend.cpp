@@ -84,8 +84,11 @@ StateBudget CudaBackend::state_budget(int node_ranks, std::uint64_t workspace_by
   const std::uint64_t local =
       static_cast<std::uint64_t>(all.count) * all.threads * kTiledLocalBytes;
   const std::uint64_t kept = workspace_bytes + kReserve + local;
-  return {
-      .known = true, .bytes = share > kept ? share - kept : 0, .most_slots = 256, .pooled = true};
+  return {.known = true,
+          .bytes = share > kept ? share - kept : 0,
+          .most_slots = 256,
+          .pass_rows = 2048,
+          .pooled = true};
 }
 
 std::unique_ptr<KvCache> CudaBackend::make_kv_cache(const KvCacheShape& shape) {

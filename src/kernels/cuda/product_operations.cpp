@@ -154,15 +154,17 @@ void CudaBackend::select(Stream& stream, const PackedRows& x, const Weight& w, f
                       (ids == 0 || first_id % (group_ids * groups) == 0),
                   "a rank holds whole groups of the vocabulary");
   CudaStream& on = cuda_stream(stream);
-  const auto most = static_cast<std::size_t>(std::min(x.rows, kSelectRows));
-  const auto width = static_cast<std::size_t>(ids);
+  // Room for whole steps of rows: as slots fill, it seldom has to grow.
+  constexpr std::int64_t kRowStep = 64;
+  const auto most =
+      static_cast<std::size_t>(std::min((x.rows + kRowStep - 1) / kRowStep * kRowStep, kLogitRows));
   auto* logits = reinterpret_cast<float*>(
-      on.scratch(CudaStream::Use::logits, std::max<std::size_t>(1, most * width) * sizeof(float)));
+      on.scratch(CudaStream::Use::logits, most * static_cast<std::size_t>(ids) * sizeof(float)));
   auto* blocks = reinterpret_cast<SelectPartial*>(
       on.scratch(CudaStream::Use::blocks,
-                 std::max<std::size_t>(1, most * (width / 64 + 1)) * sizeof(SelectPartial)));
-  for (std::int64_t first = 0; first < x.rows; first += kSelectRows) {
-    const std::int64_t count = std::min(kSelectRows, x.rows - first);
+                 most * static_cast<std::size_t>(select_blocks(ids)) * sizeof(SelectPartial)));
+  for (std::int64_t first = 0; first < x.rows; first += kLogitRows) {
+    const std::int64_t count = std::min(kLogitRows, x.rows - first);
     const PackedRows piece{x.data + packed_bytes(first, x.inputs), count, x.inputs};
     const DeviceMatrix out{logits, count, ids, ids};
     linear(stream, piece, w, {}, soft_cap, out);

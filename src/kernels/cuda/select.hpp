@@ -9,9 +9,6 @@
 
 namespace gridmill::cuda {
 
-/// Rows whose logits are kept at a time during a selection: the head is multiplied with so many.
-inline constexpr std::int64_t kSelectRows = 64;
-
 struct SelectArgs {
   ConstDeviceMatrix logits;         ///< of ids [first_id, first_id + columns)
   const SelectRow* rows = nullptr;  ///< on the device

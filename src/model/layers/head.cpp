@@ -83,13 +83,17 @@ void gather_logits(const Head& head, ExecutionContext& context, Workspace& works
   const std::int64_t width =
       tp_size == 1 ? head.vocab_size : vocabulary_slice(head.vocab_size, tp_size, 0).count;
   std::vector<float> part(static_cast<std::size_t>(packed.rows * width));
-  if (ids.count > 0) {
+  for (std::int64_t first = 0; first < packed.rows && ids.count > 0; first += kLogitRows) {
+    const std::int64_t count = std::min(kLogitRows, packed.rows - first);
+    const PackedRows piece{packed.data + context.backend.packed_bytes(first, packed.inputs), count,
+                           packed.inputs};
     const DeviceMatrix out =
-        workspace.matrix(context.stream, Scratch::head_output, packed.rows, ids.count);
-    context.backend.linear(context.stream, packed, weight, {}, head.soft_cap, out);
-    context.backend.download(
-        context.stream, reinterpret_cast<const std::byte*>(out.data),
-        std::as_writable_bytes(std::span(part)).first(out.rows * out.columns * sizeof(float)));
+        workspace.matrix(context.stream, Scratch::head_output, count, ids.count);
+    context.backend.linear(context.stream, piece, weight, {}, head.soft_cap, out);
+    context.backend.download(context.stream, reinterpret_cast<const std::byte*>(out.data),
+                             std::as_writable_bytes(std::span(part).subspan(
+                                 static_cast<std::size_t>(first * ids.count),
+                                 static_cast<std::size_t>(count * ids.count))));
     context.stream.synchronize();
   }
   std::vector<float> whole;

@@ -99,6 +99,30 @@ bool is_pinned(const std::byte* memory) {
   return memory < first + device().allocated.at(first);
 }
 
+/// Memory as nobody has written it yet.
+std::byte* allocate_filled(std::size_t size_bytes) {
+  ++device().counts.allocations;
+  auto* memory = static_cast<std::byte*>(
+      std::aligned_alloc(256, (std::max<std::size_t>(1, size_bytes) + 255) / 256 * 256));
+  if (memory == nullptr) throw ResourceError("the emulation has no memory left");
+  std::memset(memory, 0xFF, size_bytes);
+  device().allocated[memory] = size_bytes;
+  return memory;
+}
+
+/// @return its size; 0 for another thread's, whose device is gone.
+std::size_t free_when_idle(std::byte* memory) {
+  ++device().counts.waits;
+  run_everything();
+  std::size_t size_bytes = 0;
+  if (const auto found = device().allocated.find(memory); found != device().allocated.end()) {
+    size_bytes = found->second;
+    device().allocated.erase(found);
+  }
+  std::free(memory);
+  return size_bytes;
+}
+
 }  // namespace
 
 namespace emulation {
@@ -114,7 +138,9 @@ Counts counts() { return device().counts; }
 
 void set_device_memory(std::size_t size_bytes) {
   std::size_t taken = 0;
-  for (const auto& [memory, bytes] : device().allocated) taken += bytes;
+  for (const auto& [memory, bytes] : device().allocated) {
+    if (device().pinned.count(memory) == 0) taken += bytes;
+  }
   device().memory = {size_bytes > taken ? size_bytes - taken : 0, size_bytes};
 }
 }  // namespace emulation
@@ -131,39 +157,25 @@ int device_count() { return static_cast<int>(setting("GRIDMILL_EMULATED_DEVICES"
 std::array<std::byte, 16> device_identity() { return {std::byte(device().number)}; }
 
 std::byte* device_allocate(std::size_t size_bytes) {
-  ++device().counts.allocations;
   if (size_bytes > device().memory.free_bytes) {
     throw ResourceError("the emulated device has no memory left");
   }
-  auto* memory = static_cast<std::byte*>(
-      std::aligned_alloc(256, (std::max<std::size_t>(1, size_bytes) + 255) / 256 * 256));
-  if (memory == nullptr) throw ResourceError("the emulation has no memory left");
-  std::memset(memory, 0xFF, size_bytes);
-  device().allocated[memory] = size_bytes;
+  std::byte* memory = allocate_filled(size_bytes);
   device().memory.free_bytes -= size_bytes;
   return memory;
 }
 
-void device_free(std::byte* memory) {
-  ++device().counts.waits;
-  run_everything();
-  const auto found = device().allocated.find(memory);
-  if (found != device().allocated.end()) {  // else it is another thread's, whose device is gone
-    device().memory.free_bytes += found->second;
-    device().allocated.erase(found);
-  }
-  std::free(memory);
-}
+void device_free(std::byte* memory) { device().memory.free_bytes += free_when_idle(memory); }
 
 std::byte* pinned_allocate(std::size_t size_bytes) {
-  std::byte* memory = device_allocate(size_bytes);
+  std::byte* memory = allocate_filled(size_bytes);
   device().pinned.insert(memory);
   return memory;
 }
 
 void pinned_free(std::byte* memory) {
   device().pinned.erase(memory);
-  device_free(memory);
+  static_cast<void>(free_when_idle(memory));
 }
 
 StreamHandle create_stream() {

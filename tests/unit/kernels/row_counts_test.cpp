@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <functional>
 #include <utility>
+#include <vector>
 
 #include "unit/kernels/candidate_test.hpp"
 #include "unit/kernels/product_cases.hpp"
+#include "unit/kernels/select_cases.hpp"
 
 // A backend may have one kernel for few rows and another for many: nobody may notice by the bits.
 namespace gridmill::testing {
@@ -155,6 +157,33 @@ TEST_P(RowCounts, DoNotChangeWhatRanksHaveOfARowParallelProduct) {
   const Matrix whole = run_row_parallel(device(), many);
   for (const int tp : {1, 2, 4, 8}) {
     EXPECT_TRUE(same_bits(run_joined(device(), many, tp), whole)) << "tp " << tp;
+  }
+}
+
+TEST_P(RowCounts, DoNotChangeASelection) {
+  constexpr std::int64_t kMost = kLogitRows + 3;
+  const SelectCase all{.rows = kMost, .inputs = 40, .vocab_size = 150, .soft_cap = 3.0F};
+  const SelectData data = select_data(all);
+  const Weight head = device().weight(data.head);
+  const auto selected = [&](std::int64_t first, std::int64_t count) {
+    SelectPartial* partials = device().partials(count * kVocabularyGroups);
+    device().backend().select(device().stream(), device().pack(rows_of(data.x, first, count)), head,
+                              all.soft_cap, all.vocab_size, 0, 1,
+                              std::span(data.rows).subspan(static_cast<std::size_t>(first),
+                                                           static_cast<std::size_t>(count)),
+                              partials);
+    return device().download(partials, count * kVocabularyGroups);
+  };
+  std::vector<SelectPartial> expected;
+  for (std::int64_t row = 0; row < kMost; ++row) {
+    const std::vector<SelectPartial> one = selected(row, 1);
+    expected.insert(expected.end(), one.begin(), one.end());
+  }
+  for (const std::int64_t count : {2L, 64L, 65L, 130L, kLogitRows, kLogitRows + 1}) {
+    const std::int64_t first = kMost - count;
+    EXPECT_TRUE(same_partials(selected(first, count),
+                              {expected.begin() + first * kVocabularyGroups, expected.end()}))
+        << count << " rows";
   }
 }
 

@@ -1,7 +1,8 @@
+#include "gridmill/generate/slot_plan.hpp"
+
 #include <gtest/gtest.h>
 
 #include "gridmill/base/error.hpp"
-#include "gridmill/job/machine.hpp"
 
 namespace gridmill {
 namespace {
@@ -67,14 +68,57 @@ TEST(SlotsOfADevice, AreRefusedBeforeTheRunWhereTheyDoNotFit) {
       << "65 positions take two pages";
 }
 
-TEST(Workspace, CoversInputsAndOutputsOfTheLargestUnit) {
+/// A unit of one matrix.
+UnitSpec unit_of(const MatrixShape& shape) {
+  UnitSpec unit;
+  unit.matrices.resize(1);
+  unit.matrices[0].shape = shape;
+  return unit;
+}
+/// Two layers and a head of 1,000 ids.
+ModelParameters two_layers() {
   ModelParameters parameters;
-  parameters.units.resize(2);
-  parameters.units[0].matrices.resize(1);
-  parameters.units[0].matrices[0].shape = {.outputs = 10, .inputs = 4};
-  parameters.units[1].matrices.resize(1);
-  parameters.units[1].matrices[0].shape = {.outputs = 3, .inputs = 5};
-  EXPECT_EQ(workspace_bytes(parameters, 7), 7U * (2 * 10 + 4) * 4);
+  parameters.units = {unit_of({.outputs = 10, .inputs = 40, .row_parallel = true}),
+                      unit_of({.outputs = 30, .inputs = 50}),
+                      unit_of({.outputs = 1000, .inputs = 10})};
+  return parameters;
+}
+
+TEST(Workspace, GrowsByTheLargestLayerARow) {
+  const ModelParameters parameters = two_layers();
+  const std::uint64_t row =
+      workspace_bytes(parameters, 1, 1001) - workspace_bytes(parameters, 1, 1000);
+  EXPECT_GE(row, (2U * 30 + 3 * 50) * 4);
+  EXPECT_LT(row, 1000U * 4) << "no row more has logits";
+}
+
+TEST(Workspace, HasTheLogitsOfSoManyRowsAtMost) {
+  const ModelParameters parameters = two_layers();
+  EXPECT_GE(workspace_bytes(parameters, 1, 2) - workspace_bytes(parameters, 1, 1), 1000U * 4);
+  EXPECT_GE(workspace_bytes(parameters, 1, kLogitRows), kLogitRows * 1000U * 4);
+}
+
+TEST(Workspace, HasThePartsOfEveryRankOfAGroup) {
+  const ModelParameters parameters = two_layers();
+  EXPECT_GE(workspace_bytes(parameters, 4, 7) - workspace_bytes(parameters, 1, 7), 7U * 4 * 10 * 4);
+}
+
+TEST(RowsOfAPass, AreThoseWorthHavingWhereTheyTakeAnEighthOrLess) {
+  const ModelParameters parameters = two_layers();
+  StateBudget budget = device(0);
+  budget.pass_rows = 2048;
+  budget.bytes = 8 * workspace_bytes(parameters, 1, 2048 + 10);
+  EXPECT_EQ(plan_pass_rows(budget, parameters, 1, 10), 2048);
+  budget.bytes -= 1;
+  EXPECT_EQ(plan_pass_rows(budget, parameters, 1, 10), 1024);
+  budget.bytes = 8 * workspace_bytes(parameters, 1, 128 + 10);
+  EXPECT_EQ(plan_pass_rows(budget, parameters, 1, 10), 128);
+  budget.bytes = 0;
+  EXPECT_EQ(plan_pass_rows(budget, parameters, 1, 10), 64);
+}
+
+TEST(RowsOfAPass, OfTheHostDoNotDependOnItsMemory) {
+  EXPECT_EQ(plan_pass_rows(host(0), two_layers(), 1, 10), 512);
 }
 
 }  // namespace

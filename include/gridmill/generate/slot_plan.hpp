@@ -1,0 +1,72 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "gridmill/kernels/backend.hpp"
+#include "gridmill/model/model.hpp"
+#include "gridmill/params/parameter_spec.hpp"
+
+namespace gridmill {
+
+/// What the sequences of a replica need on one rank.
+struct SequenceNeeds {
+  int slots = 0;  ///< as asked for; 0 = as many as fit
+  std::int64_t max_length = 1;
+  std::size_t bytes_per_slot = 0;  ///< of a sequence of max_length
+  bool fixed_size = false;         ///< whatever its length
+};
+
+/// Sequences in flight, the pool of positions they share, and how they are fed (GeneratorOptions).
+struct SlotPlan {
+  int slots = 0;
+  std::int64_t pool_positions = 0;  ///< 0 = every slot has room of its own
+  std::int64_t longest = 0;         ///< positions that a sequence of the longest length takes of it
+  std::int64_t pass_rows = 512;     ///< tokens fed in one pass
+  /// Slots that can all reach the longest length.
+  [[nodiscard]] int whole_slots() const {
+    return pool_positions == 0
+               ? slots
+               : static_cast<int>(std::min<std::int64_t>(slots, pool_positions / longest));
+  }
+  friend bool operator==(const SlotPlan&, const SlotPlan&) = default;
+};
+
+/// As many slots as are worth having and fit. Where the KV cache is one pool, it takes what states
+/// may take (but no more than the slots can use), and slots are not limited by the longest length:
+/// rows take pages as they grow.
+/// @throws ResourceError if not even one sequence fits, or asked-for ones of fixed size do not.
+[[nodiscard]] SlotPlan plan_slots(const StateBudget& budget, const SequenceNeeds& needs);
+
+/// Bytes that a pass of `rows` rows takes at most on one of `tp_size` ranks, beside parameters and
+/// states: inputs and outputs of every product of a layer, the parts of all ranks where products
+/// are shared, and the logits of kLogitRows rows. Units are those of one rank, the head the last.
+[[nodiscard]] std::uint64_t workspace_bytes(const ModelParameters& parameters, int tp_size,
+                                            std::int64_t rows);
+
+/// Tokens to feed in one pass: as many as are worth it (StateBudget::pass_rows), and fewer, but not
+/// less than 64, where a pass with so many and `slots` decoded ones would take more than an eighth
+/// of a device's memory that is left.
+[[nodiscard]] std::int64_t plan_pass_rows(const StateBudget& budget,
+                                          const ModelParameters& parameters, int tp_size,
+                                          int slots);
+
+/// What a command asks for; 0 = what suits the backend.
+struct SlotRequest {
+  int slots = 0;
+  std::int64_t pass_rows = 0;
+  std::int64_t max_length = 1;
+};
+/// One rank of a tensor-parallel group, and those whose node it shares.
+struct RankPlace {
+  int tp_size = 1;
+  int tp_rank = 0;
+  int node_ranks = 1;
+};
+/// The plan of one rank whose parameters are loaded and whose states are not made yet.
+/// @throws ResourceError as above.
+[[nodiscard]] SlotPlan plan_slots(const Backend& backend, const Model& model,
+                                  const SlotRequest& request, const RankPlace& place = {});
+
+}  // namespace gridmill
