@@ -1,7 +1,7 @@
 // y = W x for many rows: the sums of product.cu, in its order, so that a row does not notice which
-// of the two made it. A thread block owns 128 outputs of 128 or 256 rows and goes through all
-// inputs, one block of them after the other. Inputs come in steps of 64 bytes a line through three
-// stages of shared memory, two of them under way while the third is multiplied.
+// of the two made it. A thread block owns a tile of outputs and rows and goes through all inputs,
+// one block of them after the other. Inputs come in steps of 64 bytes a line through three stages
+// of shared memory, two of them under way while the third is multiplied.
 #include <cuda_platform.hpp>
 
 #include "kernels/cuda/fragment.cuh"
@@ -12,33 +12,33 @@ namespace gridmill::cuda {
 
 namespace {
 
-constexpr int kTileOutputs = 128;  ///< of a thread block
-constexpr int kTilePanels = kTileOutputs / kPanelOutputs;
 constexpr int kChunk = 16;  ///< bytes that a thread copies at a time
 constexpr int kChunks = 4;  ///< of a line in a step
 constexpr int kLineBytes = kChunk * kChunks;
 constexpr int kStages = 3;
 
 /// How large a tile is and who makes it; the bits are the same.
-template <int Rows, int Threads>
+template <int Outputs, int Rows, int Threads>
 struct TileShape {
+  static constexpr int kOutputs = Outputs;
+  static constexpr int kPanels = Outputs / kPanelOutputs;
   static constexpr int kRows = Rows;
   static constexpr int kThreads = Threads;
-  static constexpr int kLines = kTileOutputs + Rows;  ///< of a stage: weights, then rows
+  static constexpr int kLines = Outputs + Rows;  ///< of a stage: weights, then rows
   static constexpr int kStageBytes = kLines * kLineBytes;
-  static constexpr int kSums = kTileOutputs * Rows / Threads;  ///< of a thread
+  static constexpr int kSums = Outputs * Rows / Threads;  ///< of a thread
   /// Whether the sums of a block that waits for the next one are in shared memory, not in
   /// registers.
   static constexpr bool kWaitsInShared = kSums > 64;
   static constexpr std::size_t kSharedBytes =
-      std::size_t{kStages} * kStageBytes +
-      (kWaitsInShared ? sizeof(float) * kTileOutputs * Rows : 0);
+      std::size_t{kStages} * kStageBytes + (kWaitsInShared ? sizeof(float) * Outputs * Rows : 0);
 };
 
-/// A warp of 64 x 64 sums reads less of shared memory for each of them than one of 64 x 32.
-using Narrow = TileShape<128, 256>;  ///< 64 x 32 a warp; for every device
-using Square = TileShape<128, 128>;  ///< 64 x 64; two thread blocks on a multiprocessor
-using Tall = TileShape<256, 256>;    ///< 64 x 64; less traffic with the second cache
+/// The larger a warp's share of the sums, the less it reads of shared memory for each of them.
+using Small = TileShape<64, 64, 128>;     ///< 32 x 32 a warp; where there would be few of others
+using Narrow = TileShape<128, 128, 256>;  ///< 64 x 32 a warp; for every device
+using Square = TileShape<128, 128, 128>;  ///< 64 x 64; two thread blocks on a multiprocessor
+using Tall = TileShape<128, 256, 256>;    ///< 64 x 64; less traffic with the second cache
 
 /// Where a chunk of a line lies in a stage. Neighbouring pairs of lines are rotated against each
 /// other, so that 8 lanes that read the same chunk of 8 lines meet every bank once.
@@ -92,13 +92,13 @@ class Tile {
       if (i < kWeightLines) {
         const std::byte* panel =
             panel_of(args.weight,
-                     static_cast<std::int64_t>(panel_tile) * kTilePanels + line / kPanelOutputs);
+                     static_cast<std::int64_t>(panel_tile) * Shape::kPanels + line / kPanelOutputs);
         lines_[i] = panel == nullptr
                         ? nullptr
                         : reinterpret_cast<const T*>(panel) + line % kPanelOutputs * stride;
       } else {
         const std::int64_t row =
-            static_cast<std::int64_t>(row_tile) * Shape::kRows + line - kTileOutputs;
+            static_cast<std::int64_t>(row_tile) * Shape::kRows + line - Shape::kOutputs;
         lines_[i] =
             row < args.x.rows ? reinterpret_cast<const T*>(args.x.data) + row * stride : nullptr;
       }
@@ -132,7 +132,7 @@ class Tile {
  private:
   static constexpr int kApart = Shape::kThreads / kChunks;  ///< lines of a thread
   static constexpr int kThreadLines = Shape::kLines / kApart;
-  static constexpr int kWeightLines = kTileOutputs / kApart;
+  static constexpr int kWeightLines = Shape::kOutputs / kApart;
 
   GRIDMILL_DEVICE static int line_of(int i) { return thread_index() / kChunks + i * kApart; }
 
@@ -150,13 +150,13 @@ struct Place {
 template <DType Compute, typename Shape>
 struct Multiply;
 
-/// Tensor cores: a warp has 4 panels and 32 or 64 rows. The inputs of a step stand in the same
-/// places of the same two instructions as in product.cu.
+/// Tensor cores: two warps share a tile's outputs, the others its rows. The inputs of a step stand
+/// in the same places of the same two instructions as in product.cu.
 template <typename Shape>
 struct Multiply<DType::bf16, Shape> {
   using Element = Bf16;
   static constexpr int kSums = Shape::kSums;
-  static constexpr int kPanels = 4;
+  static constexpr int kPanels = Shape::kPanels / 2;
   static constexpr int kPanelSums = kSums / kPanels;
   static constexpr int kRowTiles = kPanelSums / 4;
 
@@ -172,7 +172,7 @@ struct Multiply<DType::bf16, Shape> {
     Eight rows[kRowTiles];
 #pragma unroll
     for (int tile = 0; tile < kRowTiles; ++tile) {
-      rows[tile] = load(stage, kTileOutputs + first_row() + tile * 8 + group, part);
+      rows[tile] = load(stage, Shape::kOutputs + first_row() + tile * 8 + group, part);
     }
 #pragma unroll
     for (int panel = 0; panel < kPanels; ++panel) {
@@ -197,7 +197,7 @@ struct Multiply<DType::bf16, Shape> {
 
  private:
   GRIDMILL_DEVICE static int first_output() {
-    return thread_index() / kWarp % 2 * (kTileOutputs / 2);
+    return thread_index() / kWarp % 2 * (Shape::kOutputs / 2);
   }
   GRIDMILL_DEVICE static int first_row() { return thread_index() / kWarp / 2 * (8 * kRowTiles); }
   GRIDMILL_DEVICE static Eight load(const std::byte* stage, int line, int chunk) {
@@ -225,9 +225,9 @@ struct Multiply<DType::fp32, Narrow> {
       Chunk<float> x[kThreadRows];
 #pragma unroll
       for (int i = 0; i < kThreadRows; ++i)
-        x[i] = load(stage, kTileOutputs + place_of(i).row, chunk);
+        x[i] = load(stage, Narrow::kOutputs + place_of(i).row, chunk);
 #pragma unroll
-      for (int panel = 0; panel < kTilePanels; ++panel) {
+      for (int panel = 0; panel < Narrow::kPanels; ++panel) {
         const Chunk<float> w = load(stage, place_of(panel * kPanelSums).output, chunk);
 #pragma unroll
         for (int k = 0; k < 4; ++k) {
@@ -308,7 +308,7 @@ template <DType Compute, typename Shape>
 GRIDMILL_DEVICE void finish_tile(const ProductArgs& args, const float (&sums)[Shape::kSums]) {
   using Product = Multiply<Compute, Shape>;
   const std::int64_t first_row = static_cast<std::int64_t>(block_x()) * Shape::kRows;
-  const std::int64_t first_panel = static_cast<std::int64_t>(block_y()) * kTilePanels;
+  const std::int64_t first_panel = static_cast<std::int64_t>(block_y()) * Shape::kPanels;
   const bool gated = args.epilogue == Epilogue::gated;
 #pragma unroll
   for (int i = 0; i < Shape::kSums; ++i) {
@@ -372,7 +372,7 @@ LaunchGrid grid_of(const ProductArgs& args) {
   const std::int64_t panels = (args.outputs + kPanelOutputs - 1) / kPanelOutputs *
                               (args.epilogue == Epilogue::gated ? 2 : 1);
   return {static_cast<unsigned>((args.x.rows + Shape::kRows - 1) / Shape::kRows),
-          static_cast<unsigned>((panels + kTilePanels - 1) / kTilePanels), 1};
+          static_cast<unsigned>((panels + Shape::kPanels - 1) / Shape::kPanels), 1};
 }
 
 template <DType Compute, typename Shape>
@@ -387,14 +387,15 @@ void launch_tiled_product(LaunchStream stream, DType compute_dtype, const Produc
   if (compute_dtype == DType::fp32) return launch_tiles<DType::fp32, Narrow>(stream, args);
   constexpr std::size_t kReserved = 1024;  // of each thread block
   const Multiprocessors device = multiprocessors();
+  // Enough tiles that few multiprocessors are without one at the end.
+  const auto fills = [&](const LaunchGrid& grid) {
+    return 2 * std::int64_t{grid.x} * grid.y >= 3 * std::int64_t{device.count};
+  };
+  if (!fills(grid_of<Square>(args))) return launch_tiles<DType::bf16, Small>(stream, args);
   if (device.shared_bytes < 2 * (Square::kSharedBytes + kReserved)) {
     return launch_tiles<DType::bf16, Narrow>(stream, args);
   }
-  // Enough large tiles that few multiprocessors are without one at the end.
-  const LaunchGrid tall = grid_of<Tall>(args);
-  if (2 * std::int64_t{tall.x} * tall.y >= 3 * std::int64_t{device.count}) {
-    return launch_tiles<DType::bf16, Tall>(stream, args);
-  }
+  if (fills(grid_of<Tall>(args))) return launch_tiles<DType::bf16, Tall>(stream, args);
   launch_tiles<DType::bf16, Square>(stream, args);
 }
 
