@@ -1,9 +1,10 @@
-// C and n of the mLSTM, and the sums of h: a strip of 32 columns of C stays in registers while the
-// tokens of a span pass. What they are multiplied by comes through shared memory, some tokens at a
-// time, while the tokens before are multiplied.
+// C of the mLSTM and the sums of h: a strip of 32 columns of C stays in registers while the tokens
+// of a span pass. What they are multiplied by comes through shared memory, some tokens at a time,
+// while the tokens before are multiplied. n, which needs no strip, has a thread block of its own.
 #include <cuda_platform.hpp>
 
 #include "kernels/cuda/mlstm.cuh"
+#include "kernels/cuda/mlstm_n.cuh"
 #include "kernels/cuda/reduce.cuh"
 
 namespace gridmill::cuda {
@@ -15,6 +16,8 @@ constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / kWarp;
 constexpr int kHalf = kWarp / 2;
 static_assert(kMlstmParts == 2 * kWarps, "half a warp has a part of the rows of C");
+
+constexpr int strips_of(const Mlstm& mlstm) { return (mlstm.v_dim + kStrip - 1) / kStrip; }
 
 /// Four neighbouring elements of a part.
 struct alignas(16) Four {
@@ -64,7 +67,6 @@ class Cell {
     float* const first = factors_of(args, span_.row, head_, Rows).q;
     factors_ = first + std::int64_t{thread / kShare} * stride_ + thread % kShare * 4;
     gates_ = first + std::int64_t{thread} * stride_ + 3 * kMlstmParts * Rows;
-    factors_of_n_ = first + 2 * kMlstmParts * Rows + 2 * warp_ * Rows + lane_;
     value_ = args.inputs.data + (span_.row + warp_) * args.inputs.stride +
              columns_of(args.mlstm).v + head_ * args.mlstm.v_dim + column;
     h_ = args.h.data + (span_.row + warp_) * args.h.stride + head_ * args.mlstm.v_dim + column;
@@ -84,7 +86,6 @@ class Cell {
       int t = 0;
       for (; t + kTogether <= tokens; t += kTogether) advance<kTogether>(tile, t);
       for (; t < tokens; ++t) advance<1>(tile, t);
-      if (block_z() == 0) advance_n(tile);
     }
     barrier();
     join(tiles - 1);
@@ -98,7 +99,6 @@ class Cell {
   static constexpr int kShare = kFours < kThreads ? kFours : kThreads;
   static constexpr int kRounds = kFours * kTokens / kThreads;
   static constexpr int kThreadTokens = kTokens / kWarps;  ///< whose values and sums a thread moves
-  static constexpr int kLaneN = (2 * Rows + kWarp - 1) / kWarp;
 
   GRIDMILL_DEVICE int tokens_of(int tile) const {
     const int left = span_.tokens - tile * kTokens;
@@ -109,6 +109,7 @@ class Cell {
     return left < rows_ ? left : rows_;
   }
   GRIDMILL_DEVICE bool has(int column) const { return column < args_.mlstm.v_dim; }
+
   /// Starts to bring what the next tile needs. Tiles come one after the other.
   GRIDMILL_DEVICE void stage(int tile) {
     typename Shared::Tile& to = shared_.tiles[tile % 2];
@@ -202,45 +203,20 @@ class Cell {
     }
   }
 
-  /// n of the two parts of a warp, a lane each 32nd element of them.
-  GRIDMILL_DEVICE void advance_n(int tile) {
-    const int tokens = tokens_of(tile);
-    if (tokens == kTokens) {
-#pragma unroll
-      for (int t = 0; t < kTokens; ++t) advance_n(tile, t);
-    } else {
-#pragma unroll 1
-      for (int t = 0; t < tokens; ++t) advance_n(tile, t);
-    }
-    factors_of_n_ += kTokens * stride_;
-  }
-  GRIDMILL_DEVICE void advance_n(int tile, int t) {
-    const typename Shared::Token& token = shared_.tiles[tile % 2].tokens[t];
-#pragma unroll
-    for (int i = 0; i < kLaneN; ++i) {
-      if (!n_inside(i)) continue;
-      const float k = token.parts[kMlstmParts + n_part(i)][n_row(i)];
-      n_[i] = fmaf(token.gates.forget, n_[i], k);
-      factors_of_n_[t * stride_ + i * kWarp] = n_[i];
-    }
-  }
-  GRIDMILL_DEVICE int n_part(int i) const { return 2 * warp_ + (lane_ + i * kWarp) / Rows; }
-  GRIDMILL_DEVICE int n_row(int i) const { return (lane_ + i * kWarp) % Rows; }
-  GRIDMILL_DEVICE bool n_inside(int i) const {
-    return lane_ + i * kWarp < 2 * Rows && (Whole || n_row(i) < rows_of(n_part(i)));
-  }
-
   /// Joins the sums of h of a tile. Tiles come one after the other.
   GRIDMILL_DEVICE void join(int tile) {
     const typename Shared::Tile& at = shared_.tiles[tile % 2];
     const int tokens = tokens_of(tile);
+    float joined[kThreadTokens];
+#pragma unroll
+    for (int i = 0; i < kThreadTokens; ++i) {
+      const float(&sums)[kWarps][kStrip] = at.sums[warp_ + i * kWarps];
+      joined[i] = (sums[0][lane_] + sums[1][lane_]) + (sums[2][lane_] + sums[3][lane_]);
+    }
 #pragma unroll
     for (int i = 0; i < kThreadTokens; ++i) {
       const int t = i * kWarps;
-      if (!has(columns_[0]) || warp_ + t >= tokens) continue;
-      const float(&sums)[kWarps][kStrip] = at.sums[warp_ + t];
-      h_[t * args_.h.stride] =
-          (sums[0][lane_] + sums[1][lane_]) + (sums[2][lane_] + sums[3][lane_]);
+      if (has(columns_[0]) && warp_ + t < tokens) h_[t * args_.h.stride] = joined[i];
     }
     h_ += kTokens * args_.h.stride;
   }
@@ -250,41 +226,28 @@ class Cell {
     const std::int64_t head = state_head(args_.state, span_.slot, head_);
     return args_.state.c + (head * args_.mlstm.qk_dim + part_ * rows_) * args_.mlstm.v_dim;
   }
-  GRIDMILL_DEVICE float* state_n() const {
-    return args_.state.n + state_head(args_.state, span_.slot, head_) * args_.mlstm.qk_dim;
-  }
 
   GRIDMILL_DEVICE void load_state() {
+    const float* c[2] = {state_c() + columns_[0], state_c() + columns_[1]};
 #pragma unroll
-    for (int b = 0; b < 2; ++b) {
-      const float* c = state_c() + columns_[b];
+    for (int i = 0; i < Rows; ++i) {
 #pragma unroll
-      for (int i = 0; i < Rows; ++i) {
-        c_[i][b] = (Whole || i < count_) && has(columns_[b]) ? *c : 0.0F;
-        c += args_.mlstm.v_dim;
+      for (int b = 0; b < 2; ++b) {
+        c_[i][b] = (Whole || i < count_) && has(columns_[b]) ? *c[b] : 0.0F;
+        c[b] += args_.mlstm.v_dim;
       }
-    }
-    if (block_z() != 0) return;
-#pragma unroll
-    for (int i = 0; i < kLaneN; ++i) {
-      if (n_inside(i)) n_[i] = state_n()[n_part(i) * rows_ + n_row(i)];
     }
   }
 
   GRIDMILL_DEVICE void store_state() {
+    float* c[2] = {state_c() + columns_[0], state_c() + columns_[1]};
 #pragma unroll
-    for (int b = 0; b < 2; ++b) {
-      float* c = state_c() + columns_[b];
+    for (int i = 0; i < Rows; ++i) {
 #pragma unroll
-      for (int i = 0; i < Rows; ++i) {
-        if ((Whole || i < count_) && has(columns_[b])) *c = c_[i][b];
-        c += args_.mlstm.v_dim;
+      for (int b = 0; b < 2; ++b) {
+        if ((Whole || i < count_) && has(columns_[b])) *c[b] = c_[i][b];
+        c[b] += args_.mlstm.v_dim;
       }
-    }
-    if (block_z() != 0) return;
-#pragma unroll
-    for (int i = 0; i < kLaneN; ++i) {
-      if (n_inside(i)) state_n()[n_part(i) * rows_ + n_row(i)] = n_[i];
     }
   }
 
@@ -302,16 +265,25 @@ class Cell {
   const float* factors_;  ///< the first four that the thread brings for the next tile
   const float* gates_;    ///< the gates that it brings
   const float* value_;    ///< the first value that it brings
-  float* factors_of_n_;   ///< the first element of n that it has, of this tile
   float* h_;              ///< the first sum that it joins, of the tile before
   float c_[Rows][2];
-  float n_[kLaneN] = {};
   float values_[kThreadTokens] = {};
 };
 
+/// Thread blocks that a multiprocessor has registers for: without a word about it nvcc loads so
+/// late that a warp which is alone on its scheduler waits for every load.
 template <int Rows, bool Whole>
-GRIDMILL_KERNEL void cell_kernel(MlstmArgs args) {
-  Cell<Rows, Whole>(args).run();
+constexpr int kResident = Rows < 32 || (Whole && Rows == 32) ? 3 : 2;
+
+template <int Rows, bool Whole>
+GRIDMILL_KERNEL void GRIDMILL_BOUNDS(kThreads, (kResident<Rows, Whole>))
+    cell_kernel(MlstmArgs args) {
+  const int strips = strips_of(args.mlstm);
+  if (block_z() < strips) {
+    Cell<Rows, Whole>(args).run();
+  } else {
+    advance_n<Rows, kThreads>(args, args.spans[block_x()], block_y());
+  }
 }
 
 template <int Rows>
@@ -319,7 +291,7 @@ void launch_cell(LaunchStream stream, const MlstmArgs& args) {
   static_assert(sizeof(Staged<Rows>) <= std::size_t{48} << 10);
   const LaunchGrid grid{static_cast<unsigned>(args.span_count),
                         static_cast<unsigned>(args.mlstm.heads),
-                        static_cast<unsigned>((args.mlstm.v_dim + kStrip - 1) / kStrip)};
+                        static_cast<unsigned>(strips_of(args.mlstm) + 1)};
   auto* kernel =
       args.mlstm.qk_dim == kMlstmParts * Rows ? cell_kernel<Rows, true> : cell_kernel<Rows, false>;
   launch(stream, kernel, grid, kThreads, sizeof(Staged<Rows>), args);

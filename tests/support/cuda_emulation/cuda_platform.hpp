@@ -14,6 +14,7 @@
 #include "support/cuda_emulation/block_runner.hpp"
 
 #define GRIDMILL_KERNEL
+#define GRIDMILL_BOUNDS(threads, blocks)
 #define GRIDMILL_DEVICE inline
 #define GRIDMILL_SHARED static thread_local
 

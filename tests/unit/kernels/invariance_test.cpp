@@ -202,10 +202,10 @@ TEST_P(Invariance, MlstmDoesNotDependOnCuts) {
 }
 
 TEST_P(Invariance, ALongPromptOfAnMlstmDoesNotDependOnCuts) {
-  const MlstmCase mlstm{.lengths = {1042, 3, 1025}, .heads = 2, .qk_dim = 2, .v_dim = 1};
-  const std::vector<SequenceResult> whole = run_mlstm(device(), mlstm, all_of(3));
-  for (const int piece : {400, 1024, 1041}) {
-    EXPECT_TRUE(same_bits(run_mlstm(device(), mlstm, all_of(3, piece)), whole)) << piece;
+  const MlstmCase mlstm{.lengths = {1042, 3}, .heads = 1, .qk_dim = 2, .v_dim = 1};
+  const std::vector<SequenceResult> whole = run_mlstm(device(), mlstm, all_of(2));
+  for (const int piece : {400, 1024}) {
+    EXPECT_TRUE(same_bits(run_mlstm(device(), mlstm, all_of(2, piece)), whole)) << piece;
   }
 }
 

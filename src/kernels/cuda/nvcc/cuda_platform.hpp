@@ -12,6 +12,9 @@
 #include "kernels/cuda/work_list.hpp"
 
 #define GRIDMILL_KERNEL __global__
+/// Behind GRIDMILL_KERNEL's type: threads of a thread block, and how many blocks a multiprocessor
+/// has to have registers for. nvcc then takes what is left for loads ahead.
+#define GRIDMILL_BOUNDS(threads, blocks) __launch_bounds__(threads, blocks)
 #define GRIDMILL_DEVICE __device__ __forceinline__
 #define GRIDMILL_SHARED __shared__
 
