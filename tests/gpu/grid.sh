@@ -24,6 +24,7 @@ set -euo pipefail
 
 die() { echo "grid.sh: $*" >&2; exit 69; }
 root=$(cd "$(dirname "$0")/../.." && pwd)
+. "$root/tests/support/grids.sh"
 if [[ $# -gt 0 ]]; then
   carried=$(cd "$1" && pwd)
   # shellcheck source=/dev/null
@@ -85,14 +86,7 @@ progress_of() { # FILE
     sed -nE 's/.*"rows": ?([0-9]+).*"done": ?([0-9]+).*/\2 \1/p' || true
 }
 
-grids=()
-for ranks in "${rank_counts[@]}"; do
-  for tp in 1 2 4 8; do
-    for fsdp in 1 2 4 8; do
-      ((ranks % (tp * fsdp) == 0)) && grids+=("$((ranks / tp / fsdp)) $fsdp $tp")
-    done
-  done
-done
+mapfile -t grids < <(list_grids "${rank_counts[@]}")
 
 runs=0 number=0
 matrix() { # MODEL DTYPE SAMPLING

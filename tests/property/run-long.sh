@@ -9,6 +9,7 @@
 # Exit status: 0 if every file has the expected bytes; the last line counts.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. tests/support/grids.sh
 build_dir=$(cd "${1:-build/release}" && pwd)
 gridmill=$build_dir/src/gridmill
 make_models=$build_dir/tests/property/make_models
@@ -40,14 +41,7 @@ generate() { # OUTPUT GRID MODEL DTYPE SAMPLING OPTION...
   launch $((dp * fsdp * tp)) "$gridmill" generate "${options[@]}" "$@"
 }
 
-grids=()
-for ranks in 1 2 4 8; do
-  for tp in 1 2 4 8; do
-    for fsdp in 1 2 4 8; do
-      ((ranks % (tp * fsdp) == 0)) && grids+=("$((ranks / tp / fsdp)) $fsdp $tp")
-    done
-  done
-done
+mapfile -t grids < <(list_grids 1 2 4 8)
 
 runs=0 killed=0 failed=0 number=0
 previous="1 1 1"
