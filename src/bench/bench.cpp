@@ -11,12 +11,14 @@
 #include "bench/random_parameters_detail.hpp"
 #include "bench/roofline_detail.hpp"
 #include "gridmill/base/clock.hpp"
+#include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/log.hpp"
 #include "gridmill/base/philox.hpp"
 #include "gridmill/base/process.hpp"
 #include "gridmill/build_info/version.hpp"
 #include "gridmill/generate/generator.hpp"
+#include "gridmill/generate/slot_plan.hpp"
 #include "gridmill/kernels/machine_limits.hpp"
 
 namespace gridmill {
@@ -42,6 +44,7 @@ struct Run {
 
 /// Everything about one batch size, and the limits around it.
 struct Figure {
+  std::int64_t pass_rows = 0;
   MachineLimits before;
   MachineLimits after;
   std::vector<Run> runs;
@@ -61,6 +64,10 @@ struct Figure {
             .fp32_flop_per_s = std::max(before.fp32_flop_per_s, after.fp32_flop_per_s)};
   }
 };
+
+int threads_of(const BenchConfig& config) {
+  return config.threads > 0 ? config.threads : usable_cores();
+}
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -122,17 +129,37 @@ Run run_once(const BenchConfig& config, Generator& generator, std::int64_t vocab
   return run;
 }
 
+/// As generate plans it, but every row of the batch has to have room until its end: all of them are
+/// in flight from the first pass to the last.
+SlotPlan plan_of(const BenchConfig& config, const BenchSubject& subject, int batch) {
+  try {
+    const SlotPlan plan = plan_slots(
+        subject.context.backend, subject.model,
+        {.slots = batch, .pass_rows = config.pass_rows, .max_length = config.prompt + config.gen});
+    if (plan.whole_slots() < batch) {
+      throw ResourceError(fmt::format("not enough memory: there is room for {} rows of {} tokens",
+                                      plan.whole_slots(), config.prompt + config.gen));
+    }
+    return plan;
+  } catch (Error& error) {
+    error.add_context(fmt::format("planning a batch of {} rows", batch));
+    throw;
+  }
+}
+
 Figure measure(const BenchConfig& config, const BenchSubject& subject, int batch,
                double* resident_mib) {
   const std::int64_t vocab_size = subject.model.info().vocab_size;
+  const SlotPlan plan = plan_of(config, subject, batch);
   Generator generator(
       subject.model, subject.context, subject.parameters,
-      {.slots = batch, .max_length = config.prompt + config.gen, .pass_rows = config.pass_rows});
+      {.slots = batch, .max_length = config.prompt + config.gen, .pass_rows = plan.pass_rows});
   constexpr int kWarmUpTokens = 2;  // every buffer gets its size
   static_cast<void>(run_once(config, generator, vocab_size, batch, kWarmUpTokens));
   Figure best;
   for (int attempt = 1; attempt <= kAttempts; ++attempt) {
     Figure figure;
+    figure.pass_rows = plan.pass_rows;
     figure.before = subject.context.backend.machine_limits(subject.threads);
     for (int i = 0; i < config.repeat; ++i) {
       figure.runs.push_back(run_once(config, generator, vocab_size, batch, config.gen));
@@ -191,7 +218,7 @@ OrderedJson line_of(const BenchConfig& config, const BenchSubject& subject, doub
       {"threads", subject.threads},
       {"prompt", config.prompt},
       {"gen", config.gen},
-      {"pass_rows", config.pass_rows},
+      {"pass_rows", figure.pass_rows},
       {"backend", backend.name()},
       {"kernel_target", backend.target()},
       {"compute_dtype", name_of(dtype)},
@@ -245,7 +272,13 @@ void bench_batches(const BenchConfig& config, const BenchSubject& subject) {
   }
 }
 
-void bench_in_memory(const BenchConfig& config, const Json& model, Backend& backend, int threads) {
+std::unique_ptr<Backend> make_bench_backend(const BenchConfig& config) {
+  return make_backend(config.backend,
+                      {.compute_dtype = config.dtype == "fp32" ? DType::fp32 : DType::bf16,
+                       .threads = threads_of(config)});
+}
+
+void bench_in_memory(const BenchConfig& config, const Json& model, Backend& backend) {
   const std::unique_ptr<Model> graph = make_model(model);
   check_rows_fit(config, graph->info());
   const std::unique_ptr<Stream> stream = backend.make_stream();
@@ -257,7 +290,7 @@ void bench_in_memory(const BenchConfig& config, const Json& model, Backend& back
   bench_batches(config, {.model = *graph,
                          .context = context,
                          .parameters = parameters,
-                         .threads = threads,
+                         .threads = threads_of(config),
                          .weight_bytes = static_cast<double>(parameters.size_bytes()),
                          .loading = {{"weights", "random, made in memory"}, {"make_s", seconds}}});
 }

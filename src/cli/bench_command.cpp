@@ -3,7 +3,6 @@
 #include "cli/bench_options.hpp"
 #include "cli/command.hpp"
 #include "gridmill/base/format.hpp"
-#include "gridmill/base/process.hpp"
 #include "gridmill/convert/convert.hpp"
 #include "gridmill/job/bench_job.hpp"
 
@@ -29,12 +28,9 @@ ExitCode run_bench(const Arguments& arguments, const MpiSession* session) {
     model = model_of_shape(config.shape, model_of_config);
   }
   if (config.model.empty()) {
-    const int threads = config.threads > 0 ? config.threads : usable_cores();
-    const auto backend = make_backend(
-        config.backend,
-        {.compute_dtype = config.dtype == "fp32" ? DType::fp32 : DType::bf16, .threads = threads});
+    const auto backend = make_bench_backend(config);
     if (!backend->host_memory()) {
-      bench_in_memory(config, model, *backend, threads);
+      bench_in_memory(config, model, *backend);
       return ExitCode::ok;
     }
   }

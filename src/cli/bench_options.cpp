@@ -49,14 +49,16 @@ CommandSyntax bench_syntax(BenchConfig& config) {
       "rows in flight, a line each");
   add("prompt", integer(&config.prompt, "--prompt"), "tokens of every prompt");
   add("gen", integer(&config.gen, "--gen"), "tokens generated for every row");
-  add("threads",
-      po::value<std::string>()->default_value("auto")->value_name("N")->notifier(
-          [&config](const std::string& text) {
-            config.threads = text == "auto" ? 0 : positive_integer("--threads", text);
-          }),
+  const auto integer_or_auto = [](int* target, const char* option) {
+    return po::value<std::string>()->default_value("auto")->value_name("N")->notifier(
+        [target, option](const std::string& text) {
+          *target = text == "auto" ? 0 : positive_integer(option, text);
+        });
+  };
+  add("threads", integer_or_auto(&config.threads, "--threads"),
       "threads; auto = cores of this process");
-  add("pass-rows", integer(&config.pass_rows, "--pass-rows"),
-      "prompt tokens fed in one pass, if the decode rows leave room");
+  add("pass-rows", integer_or_auto(&config.pass_rows, "--pass-rows"),
+      "prompt tokens fed in one pass, if the decode rows leave room; auto = as generate");
   add("repeat", integer(&config.repeat, "--repeat"), "runs of every batch; rates are medians");
   add("backend", po::value(&config.backend)->default_value(config.backend)->value_name("NAME"),
       "auto, reference, cpu, cuda");

@@ -10,9 +10,7 @@
 #include "cli/version.hpp"
 #include "gridmill/base/error_in_flight.hpp"
 #include "gridmill/base/format.hpp"
-#include "gridmill/base/process.hpp"
 #include "gridmill/cli/cli.hpp"
-#include "gridmill/kernels/backend.hpp"
 
 namespace gridmill::cli {
 
@@ -42,12 +40,9 @@ void run_bench(const Arguments& arguments) {
         "--model needs HDF5, and this gridmill was built without it (GRIDMILL_MPI=OFF); give "
         "--shape alone");
   }
-  const int threads = config.threads > 0 ? config.threads : usable_cores();
   const Json model = model_of_shape(config.shape, {});
-  const auto backend = make_backend(
-      config.backend,
-      {.compute_dtype = config.dtype == "fp32" ? DType::fp32 : DType::bf16, .threads = threads});
-  bench_in_memory(config, model, *backend, threads);
+  const auto backend = make_bench_backend(config);
+  bench_in_memory(config, model, *backend);
 }
 
 void dispatch(const Arguments& arguments) {

@@ -65,6 +65,7 @@ TEST(Bench, PassRowsCutPromptsIntoChunks) {
     EXPECT_EQ(line.at("pass_rows"), std::stoi(rows));
     return line.at("prefill_passes").get<int>();
   };
+  EXPECT_EQ(lines_of(bench({"--shape", "tiny.json", "--batch", "1"})).at(0).at("pass_rows"), 512);
   EXPECT_EQ(passes("5"), 1);
   EXPECT_EQ(passes("3"), 2);
   EXPECT_EQ(passes("2"), 3);

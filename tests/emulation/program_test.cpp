@@ -118,6 +118,21 @@ TEST(EmulatedDevices, RowsThatTheCacheHasNoRoomForAreFedAgainAndItDoesNotShow) {
   EXPECT_TRUE(crowded);
 }
 
+TEST(EmulatedDevices, ABatchOfBenchThatHasNoRoomIsRefusedBeforeItRuns) {
+  ::setenv("GRIDMILL_EMULATED_MIB", "257", 1);  // 256 MiB stay free
+  cli().folder().write("tiny.json", R"({"family": "llama", "vocab_size": 300, "hidden_size": 24,
+    "layers": 2, "heads": 8, "kv_heads": 4, "head_dim": 4, "intermediate_size": 52,
+    "norm_eps": 1e-5, "max_length": 1000, "bos_id": 1, "eod_ids": [2],
+    "rotary": {"type": "default", "theta": 10000.0}})");
+  const ProgramResult result =
+      cli().run({"bench", "--shape", "tiny.json", "--backend", "cuda", "--threads", "1", "--batch",
+                 "50", "--prompt", "900", "--gen", "100"});
+  EXPECT_EQ(result.exit_code, 69) << result.out << result.err;
+  EXPECT_NE(result.err.find("not enough memory"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("50 rows"), std::string::npos) << result.err;
+  EXPECT_EQ(result.out, "");
+}
+
 TEST(EmulatedDevices, TheModesThatAreNotTheMainOneRunToo) {
   ASSERT_EQ(generate({"--logprobs"}, 1, 1).exit_code, 0);
   const ProgramResult verified =

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,7 @@ struct BenchConfig {
   int prompt = 64;                    ///< tokens of every prompt
   int gen = 64;                       ///< tokens generated for every row; at least 2
   int repeat = 3;
-  int pass_rows = 512;  ///< tokens fed in one pass, if the decode rows leave room
+  int pass_rows = 0;  ///< tokens fed in one pass, if the decode rows leave room; 0 = as generate
   std::string backend = "auto";
   int threads = 0;    ///< 0 = every core of this process
   std::string model;  ///< checkpoint: made of random weights if it does not exist; empty = none
@@ -54,11 +55,15 @@ struct BenchSubject {
 
 /// Runs prefill and decode of every batch size through the Generator and prints one JSON line each
 /// on stdout (docs/performance.md says what is in it).
-/// @throws UsageError as check_rows_fit().
+/// @throws UsageError as check_rows_fit(); ResourceError before the first pass of a batch that the
+/// memory of a device has no room for.
 void bench_batches(const BenchConfig& config, const BenchSubject& subject);
 
-/// The same on random weights that are made in the backend's own memory, without a file.
-/// @throws ResourceError if they do not fit.
-void bench_in_memory(const BenchConfig& config, const Json& model, Backend& backend, int threads);
+/// The backend that `config` names. @throws as make_backend().
+[[nodiscard]] std::unique_ptr<Backend> make_bench_backend(const BenchConfig& config);
+
+/// The same as bench_batches() on random weights that are made in the memory of `backend`
+/// (make_bench_backend), without a file. @throws also ResourceError if they do not fit.
+void bench_in_memory(const BenchConfig& config, const Json& model, Backend& backend);
 
 }  // namespace gridmill
