@@ -164,6 +164,7 @@ std::vector<MlstmCase> mlstm_cases() {
       {.lengths = {16}, .heads = 1, .qk_dim = 200, .v_dim = 3},
       {.lengths = {6, 5}, .heads = 1, .qk_dim = 512, .v_dim = 5, .head_norm = NormKind::rms},
       {.lengths = {9}, .heads = 1, .qk_dim = 300, .v_dim = 34},
+      {.lengths = {5}, .heads = 1, .qk_dim = 8, .v_dim = 520, .norm_bias = true},
   };
 }
 
