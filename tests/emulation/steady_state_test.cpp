@@ -85,7 +85,8 @@ TEST_P(SteadyState, ANewRowWaitsForNothing) {
 
 INSTANTIATE_TEST_SUITE_P(Models, SteadyState,
                          ::testing::Values(test::TinyModel{"llama", test::llama_config()},
-                                           test::TinyModel{"xlstm", test::xlstm_config()}),
+                                           test::TinyModel{"xlstm", test::xlstm_config()},
+                                           test::TinyModel{"bare", test::xlstm_bare_config()}),
                          name_of_model);
 
 }  // namespace

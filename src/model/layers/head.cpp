@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
 #include "model/layers/head_detail.hpp"
@@ -8,21 +7,20 @@ namespace gridmill::model_detail {
 
 namespace {
 
-/// Wanted rows of x, one after the other; goes through the host, for models without final norm
-/// only.
+/// Wanted rows of x, one after the other, where no norm gathers them. A run of neighbours is copied
+/// as a tree of one part.
 ConstDeviceMatrix gather_rows(ExecutionContext& context, Workspace& workspace, ConstDeviceMatrix x,
                               std::span<const std::int64_t> wanted) {
-  const std::size_t row_bytes = static_cast<std::size_t>(x.columns) * sizeof(float);
-  std::vector<std::byte> host(wanted.size() * row_bytes);
-  for (std::size_t i = 0; i < wanted.size(); ++i) {
-    context.backend.download(context.stream,
-                             reinterpret_cast<const std::byte*>(x.rows_at(wanted[i], 1).data),
-                             std::span(host).subspan(i * row_bytes, row_bytes));
+  const auto count = static_cast<std::int64_t>(wanted.size());
+  const DeviceMatrix rows = workspace.matrix(context.stream, Scratch::head_rows, count, x.columns);
+  std::int64_t end = 0;
+  for (std::int64_t first = 0; first < count; first = end) {
+    const std::int64_t from = wanted[static_cast<std::size_t>(first)];
+    end = first + 1;
+    while (end < count && wanted[static_cast<std::size_t>(end)] == from + end - first) ++end;
+    context.backend.join_partials(context.stream, x.rows_at(from, end - first).data, 1, {}, false,
+                                  rows.rows_at(first, end - first));
   }
-  context.stream.synchronize();
-  const DeviceMatrix rows = workspace.matrix(context.stream, Scratch::head_rows,
-                                             static_cast<std::int64_t>(wanted.size()), x.columns);
-  context.backend.upload(context.stream, host, reinterpret_cast<std::byte*>(rows.data));
   return rows;
 }
 
