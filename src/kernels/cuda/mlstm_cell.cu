@@ -221,7 +221,7 @@ class Cell {
     h_ += kTokens * args_.h.stride;
   }
 
-  /// The first row of the part, in the first column of the strip.
+  /// The first row of the part.
   GRIDMILL_DEVICE float* state_c() const {
     const std::int64_t head = state_head(args_.state, span_.slot, head_);
     return args_.state.c + (head * args_.mlstm.qk_dim + part_ * rows_) * args_.mlstm.v_dim;
