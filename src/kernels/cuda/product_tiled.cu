@@ -51,13 +51,13 @@ struct alignas(kChunk) Chunk {
   T value[kChunk / sizeof(T)];
 };
 
-/// Inputs [k, k + a chunk) of a line, those from `end` on 0.
+/// The first `left` inputs of a chunk that begins anywhere; the others 0.
 template <typename T>
-GRIDMILL_DEVICE Chunk<T> load_chunk(const T* line, std::int64_t k, std::int64_t end) {
+GRIDMILL_DEVICE Chunk<T> load_chunk(const T* inputs, std::int64_t left) {
   Chunk<T> chunk{};
 #pragma unroll
   for (int i = 0; i < kChunk / static_cast<int>(sizeof(T)); ++i) {
-    if (line != nullptr && k + i < end) chunk.value[i] = line[k + i];
+    if (i < left) chunk.value[i] = inputs[i];
   }
   return chunk;
 }
@@ -78,52 +78,51 @@ GRIDMILL_DEVICE Step first_step(const ProductArgs& args, int block) {
   return {args.blocks, 0, 0};
 }
 
-template <typename T, typename Shape>
+/// `Aligned`: every block begins at a chunk.
+template <typename T, typename Shape, bool Aligned>
 class Tile {
  public:
   static constexpr int kStepInputs = kLineBytes / static_cast<int>(sizeof(T));
+  static constexpr int kChunkInputs = kStepInputs / kChunks;
 
-  /// A thread copies one chunk of every (threads / 4)-th line.
+  /// A thread copies one chunk of every (threads / 4)-th line. Where the tile hangs over, it has
+  /// the first panel, or row, again: nobody stores the sums.
   GRIDMILL_DEVICE Tile(const ProductArgs& args, int row_tile, int panel_tile) : args_(args) {
     const std::int64_t stride = padded_inputs(args.x.inputs);
+    const std::int64_t first_panel = static_cast<std::int64_t>(panel_tile) * Shape::kPanels;
+    const std::int64_t first_row = static_cast<std::int64_t>(row_tile) * Shape::kRows;
 #pragma unroll
     for (int i = 0; i < kThreadLines; ++i) {
       const int line = line_of(i);
+      const T* begin = nullptr;
       if (i < kWeightLines) {
-        const std::byte* panel =
-            panel_of(args.weight,
-                     static_cast<std::int64_t>(panel_tile) * Shape::kPanels + line / kPanelOutputs);
-        lines_[i] = panel == nullptr
-                        ? nullptr
-                        : reinterpret_cast<const T*>(panel) + line % kPanelOutputs * stride;
+        const std::byte* panel = panel_of(args.weight, first_panel + line / kPanelOutputs);
+        if (panel == nullptr) panel = panel_of(args.weight, first_panel);
+        begin = reinterpret_cast<const T*>(panel) + line % kPanelOutputs * stride;
       } else {
-        const std::int64_t row =
-            static_cast<std::int64_t>(row_tile) * Shape::kRows + line - Shape::kOutputs;
-        lines_[i] =
-            row < args.x.rows ? reinterpret_cast<const T*>(args.x.data) + row * stride : nullptr;
+        const std::int64_t row = first_row + line - Shape::kOutputs;
+        begin = reinterpret_cast<const T*>(args.x.data) +
+                (row < args.x.rows ? row : first_row) * stride;
       }
+      lines_[i] = begin + thread_index() % kChunks * kChunkInputs;
     }
   }
 
-  /// Starts to copy a step's inputs into a stage, if there is one, and closes the group.
+  /// Starts to copy a step's inputs into a stage, if there is one, and closes the group. Behind the
+  /// last input of a line there is padding.
   GRIDMILL_DEVICE void copy(const Step& step, std::byte* stage) const {
-    constexpr int kChunkInputs = kStepInputs / kChunks;
-    // Behind the last input of a line there is padding; a block may end in the middle of a chunk.
-    const bool aligned = args_.block_inputs % kChunkInputs == 0;
     if (step.block < args_.blocks) {
       const int chunk = thread_index() % kChunks;
-      const std::int64_t k = step.k + chunk * kChunkInputs;
+      const std::int64_t left = step.end - step.k - chunk * kChunkInputs;
+      std::byte* target = stage + chunk_at(line_of(0), chunk);
 #pragma unroll
       for (int i = 0; i < kThreadLines; ++i) {
-        std::byte* target = stage + chunk_at(line_of(i), chunk);
-        if (aligned) {
-          const bool inside = lines_[i] != nullptr && k < step.end;
-          copy_async(target,
-                     inside ? reinterpret_cast<const std::byte*>(lines_[i] + k) : args_.x.data,
-                     inside);
+        if constexpr (Aligned) {
+          copy_async(target, reinterpret_cast<const std::byte*>(lines_[i] + step.k), left > 0);
         } else {
-          *reinterpret_cast<Chunk<T>*>(target) = load_chunk(lines_[i], k, step.end);
+          *reinterpret_cast<Chunk<T>*>(target) = load_chunk(lines_[i] + step.k, left);
         }
+        target += kApart * kLineBytes;
       }
     }
     copy_async_commit();
@@ -133,11 +132,12 @@ class Tile {
   static constexpr int kApart = Shape::kThreads / kChunks;  ///< lines of a thread
   static constexpr int kThreadLines = Shape::kLines / kApart;
   static constexpr int kWeightLines = Shape::kOutputs / kApart;
+  static_assert(kApart % (2 * kChunks) == 0, "chunks of a thread's lines are rotated alike");
 
   GRIDMILL_DEVICE static int line_of(int i) { return thread_index() / kChunks + i * kApart; }
 
   const ProductArgs& args_;
-  const T* lines_[kThreadLines];  ///< nullptr: zeros
+  const T* lines_[kThreadLines];  ///< from the thread's chunk of a step on
 };
 
 /// Where in the tile one of a thread's sums belongs. In both layouts the sum of the same place in
@@ -326,10 +326,10 @@ GRIDMILL_DEVICE void finish_tile(const ProductArgs& args, const float (&sums)[Sh
   }
 }
 
-template <DType Compute, typename Shape>
+template <DType Compute, typename Shape, bool Aligned>
 GRIDMILL_KERNEL void tiled_product_kernel(ProductArgs args) {
   using Product = Multiply<Compute, Shape>;
-  using TileOf = Tile<typename Product::Element, Shape>;
+  using TileOf = Tile<typename Product::Element, Shape, Aligned>;
   constexpr int kStageBytes = Shape::kStageBytes;
   std::byte* stages = shared_memory();
   const TileOf tile(args, block_x(), block_y());
@@ -375,16 +375,21 @@ LaunchGrid grid_of(const ProductArgs& args) {
           static_cast<unsigned>((panels + Shape::kPanels - 1) / Shape::kPanels), 1};
 }
 
-template <DType Compute, typename Shape>
+template <DType Compute, typename Shape, bool Aligned = true>
 void launch_tiles(LaunchStream stream, const ProductArgs& args) {
-  launch(stream, tiled_product_kernel<Compute, Shape>, grid_of<Shape>(args), Shape::kThreads,
-         Shape::kSharedBytes, args);
+  launch(stream, tiled_product_kernel<Compute, Shape, Aligned>, grid_of<Shape>(args),
+         Shape::kThreads, Shape::kSharedBytes, args);
 }
 
 }  // namespace
 
 void launch_tiled_product(LaunchStream stream, DType compute_dtype, const ProductArgs& args) {
-  if (compute_dtype == DType::fp32) return launch_tiles<DType::fp32, Narrow>(stream, args);
+  const bool bf16 = compute_dtype == DType::bf16;
+  if (args.block_inputs * static_cast<std::int64_t>(size_of(compute_dtype)) % kChunk != 0) {
+    return bf16 ? launch_tiles<DType::bf16, Narrow, false>(stream, args)
+                : launch_tiles<DType::fp32, Narrow, false>(stream, args);
+  }
+  if (!bf16) return launch_tiles<DType::fp32, Narrow>(stream, args);
   constexpr std::size_t kReserved = 1024;  // of each thread block
   const Multiprocessors device = multiprocessors();
   // Enough tiles that few multiprocessors are without one at the end.

@@ -55,7 +55,7 @@ GRIDMILL_DEVICE void mma_16816(float (&c)[4], const std::uint32_t (&a)[4],
 }
 
 /// Copies 16 bytes from global to shared memory behind the thread's back, both aligned to 16; zeros
-/// unless `inside` (`global` has to be a valid address all the same).
+/// unless `inside`, wherever `global` points then.
 GRIDMILL_DEVICE void copy_async(std::byte* shared, const std::byte* global, bool inside) {
   const auto target = static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(target), "l"(global),
