@@ -285,6 +285,7 @@ class EvenSums<Shape, true> {
 #pragma unroll
     for (int i = 0; i < Shape::kSums; ++i) sums[i] = own_[i * Shape::kThreads] + sums[i];
   }
+  GRIDMILL_DEVICE float get(int i) const { return own_[i * Shape::kThreads]; }
 
  private:
   float* own_;  ///< one of as many as there are threads is this thread's
@@ -304,13 +305,15 @@ GRIDMILL_DEVICE void join(int block, int blocks, float (&sums)[Shape::kSums], Ev
   if (block + 1 < blocks) copy_sums(sums, waiting[level]);
 }
 
-template <DType Compute, typename Shape>
-GRIDMILL_DEVICE void finish_tile(const ProductArgs& args, const float (&sums)[Shape::kSums]) {
+/// What follows the sums, of which sum(i) is the thread's i-th: in a loop, since the code of every
+/// activation for every sum would fill the caches of instructions.
+template <DType Compute, typename Shape, typename Sum>
+GRIDMILL_DEVICE void finish_tile(const ProductArgs& args, const Sum& sum) {
   using Product = Multiply<Compute, Shape>;
   const std::int64_t first_row = static_cast<std::int64_t>(block_x()) * Shape::kRows;
   const std::int64_t first_panel = static_cast<std::int64_t>(block_y()) * Shape::kPanels;
   const bool gated = args.epilogue == Epilogue::gated;
-#pragma unroll
+#pragma unroll 2
   for (int i = 0; i < Shape::kSums; ++i) {
     const Place place = Product::place_of(i);
     if (first_row + place.row >= args.x.rows) continue;
@@ -319,10 +322,10 @@ GRIDMILL_DEVICE void finish_tile(const ProductArgs& args, const float (&sums)[Sh
     if (gated) {
       if (panel % 2 == 1) continue;
       panel /= 2;
-      up = sums[(i + Product::kPanelSums) % Shape::kSums];
+      up = sum(i + Product::kPanelSums);
     }
     finish<Compute>(args, first_row + place.row,
-                    panel * kPanelOutputs + place.output % kPanelOutputs, sums[i], up);
+                    panel * kPanelOutputs + place.output % kPanelOutputs, sum(i), up);
   }
 }
 
@@ -362,7 +365,13 @@ GRIDMILL_KERNEL void tiled_product_kernel(ProductArgs args) {
     }
     join<Shape>(block, args.blocks, sums, even, waiting);
   }
-  finish_tile<Compute, Shape>(args, sums);
+  if constexpr (Shape::kWaitsInShared) {
+    even.put(sums);
+    finish_tile<Compute, Shape>(args, [&](int i) { return even.get(i); });
+  } else {
+    copy_sums(sums, waiting[0]);
+    finish_tile<Compute, Shape>(args, [&](int i) { return waiting[0][i]; });
+  }
 }
 
 /// Thread blocks of a product: tiles of rows, tiles of outputs. Neighbours share weights: those
