@@ -137,12 +137,34 @@ class PageProduct {
     return part;
   }
 
+  /// Whether the values of some keys are, for the whole warp.
+  GRIDMILL_DEVICE bool are_finite(const Bf16* values, const PageKeys& keys) const {
+    int broken = 0;
+    for (int d = lane_group(); d < head_dim_; d += 8) {
+      for (int half = 0; half < 2; ++half) {
+        if (!keys.touches(half)) continue;
+        const int key = kHalfKeys * half + 8 * lane_part();
+        Eight loaded = *reinterpret_cast<const Eight*>(values + d * kPagePositions + key);
+        clear_unseen(loaded, half, keys);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          constexpr std::uint32_t kLow = 0x00007F80U;  // the exponent of what is not finite
+          constexpr std::uint32_t kHigh = kLow << 16;
+          if ((loaded.pair[i] & kLow) == kLow || (loaded.pair[i] & kHigh) == kHigh) broken = 1;
+        }
+      }
+    }
+#pragma unroll
+    for (int mask = kWarp / 2; mask > 0; mask /= 2) broken |= shuffle_xor(broken, mask);
+    return broken == 0;
+  }
+
   /// Calls take(tile, sums) for every 8 elements of the head: sums[2 e + i] of this lane's column
   /// of eight e and element 8 tile + 2 t + i. Sums ascend over the halves of the page. Memory of
   /// keys that no column sees may hold anything.
   template <typename Take>
   GRIDMILL_DEVICE void weigh_values(const Bf16* values, const PageKeys& seen, const Take& take) {
-    constexpr int kBatch = 4;
+    constexpr int kBatch = 4;  ///< tiles under way
 #pragma unroll
     for (int first = 0; first < kTiles; first += kBatch) {
       Eight loaded[kBatch][2] = {};
@@ -325,8 +347,10 @@ GRIDMILL_KERNEL void tile_kernel(AttendArgs args) {
   // What any of the warp's columns sees.
   const int behind = first_column + 8 * Eights;
   const int last_column = (behind < columns ? behind : columns) - 1;
-  const Visible seen{visible_in(attention, piece.position + first_column / per_kv, split).begin,
-                     visible_in(attention, piece.position + last_column / per_kv, split).end};
+  const auto visible_of = [&](int column) {
+    return visible_in(attention, piece.position + column / per_kv, split);
+  };
+  const Visible seen{visible_of(first_column).begin, visible_of(last_column).end};
   if (seen.begin >= seen.end) return;
 
   Product product(head_dim);
@@ -357,14 +381,23 @@ GRIDMILL_KERNEL void tile_kernel(AttendArgs args) {
       sees[eight] = !keys.empty();
       if (sees[eight]) scale[eight] = join_softmax(total[eight], part);
     }
-    product.weigh_values(page_of(args, piece.slot, page, 1, kv_head), any,
-                         [&](int tile, const float(&of)[4]) {
+    // 0 times what is not finite is not 0: then columns that see other keys take turns.
+    const Bf16* values = page_of(args, piece.slot, page, 1, kv_head);
+    const bool alike = keys_of(visible_of(first_column), page).end >= any.end &&
+                       keys_of(visible_of(last_column), page).begin <= any.begin;
+    const bool apart = !alike && !product.are_finite(values, any);
+    const int turns = apart ? 8 * Eights : 1;
+#pragma unroll 1
+    for (int turn = 0; turn < turns; ++turn) {
+      const PageKeys keys = apart ? keys_of(visible_of(first_column + turn), page) : any;
+      product.weigh_values(values, keys, [&](int tile, const float(&of)[4]) {
 #pragma unroll
-                           for (int i = 0; i < 2 * Eights; ++i) {
-                             if (sees[i / 2])
-                               sums[tile][i] = join_sums(sums[tile][i], of[i], scale[i / 2]);
-                           }
-                         });
+        for (int i = 0; i < 2 * Eights; ++i) {
+          if (!sees[i / 2] || (apart && 8 * (i / 2) + lane_group() != turn)) continue;
+          sums[tile][i] = join_sums(sums[tile][i], of[i], scale[i / 2]);
+        }
+      });
+    }
   }
 
 #pragma unroll

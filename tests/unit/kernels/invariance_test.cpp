@@ -190,6 +190,27 @@ TEST_P(Invariance, AttentionDoesNotDependOnCuts) {
   }
 }
 
+/// What is not finite reaches the rows that see it, and no others.
+TEST_P(Invariance, InfiniteValuesDoNotDependOnCuts) {
+  for (const int window : {0, 20}) {
+    const AttentionCase attention{.lengths = {110},
+                                  .heads = 4,
+                                  .kv_heads = 2,
+                                  .head_dim = 16,
+                                  .window = window,
+                                  .infinite = 50};
+    const std::vector<SequenceResult> whole = run_attention(device(), attention, all_of(1));
+    for (const int token : {49, 50, 69, 70, 109}) {
+      const bool sees = token >= 50 && (window == 0 || token < 50 + window);
+      EXPECT_EQ(std::isfinite(whole[0].outputs(token, 0)), !sees) << token;
+    }
+    for (const int piece : {1, 30, 65}) {
+      EXPECT_TRUE(same_bits(run_attention(device(), attention, all_of(1, piece)), whole))
+          << "window " << window << " piece " << piece;
+    }
+  }
+}
+
 TEST_P(Invariance, MlstmDoesNotDependOnCuts) {
   for (const MlstmCase& mlstm : mlstm_cases()) {
     const std::size_t count = mlstm.lengths.size();

@@ -169,9 +169,15 @@ std::vector<MlstmCase> mlstm_cases() {
 }
 
 Matrix attention_inputs(const AttentionCase& attention, int index) {
-  const int columns = (attention.heads + 2 * attention.kv_heads) * attention.head_dim;
-  return Numbers(100 + static_cast<std::uint32_t>(index))
-      .matrix(attention.lengths[static_cast<std::size_t>(index)], columns, 2.0F);
+  const int keys = attention.kv_heads * attention.head_dim;
+  const int columns = attention.heads * attention.head_dim + 2 * keys;
+  Matrix inputs = Numbers(100 + static_cast<std::uint32_t>(index))
+                      .matrix(attention.lengths[static_cast<std::size_t>(index)], columns, 2.0F);
+  if (attention.infinite >= 0) {
+    const auto values = inputs.view().row(attention.infinite).last(static_cast<std::size_t>(keys));
+    std::fill(values.begin(), values.end(), std::numeric_limits<float>::infinity());
+  }
+  return inputs;
 }
 
 Matrix mlstm_inputs(const MlstmCase& mlstm, int index) {

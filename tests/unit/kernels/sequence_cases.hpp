@@ -25,6 +25,7 @@ struct AttentionCase {
   int head_dim = 2;
   int window = 0;
   bool qk_norm = false;
+  int infinite = -1;  ///< token of every sequence whose values are
 };
 [[nodiscard]] std::string text(const AttentionCase& attention);
 [[nodiscard]] std::vector<AttentionCase> attention_cases();
