@@ -259,10 +259,11 @@ GRIDMILL_DEVICE void put_softmax(const AttendArgs& args, std::int64_t row, int h
 }
 
 /// Elements from one head's sums to the next's in shared memory, so that groups use other banks.
-GRIDMILL_DEVICE int shared_stride(int head_dim) { return head_dim + 8; }
+constexpr int shared_stride(int head_dim) { return head_dim + 8; }
 constexpr std::size_t alone_shared_bytes(const Attention& attention) {
-  return sizeof(float) *
-         static_cast<std::size_t>(kWarps * group_size(attention) * (attention.head_dim + 8 + 2));
+  return static_cast<std::size_t>(kWarps * group_size(attention)) *
+         (static_cast<std::size_t>(shared_stride(attention.head_dim)) * sizeof(float) +
+          sizeof(Softmax));
 }
 
 /// One row, the query heads of one group, one split: a warp a page.
@@ -276,7 +277,7 @@ GRIDMILL_KERNEL void alone_kernel(AttendArgs args) {
   const Group group = group_of(attention, block_y());
   const int head_dim = attention.head_dim;
   const int heads = group_size(attention);
-  auto* sums = reinterpret_cast<float*>(shared_memory());  // [pages][heads][head_dim + 8]
+  auto* sums = reinterpret_cast<float*>(shared_memory());  // [pages][heads][shared_stride]
   auto* softmaxes = reinterpret_cast<Softmax*>(sums + kWarps * heads * shared_stride(head_dim));
   const int warp = thread_index() / kWarp;
   const int column = lane_group();
@@ -362,7 +363,7 @@ GRIDMILL_KERNEL void tile_kernel(AttendArgs args) {
     const int column = first_column + 8 * eight + lane_group();
     const int row = column / per_kv;
     const bool live = column < columns;
-    visible[eight] = live ? visible_in(attention, piece.position + row, split) : Visible{0, 0};
+    visible[eight] = live ? visible_of(column) : Visible{0, 0};
     if (visible[eight].begin >= visible[eight].end) continue;
     const int head = kv_head * per_kv + column % per_kv;
     product.load_query(eight, reinterpret_cast<const Bf16*>(args.out.data) +

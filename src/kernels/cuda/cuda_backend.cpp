@@ -86,7 +86,7 @@ StateBudget CudaBackend::state_budget(int node_ranks, std::uint64_t workspace_by
   const std::uint64_t kept = workspace_bytes + kReserve + local;
   return {.known = true,
           .bytes = share > kept ? share - kept : 0,
-          .most_slots = 256,
+          .most_slots = static_cast<int>(kLogitRows),
           .pass_rows = 2048,
           .pooled = true};
 }

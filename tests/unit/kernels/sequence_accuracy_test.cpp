@@ -91,8 +91,8 @@ Expected attend(const Vector& q, const std::vector<Vector>& keys, const std::vec
     // Norm, rotation and chain: width + 16 roundings of |q k|, and one for the scale.
     const double roundings = width + width / 8 + 20;
     double error = roundings * kU * scale * magnitude_dot(q, key);
-    if (bf16) {  // an element of each whose fp32 value lies on the other side of a rounding's
-                 // border
+    // An element of each whose fp32 value lies on the other side of a rounding's border.
+    if (bf16) {
       for (std::size_t i = 0; i < q.size(); ++i) {
         error = std::max(error, 2 * 2 * kUBf16 * scale * std::fabs(q[i] * key[i]));
       }
