@@ -93,6 +93,24 @@ std::vector<std::int64_t> ConfigReader::integers_or_none(const std::string& name
 
 const Json& ConfigReader::object(const std::string& name) { return require(name); }
 
+const Json& ConfigReader::list(const std::string& name) {
+  const Json& value = require(name);
+  if (!value.is_array()) fail(fmt::format("{} is {}, expected a list", name, value.dump()));
+  return value;
+}
+
+std::vector<double> ConfigReader::positive_numbers(const std::string& name) {
+  std::vector<double> numbers;
+  for (const Json& element : list(name)) {
+    const double number = element.is_number() ? element.get<double>() : 0;
+    if (!std::isfinite(number) || number <= 0) {
+      fail(fmt::format("{} holds {}, expected numbers of more than 0", name, element.dump()));
+    }
+    numbers.push_back(number);
+  }
+  return numbers;
+}
+
 void ConfigReader::finish() const {
   for (const auto& [name, value] : object_.items()) {
     if (!seen_.contains(name)) {
@@ -122,27 +140,37 @@ const Json& ConfigReader::require(const std::string& name) {
   return *value;
 }
 
-CommonConfig read_common(ConfigReader& reader) {
+TokenFields read_token_fields(ConfigReader& reader) {
   constexpr std::int64_t kLargestId = std::numeric_limits<TokenId>::max();
+  TokenFields fields;
+  fields.vocab_size = reader.integer("vocab_size", 1);
+  if (fields.vocab_size > kLargestId) reader.fail("vocab_size exceeds 32-bit token ids");
+  const std::int64_t bos_id = reader.integer_or("bos_id", -1, -1);
+  if (bos_id >= fields.vocab_size) {
+    reader.fail(fmt::format("bos_id is {}, but vocab_size is {}", bos_id, fields.vocab_size));
+  }
+  fields.bos_id = static_cast<TokenId>(bos_id);
+  for (const std::int64_t id : reader.integers_or_none("eod_ids", 0)) {
+    if (id > kLargestId) reader.fail(fmt::format("eod_ids holds {}, no 32-bit token id", id));
+    fields.eod_ids.push_back(static_cast<TokenId>(id));
+  }
+  fields.max_length = reader.integer_or("max_length", 0, 0);
+  return fields;
+}
+
+CommonConfig read_common(ConfigReader& reader) {
   CommonConfig config;
   static_cast<void>(reader.text("family"));
-  config.vocab_size = reader.integer("vocab_size", 1);
-  if (config.vocab_size > kLargestId) reader.fail("vocab_size exceeds 32-bit token ids");
+  TokenFields tokens = read_token_fields(reader);
+  config.vocab_size = tokens.vocab_size;
+  config.bos_id = tokens.bos_id;
+  config.eod_ids = std::move(tokens.eod_ids);
+  config.max_length = tokens.max_length;
   config.hidden_size = reader.size("hidden_size", 1);
   config.layers = reader.size("layers", 1);
   config.heads = reader.size("heads", 1);
   config.norm_eps = static_cast<float>(reader.number("norm_eps", 0));
   config.logit_soft_cap = static_cast<float>(reader.number_or("logit_soft_cap", 0, 0));
-  const std::int64_t bos_id = reader.integer_or("bos_id", -1, -1);
-  if (bos_id >= config.vocab_size) {
-    reader.fail(fmt::format("bos_id is {}, but vocab_size is {}", bos_id, config.vocab_size));
-  }
-  config.bos_id = static_cast<TokenId>(bos_id);
-  for (const std::int64_t id : reader.integers_or_none("eod_ids", 0)) {
-    if (id > kLargestId) reader.fail(fmt::format("eod_ids holds {}, no 32-bit token id", id));
-    config.eod_ids.push_back(static_cast<TokenId>(id));
-  }
-  config.max_length = reader.integer_or("max_length", 0, 0);
   return config;
 }
 

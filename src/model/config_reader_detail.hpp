@@ -35,6 +35,10 @@ class ConfigReader {
   [[nodiscard]] std::vector<std::int64_t> integers_or_none(const std::string& name,
                                                            std::int64_t least);
   [[nodiscard]] const Json& object(const std::string& name);
+  [[nodiscard]] const Json& list(const std::string& name);
+  /// Finite, more than 0.
+  [[nodiscard]] std::vector<double> positive_numbers(const std::string& name);
+  [[nodiscard]] bool given(const std::string& name) const { return object_.contains(name); }
   /// The value that belongs to the text of field `name`; other texts are "unsupported".
   template <typename T>
   [[nodiscard]] T choice_or(const std::string& name, const std::string& fallback,
@@ -62,6 +66,15 @@ class ConfigReader {
   std::string where_;
   std::set<std::string> seen_;
 };
+
+/// What every configuration says of tokens.
+struct TokenFields {
+  std::int64_t vocab_size = 0;
+  TokenId bos_id = -1;
+  std::vector<TokenId> eod_ids = {};
+  std::int64_t max_length = 0;  ///< 0 = none
+};
+[[nodiscard]] TokenFields read_token_fields(ConfigReader& reader);
 
 /// Fields that every family has.
 struct CommonConfig {
