@@ -93,6 +93,16 @@ float gelu_tanh_f32(float x) {
   return 0.5F * x * (1.0F + tanh_f32(inner));
 }
 
+float erf_f32(float x) {
+  using namespace numerics;
+  const float a = std::fabs(x);
+  if (a < 1.0F) return std::fma(x, horner(kErfPoly, x * x), x);
+  const float y = 1.0F - exp_f32(-horner(kErfTailPoly, a > kErfMax ? kErfMax : a));
+  return std::copysign(y, x);
+}
+
+float gelu_f32(float x) { return 0.5F * x * (1.0F + erf_f32(x * numerics::kSqrtHalf)); }
+
 float lane_tree_sum(const std::array<float, 16>& lanes) {
   std::array<float, 16> sum = lanes;
   for (std::size_t half = 8; half > 0; half /= 2) {
@@ -126,6 +136,8 @@ float activate_f32(Activation activation, float x) {
       constexpr float kScale = 1.0507009873554805F;
       return kScale * (x > 0.0F ? x : kAlpha * (exp_f32(x) - 1.0F));
     }
+    case Activation::gelu:
+      return gelu_f32(x);
   }
   return x;
 }

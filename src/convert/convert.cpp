@@ -123,9 +123,10 @@ std::vector<Plan> plan_parameters(ForeignModel& foreign, std::optional<DType> dt
     const ForeignTensor* tensor =
         take.tensor.empty() ? nullptr
                             : &foreign.tensors.use(take.tensor, take.shape, foreign.where);
-    const DType stored = tensor == nullptr ? DType::fp32 : tensor->stored_as();
-    plans.push_back(
-        {.spec = spec, .take = std::move(take), .tensor = tensor, .dtype = dtype.value_or(stored)});
+    DType stored = dtype.value_or(tensor == nullptr ? DType::fp32 : tensor->stored_as());
+    // A norm's 1 + w, and what else is folded into vectors, would lose its digits in bf16.
+    if (foreign.model.contains("format") && spec.shape.size() == 1) stored = DType::fp32;
+    plans.push_back({.spec = spec, .take = std::move(take), .tensor = tensor, .dtype = stored});
   }
   return plans;
 }

@@ -1,9 +1,10 @@
+#include "model/config_reader.hpp"
+
 #include <cmath>
 #include <limits>
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
-#include "model/config_reader_detail.hpp"
 
 namespace gridmill::model_detail {
 
@@ -156,22 +157,6 @@ TokenFields read_token_fields(ConfigReader& reader) {
   }
   fields.max_length = reader.integer_or("max_length", 0, 0);
   return fields;
-}
-
-CommonConfig read_common(ConfigReader& reader) {
-  CommonConfig config;
-  static_cast<void>(reader.text("family"));
-  TokenFields tokens = read_token_fields(reader);
-  config.vocab_size = tokens.vocab_size;
-  config.bos_id = tokens.bos_id;
-  config.eod_ids = std::move(tokens.eod_ids);
-  config.max_length = tokens.max_length;
-  config.hidden_size = reader.size("hidden_size", 1);
-  config.layers = reader.size("layers", 1);
-  config.heads = reader.size("heads", 1);
-  config.norm_eps = static_cast<float>(reader.number("norm_eps", 0));
-  config.logit_soft_cap = static_cast<float>(reader.number_or("logit_soft_cap", 0, 0));
-  return config;
 }
 
 }  // namespace gridmill::model_detail

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 namespace gridmill {
 
@@ -33,6 +34,16 @@ inline constexpr std::array<float, 9> kLogPoly = {
     3.3333331174E-1F,  -2.4999993993E-1F, 2.0000714765E-1F,  -1.6668057665E-1F, 1.4249322787E-1F,
     -1.2420140846E-1F, 1.1676998740E-1F,  -1.1514610310E-1F, 7.0376836292E-2F};
 
+/// erf(x) = x + x P(x^2) for |x| < 1, and 1 - exp(-Q(|x|)) with the sign of x up to 4, from where
+/// on it rounds to 1. Interpolations of erf(x) / x - 1 and -ln(1 - erf(x)) at Chebyshev nodes.
+inline constexpr std::array<float, 8> kErfPoly = {1.28379166E-1F,  -3.76126379E-1F, 1.12837821E-1F,
+                                                  -2.68654302E-2F, 5.22103161E-3F,  -8.48408032E-4F,
+                                                  1.12659589E-4F,  -9.66704465E-6F};
+inline constexpr std::array<float, 10> kErfTailPoly = {
+    -4.16329218E-4F, 1.1306752F,      6.30953014E-1F, 1.11055017E-1F,  -2.70995237E-2F,
+    5.06494706E-3F,  -6.85836712E-4F, 6.22983571E-5F, -3.32168452E-6F, 7.58268186E-8F};
+inline constexpr float kErfMax = 4.0F;
+
 }  // namespace numerics
 
 /// e^x within 2 ulp; 0 below kExpMin, +inf above kExpMax, NaN for NaN.
@@ -56,6 +67,10 @@ inline constexpr std::array<float, 9> kLogPoly = {
 /// gelu, tanh approximation (the default of jax.nn.gelu): within 3 ulp for x >= 0; for x < 0, where
 /// 1 + tanh cancels, the error is at most 2^-23 |x|. NaN for -inf.
 [[nodiscard]] float gelu_tanh_f32(float x);
+/// Error function, within 2 ulp.
+[[nodiscard]] float erf_f32(float x);
+/// gelu, exact form: x / 2 (1 + erf(x / sqrt 2)), within 2^-22 |x|. NaN for -inf.
+[[nodiscard]] float gelu_f32(float x);
 
 /// Sum of 16 lanes by the fixed tree: lanes i and i+8, then +4, +2, +1.
 [[nodiscard]] float lane_tree_sum(const std::array<float, 16>& lanes);
@@ -70,8 +85,20 @@ enum class Activation : std::uint8_t {
   relu,
   relu_squared,
   sigmoid,
-  selu
+  selu,
+  gelu
 };
 [[nodiscard]] float activate_f32(Activation activation, float x);
+
+// Double-precision elementary functions from IEEE additions, products, quotients and fma alone:
+// tables made of them have the same bits with every C library. Within 1 ulp over the stated ranges.
+
+/// {sin(x), cos(x)} for |x| <= 1e9: reduction by k pi/2 with pi/2 in three doubles (Cody and
+/// Waite), then Taylor polynomials on [-pi/4, pi/4].
+[[nodiscard]] std::pair<double, double> sin_cos_f64(double x);
+/// e^x for |x| <= 700.
+[[nodiscard]] double exp_f64(double x);
+/// ln(x) for normal x > 0.
+[[nodiscard]] double log_f64(double x);
 
 }  // namespace gridmill

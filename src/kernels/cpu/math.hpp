@@ -116,6 +116,28 @@ GRIDMILL_SIMD F32x16 gelu_tanh(F32x16 x) {
   return splat(0.5F) * x * (splat(1.0F) + tanh(inner));
 }
 
+template <std::size_t N>
+GRIDMILL_SIMD F32x16 horner(const std::array<float, N>& coefficients, F32x16 x) {
+  F32x16 value = splat(coefficients[N - 1]);
+  for (std::size_t i = N - 1; i-- > 0;) value = fma(value, x, splat(coefficients[i]));
+  return value;
+}
+
+GRIDMILL_SIMD F32x16 erf(F32x16 x) {
+  using namespace numerics;
+  const F32x16 a = absolute(x);
+  const F32x16 small = fma(x, horner(kErfPoly, x * x), x);
+  const F32x16 bounded = select(less(splat(kErfMax), a), splat(kErfMax), a);
+  const F32x16 y = splat(1.0F) - exp(negate(horner(kErfTailPoly, bounded)));
+  const I32x16 sign = bits_of(x) & splat_int(static_cast<std::int32_t>(0x80000000U));
+  const F32x16 large = float_of_bits((bits_of(y) & splat_int(0x7FFFFFFF)) | sign);
+  return select(less(a, splat(1.0F)), small, large);
+}
+
+GRIDMILL_SIMD F32x16 gelu(F32x16 x) {
+  return splat(0.5F) * x * (splat(1.0F) + erf(x * splat(numerics::kSqrtHalf)));
+}
+
 GRIDMILL_SIMD F32x16 activate(Activation activation, F32x16 x) {
   switch (activation) {
     case Activation::identity:
@@ -135,6 +157,8 @@ GRIDMILL_SIMD F32x16 activate(Activation activation, F32x16 x) {
       constexpr float kScale = 1.0507009873554805F;
       return splat(kScale) * select(less(zero(), x), x, splat(kAlpha) * (exp(x) - splat(1.0F)));
     }
+    case Activation::gelu:
+      return gelu(x);
   }
   return x;
 }

@@ -90,6 +90,21 @@ GRIDMILL_DEVICE float soft_cap_of(float x, float cap) {
   return cap == 0.0F ? x : cap * tanh_of(x / cap);
 }
 
+GRIDMILL_DEVICE float erf_of(float x) {
+  using namespace numerics;
+  const float a = fabsf(x);
+  if (a < 1.0F) {
+    constexpr float kPoly[] = {kErfPoly[0], kErfPoly[1], kErfPoly[2], kErfPoly[3],
+                               kErfPoly[4], kErfPoly[5], kErfPoly[6], kErfPoly[7]};
+    return fmaf(x, horner(kPoly, x * x), x);
+  }
+  constexpr float kTail[] = {kErfTailPoly[0], kErfTailPoly[1], kErfTailPoly[2], kErfTailPoly[3],
+                             kErfTailPoly[4], kErfTailPoly[5], kErfTailPoly[6], kErfTailPoly[7],
+                             kErfTailPoly[8], kErfTailPoly[9]};
+  const float y = 1.0F - exp_of(-horner(kTail, a > kErfMax ? kErfMax : a));
+  return copysignf(y, x);
+}
+
 GRIDMILL_DEVICE float activate_of(Activation activation, float x) {
   switch (activation) {
     case Activation::identity:
@@ -112,6 +127,8 @@ GRIDMILL_DEVICE float activate_of(Activation activation, float x) {
       constexpr float kScale = 1.0507009873554805F;
       return kScale * (x > 0.0F ? x : kAlpha * (exp_of(x) - 1.0F));
     }
+    case Activation::gelu:
+      return 0.5F * x * (1.0F + erf_of(x * numerics::kSqrtHalf));
   }
   return x;
 }

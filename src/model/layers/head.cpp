@@ -1,7 +1,7 @@
+#include "model/layers/head.hpp"
+
 #include <algorithm>
 #include <vector>
-
-#include "model/layers/head_detail.hpp"
 
 namespace gridmill::model_detail {
 

@@ -1,147 +1,100 @@
-#include <array>
-#include <bit>
+#include "model/layers/rotary.hpp"
+
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <optional>
 
-#include "model/layers/rotary_detail.hpp"
+#include "gridmill/base/numerics.hpp"
 
 namespace gridmill::model_detail {
 
 namespace {
 
-constexpr double kHalfPi1 = 0x1.921fb54442d18p+0;  // pi/2 to 53 bits, then two corrections
-constexpr double kHalfPi2 = 0x1.1a62633145c07p-54;
-constexpr double kHalfPi3 = -0x1.f1976b7ed8fbcp-110;
-constexpr double kTwoOverPi = 0x1.45f306dc9c883p-1;
-constexpr double kLn2High = 0x1.62e42fefa39efp-1;  // ln 2 to 53 bits, then the rest
-constexpr double kLn2Low = 0x1.abc9e3b39803fp-56;
-constexpr double kLog2E = 0x1.71547652b82fep+0;
-constexpr double kSqrtHalf = 0x1.6a09e667f3bcdp-1;
 constexpr double kTwoPi = 0x1.921fb54442d18p+2;
 
-/// 1 / n!, correctly rounded: n! is exact in a double up to n = 22.
-constexpr std::array<double, 20> kInverseFactorial = [] {
-  std::array<double, 20> inverse{};
-  double factorial = 1;
-  for (std::size_t n = 0; n < inverse.size(); ++n) {
-    if (n > 0) factorial *= static_cast<double>(n);
-    inverse[n] = 1 / factorial;
-  }
-  return inverse;
-}();
-
-/// sum of sign^j r^(2j) / (first + 2j)! for first + 2j <= last: the series of sin(r) / r and
-/// cos(r).
-double alternating_series(double r, std::size_t first, std::size_t last) {
-  const double minus_square = -(r * r);
-  double sum = kInverseFactorial[last];
-  for (std::size_t n = last; n > first; n -= 2) {
-    sum = std::fma(sum, minus_square, kInverseFactorial[n - 2]);
-  }
-  return sum;
+/// Long wavelengths are stretched, short ones kept, those between blended.
+double llama3_frequency(const RotarySpec& rotary, double frequency) {
+  const double wavelength = kTwoPi / frequency;
+  const double ratio = rotary.original_max_position / wavelength;
+  if (ratio < rotary.low_freq_factor) return frequency / rotary.factor;
+  if (ratio > rotary.high_freq_factor) return frequency;
+  const double keep =
+      (ratio - rotary.low_freq_factor) / (rotary.high_freq_factor - rotary.low_freq_factor);
+  return (1 - keep) * frequency / rotary.factor + keep * frequency;
 }
+
+/// The pairs between which yarn blends: Peng et al., "YaRN", 2023, as transformers has it.
+struct YarnRamp {
+  double low;
+  double high;
+
+  explicit YarnRamp(const RotarySpec& rotary) {
+    const auto width = static_cast<double>(rotary.width);
+    const auto pair_of = [&](double rotations) {
+      return width * log_f64(rotary.original_max_position / (kTwoPi * rotations)) /
+             (2 * log_f64(rotary.theta));
+    };
+    low = pair_of(rotary.beta_fast);
+    high = pair_of(rotary.beta_slow);
+    if (rotary.truncate) {
+      low = std::floor(low);
+      high = std::ceil(high);
+    }
+    low = std::max(low, 0.0);
+    high = std::min(high, width - 1);
+    if (low == high) high += 0.001;
+  }
+  [[nodiscard]] double frequency(const RotarySpec& rotary, std::size_t pair, double base) const {
+    const double ramp = std::clamp((static_cast<double>(pair) - low) / (high - low), 0.0, 1.0);
+    return base * (1 - ramp) + base / rotary.factor * ramp;
+  }
+};
 
 }  // namespace
 
-std::pair<double, double> sin_cos_f64(double x) {
-  const double k = std::nearbyint(x * kTwoOverPi);
-  double r = std::fma(-k, kHalfPi1, x);
-  // The product k * kHalfPi2 is not exact; its lost part matters when r is tiny.
-  const double product = k * kHalfPi2;
-  const double product_error = std::fma(k, kHalfPi2, -product);
-  const double reduced = r - product;
-  const double lost = (r - reduced) - product;
-  r = reduced + std::fma(-k, kHalfPi3, lost - product_error);
-  // |r| <= pi/4: the terms left out are below 2^-60 of the result. 1 - r^2/2 is added last and
-  // with its rounding error, so that cos stays within an ulp.
-  const double r2 = r * r;
-  const double sin = std::fma(-(r * r2), alternating_series(r, 3, 19), r);
-  const double half = 0.5 * r2;
-  const double head = 1 - half;
-  const double cos = head + (((1 - head) - half) + r2 * r2 * alternating_series(r, 4, 18));
-  switch (static_cast<std::int64_t>(k) & 3) {
-    case 0:
-      return {sin, cos};
-    case 1:
-      return {cos, -sin};
-    case 2:
-      return {-sin, -cos};
-    default:
-      return {-cos, sin};
-  }
-}
-
-double exp_f64(double x) {
-  const double k = std::nearbyint(x * kLog2E);
-  const double r = std::fma(-k, kLn2Low, std::fma(-k, kLn2High, x));
-  // |r| <= ln2 / 2: r^15 / 15! is below 2^-60.
-  double sum = kInverseFactorial[15];
-  for (std::size_t n = 15; n > 0; --n) sum = std::fma(sum, r, kInverseFactorial[n - 1]);
-  const auto exponent = static_cast<std::int64_t>(k);
-  return sum * std::bit_cast<double>(static_cast<std::uint64_t>(exponent + 1023) << 52);
-}
-
-double log_f64(double x) {
-  const auto bits = std::bit_cast<std::uint64_t>(x);
-  auto exponent = static_cast<double>(static_cast<std::int64_t>(bits >> 52) - 1022);
-  double m = std::bit_cast<double>((bits & 0x000FFFFFFFFFFFFFU) | 0x3FE0000000000000U);  // [1/2, 1)
-  if (m < kSqrtHalf) {
-    m = m + m;
-    exponent -= 1;
-  }
-  // ln m = 2 (s + s^3/3 + s^5/5 + ...), s = (m - 1) / (m + 1), |s| <= 0.172: s^25 / 25 < 2^-66.
-  const double s = (m - 1) / (m + 1);
-  const double s2 = s * s;
-  double series = 1.0 / 25;
-  for (int n = 23; n >= 3; n -= 2) series = std::fma(series, s2, 1.0 / n);
-  const double tail = std::fma(2 * s * s2, series, exponent * kLn2Low);
-  return std::fma(exponent, kLn2High, 2 * s + tail);
-}
-
-std::vector<double> rotary_frequencies(const Rotary& rotary, std::int64_t head_dim) {
+std::vector<double> rotary_frequencies(const RotarySpec& rotary, RowLength length) {
   const double log_theta = log_f64(rotary.theta);
-  std::vector<double> frequencies(static_cast<std::size_t>(head_dim / 2));
+  std::optional<YarnRamp> ramp;
+  if (rotary.scaling == RotaryScaling::yarn) ramp.emplace(rotary);
+  const std::vector<double>& divisors =
+      length == RowLength::beyond_original ? rotary.long_factors : rotary.short_factors;
+  std::vector<double> frequencies(static_cast<std::size_t>(rotary.width / 2));
   for (std::size_t i = 0; i < frequencies.size(); ++i) {
-    const double fraction = static_cast<double>(2 * i) / static_cast<double>(head_dim);
+    const double fraction = static_cast<double>(2 * i) / static_cast<double>(rotary.width);
     const double frequency = exp_f64(-(fraction * log_theta));
-    switch (rotary.type) {
-      case RotaryType::plain:
+    switch (rotary.scaling) {
+      case RotaryScaling::none:
         frequencies[i] = frequency;
         break;
-      case RotaryType::linear:
+      case RotaryScaling::linear:
         frequencies[i] = frequency / rotary.factor;
         break;
-      case RotaryType::llama3: {
-        // Long wavelengths are stretched, short ones kept, those between blended.
-        const double wavelength = kTwoPi / frequency;
-        const double ratio = rotary.original_max_position / wavelength;
-        if (ratio < rotary.low_freq_factor) {
-          frequencies[i] = frequency / rotary.factor;
-        } else if (ratio > rotary.high_freq_factor) {
-          frequencies[i] = frequency;
-        } else {
-          const double keep =
-              (ratio - rotary.low_freq_factor) / (rotary.high_freq_factor - rotary.low_freq_factor);
-          frequencies[i] = (1 - keep) * frequency / rotary.factor + keep * frequency;
-        }
+      case RotaryScaling::llama3:
+        frequencies[i] = llama3_frequency(rotary, frequency);
         break;
-      }
+      case RotaryScaling::yarn:
+        frequencies[i] = ramp->frequency(rotary, i, frequency);
+        break;
+      case RotaryScaling::longrope:
+        frequencies[i] = frequency / divisors[i];
+        break;
     }
   }
   return frequencies;
 }
 
-std::vector<float> rotary_table(const Rotary& rotary, std::int64_t head_dim,
-                                std::int64_t positions) {
-  const std::vector<double> frequencies = rotary_frequencies(rotary, head_dim);
+std::vector<float> rotary_table(const RotarySpec& rotary, std::int64_t positions,
+                                RowLength length) {
+  const std::vector<double> frequencies = rotary_frequencies(rotary, length);
   const std::size_t half = frequencies.size();
   std::vector<float> table(static_cast<std::size_t>(positions) * 2 * half);
   for (std::size_t position = 0; position < static_cast<std::size_t>(positions); ++position) {
     float* row = table.data() + position * 2 * half;
     for (std::size_t i = 0; i < half; ++i) {
       const auto [sin, cos] = sin_cos_f64(static_cast<double>(position) * frequencies[i]);
-      row[i] = static_cast<float>(cos);
-      row[half + i] = static_cast<float>(sin);
+      row[i] = static_cast<float>(rotary.magnitude * cos);
+      row[half + i] = static_cast<float>(rotary.magnitude * sin);
     }
   }
   return table;

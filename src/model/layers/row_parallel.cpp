@@ -1,4 +1,4 @@
-#include "model/layers/row_parallel_detail.hpp"
+#include "model/layers/row_parallel.hpp"
 
 namespace gridmill::model_detail {
 

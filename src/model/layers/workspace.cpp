@@ -1,6 +1,6 @@
-#include <algorithm>
+#include "model/layers/workspace.hpp"
 
-#include "model/layers/workspace_detail.hpp"
+#include <algorithm>
 
 namespace gridmill::model_detail {
 

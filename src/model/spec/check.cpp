@@ -101,6 +101,7 @@ void check_rotary(const RotarySpec& rotary, std::size_t index) {
     fail(fmt::format("width is {}, but rotation needs pairs", rotary.width));
   }
   if (rotary.theta < 1) fail(fmt::format("theta is {}, expected at least 1", rotary.theta));
+  if (rotary.scaling == RotaryScaling::yarn && rotary.theta == 1) fail("yarn with theta 1");
   if (rotary.scaling == RotaryScaling::llama3 &&
       rotary.high_freq_factor <= rotary.low_freq_factor) {
     fail("high_freq_factor must exceed low_freq_factor");

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "gridmill/base/format.hpp"
-#include "model/config_reader_detail.hpp"
+#include "model/config_reader.hpp"
 
 namespace gridmill::model_detail {
 

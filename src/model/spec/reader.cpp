@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "gridmill/base/format.hpp"
-#include "model/config_reader_detail.hpp"
+#include "model/config_reader.hpp"
 #include "model/spec/check.hpp"
 #include "model/spec/fields.hpp"
 #include "model/spec/older_configurations.hpp"

@@ -107,6 +107,27 @@ TEST(Activations, EachNameIsItsFunction) {
     EXPECT_EQ(activate_f32(Activation::relu, x), positive);
     EXPECT_EQ(activate_f32(Activation::relu_squared, x), positive * positive);
     EXPECT_EQ(activate_f32(Activation::sigmoid, x), sigmoid_f32(x));
+    EXPECT_EQ(activate_f32(Activation::gelu, x), gelu_f32(x));
+  }
+}
+
+TEST(Erf, IsWithinTwoUlp) {
+  for (int i = 1; i < 60000; ++i) {
+    const float x = static_cast<float>(i) * 1e-4F;
+    const float expected = static_cast<float>(std::erf(static_cast<double>(x)));
+    EXPECT_LE(std::fabs(erf_f32(x) - expected), 2 * (std::nextafter(expected, 2.0F) - expected))
+        << x;
+    EXPECT_EQ(erf_f32(-x), -erf_f32(x)) << x;
+  }
+  EXPECT_EQ(erf_f32(kInf), 1.0F);
+  EXPECT_TRUE(std::isnan(erf_f32(kNan)));
+}
+
+TEST(Gelu, ErrsByAFewUnitsOfItsArgument) {
+  for (int i = -9000; i < 9000; ++i) {
+    const double x = i * 1e-3;
+    const double expected = x / 2 * std::erfc(-x * std::sqrt(0.5));
+    EXPECT_NEAR(gelu_f32(static_cast<float>(x)), expected, 0x1p-22 * std::fabs(x) + 1e-9) << x;
   }
 }
 

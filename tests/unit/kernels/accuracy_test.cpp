@@ -46,6 +46,8 @@ double activate(Activation activation, double x) {
       return 1 / (1 + std::exp(-x));
     case Activation::selu:
       return 1.0507009873554805 * (x > 0 ? x : 1.6732632423543772 * std::expm1(x));
+    case Activation::gelu:
+      return 0.5 * x * std::erfc(-x * std::sqrt(0.5));
   }
   return x;
 }

@@ -1,8 +1,8 @@
+#include "model/layers/rotary.hpp"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
-
-#include "model/layers/rotary_detail.hpp"
 
 namespace gridmill::model_detail {
 namespace {
@@ -52,7 +52,7 @@ TEST(RotaryMath, ExponentialAndLogarithmAreWithinAnUlp) {
 }
 
 TEST(Rotary, PlainFrequenciesAreFallingPowersOfTheta) {
-  const std::vector<double> frequencies = rotary_frequencies({.theta = 10000}, 64);
+  const std::vector<double> frequencies = rotary_frequencies({.width = 64, .theta = 10000});
   ASSERT_EQ(frequencies.size(), 32U);
   EXPECT_EQ(frequencies[0], 1.0);
   for (std::size_t i = 0; i < frequencies.size(); ++i) {
@@ -62,37 +62,38 @@ TEST(Rotary, PlainFrequenciesAreFallingPowersOfTheta) {
 }
 
 TEST(Rotary, LinearScalingDividesEveryFrequency) {
-  const std::vector<double> plain = rotary_frequencies({}, 16);
+  const std::vector<double> plain = rotary_frequencies({.width = 16});
   const std::vector<double> scaled =
-      rotary_frequencies({.type = RotaryType::linear, .factor = 4}, 16);
+      rotary_frequencies({.width = 16, .scaling = RotaryScaling::linear, .factor = 4});
   for (std::size_t i = 0; i < plain.size(); ++i) EXPECT_EQ(scaled[i], plain[i] / 4);
 }
 
 TEST(Rotary, Llama3KeepsShortWavelengthsStretchesLongOnesAndBlendsBetween) {
-  const Rotary rotary{.type = RotaryType::llama3,
-                      .theta = 500000,
-                      .factor = 8,
-                      .low_freq_factor = 1,
-                      .high_freq_factor = 4,
-                      .original_max_position = 32};
-  const std::vector<double> plain = rotary_frequencies({.theta = 500000}, 16);
-  const std::vector<double> scaled = rotary_frequencies(rotary, 16);
+  const RotarySpec rotary{.width = 16,
+                          .theta = 500000,
+                          .scaling = RotaryScaling::llama3,
+                          .factor = 8,
+                          .low_freq_factor = 1,
+                          .high_freq_factor = 4,
+                          .original_max_position = 32};
+  const std::vector<double> plain = rotary_frequencies({.width = 16, .theta = 500000});
+  const std::vector<double> scaled = rotary_frequencies(rotary);
   EXPECT_EQ(scaled[0], plain[0]);  // wavelength 6.3 < 32 / 4
   // Wavelength 2 pi / 0.194 = 32.4 > 32 / 1.
   EXPECT_EQ(scaled[1], plain[1] / 8);
   EXPECT_EQ(scaled[7], plain[7] / 8);
   // theta = 10: wavelengths 6.28, 8.4, 11.2, 14.9, 19.9, 26.5: the second to sixth blend.
-  const std::vector<double> close = rotary_frequencies({.theta = 10}, 16);
-  Rotary blended = rotary;
+  const std::vector<double> close = rotary_frequencies({.width = 16, .theta = 10});
+  RotarySpec blended = rotary;
   blended.theta = 10;
-  const std::vector<double> mixed = rotary_frequencies(blended, 16);
+  const std::vector<double> mixed = rotary_frequencies(blended);
   const double ratio = 32 * close[2] / (2 * M_PI);
   const double keep = (ratio - 1) / 3;
   EXPECT_NEAR(mixed[2], (1 - keep) * close[2] / 8 + keep * close[2], 1e-15);
 }
 
 TEST(Rotary, TableHoldsCosThenSinOfEveryPosition) {
-  const std::vector<float> table = rotary_table({.theta = 100}, 8, 3);
+  const std::vector<float> table = rotary_table({.width = 8, .theta = 100}, 3);
   ASSERT_EQ(table.size(), 3U * 8U);
   for (std::size_t i = 0; i < 4; ++i) {
     EXPECT_EQ(table[i], 1.0F);
@@ -104,8 +105,8 @@ TEST(Rotary, TableHoldsCosThenSinOfEveryPosition) {
 }
 
 TEST(Rotary, TableOfALongContextIsTheRoundedSineOfTheProduct) {
-  const std::vector<float> table = rotary_table({.theta = 500000}, 4, 131072);
-  const std::vector<double> frequencies = rotary_frequencies({.theta = 500000}, 4);
+  const std::vector<float> table = rotary_table({.width = 4, .theta = 500000}, 131072);
+  const std::vector<double> frequencies = rotary_frequencies({.width = 4, .theta = 500000});
   for (const std::size_t position : {65537UL, 100003UL, 131071UL}) {
     for (std::size_t i = 0; i < 2; ++i) {
       const double angle = static_cast<double>(position) * frequencies[i];
@@ -113,6 +114,34 @@ TEST(Rotary, TableOfALongContextIsTheRoundedSineOfTheProduct) {
       EXPECT_EQ(table[position * 4 + 2 + i], static_cast<float>(std::sin(angle)));
     }
   }
+}
+
+// Expected values: the formulas of transformers 5.24 (modeling_rope_utils.py) in float64 by hand.
+TEST(Rotary, YarnKeepsFastPairsAndStretchesSlowOnes) {
+  const RotarySpec yarn{.width = 16,
+                        .theta = 10000,
+                        .scaling = RotaryScaling::yarn,
+                        .factor = 4,
+                        .original_max_position = 64};
+  const std::vector<double> plain = rotary_frequencies({.width = 16, .theta = 10000});
+  const std::vector<double> scaled = rotary_frequencies(yarn);
+  // low = floor(16 ln(64 / (64 pi)) / (2 ln 1e4)) < 0 -> 0; high = ceil(2.016) = 3.
+  EXPECT_EQ(scaled[0], plain[0]);
+  EXPECT_NEAR(scaled[1], plain[1] * (2.0 / 3) + plain[1] / 4 / 3, 1e-15);
+  EXPECT_NEAR(scaled[2], plain[2] / 3 + plain[2] / 4 * (2.0 / 3), 1e-15);
+  for (std::size_t i = 3; i < 8; ++i) EXPECT_EQ(scaled[i], plain[i] / 4) << i;
+}
+
+TEST(Rotary, LongropeDividesByTheFactorsOfTheRow) {
+  const RotarySpec longrope{.width = 4,
+                            .scaling = RotaryScaling::longrope,
+                            .short_factors = {1, 2},
+                            .long_factors = {4, 8},
+                            .magnitude = 1.5};
+  const std::vector<double> plain = rotary_frequencies({.width = 4});
+  EXPECT_EQ(rotary_frequencies(longrope)[1], plain[1] / 2);
+  EXPECT_EQ(rotary_frequencies(longrope, RowLength::beyond_original)[1], plain[1] / 8);
+  EXPECT_EQ(rotary_table(longrope, 1)[0], 1.5F);
 }
 
 }  // namespace

@@ -69,7 +69,8 @@ std::vector<Case> cases() {
       {"relu", Activation::relu},
       {"relu_squared", Activation::relu_squared},
       {"sigmoid", Activation::sigmoid},
-      {"selu", Activation::selu}};
+      {"selu", Activation::selu},
+      {"gelu", Activation::gelu}};
   for (const auto& [name, activation] : activations) {
     ElementaryArgs args;
     args.activation = true;

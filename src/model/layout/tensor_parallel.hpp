@@ -12,9 +12,11 @@ struct TensorParallel {
   int rank = 0;
 };
 
-/// @throws UsageError unless `tp` is 1, 2, 4 or 8 ways and this rank exists, its size divides
-/// `heads`, and, for more than one rank, heads * head_width is a multiple of 16: then a rank's
-/// heads are whole blocks of the row-parallel product behind them (docs/numerics.md, section 2).
+/// @throws UsageError unless `tp` is 1, 2, 4 or 8 ways and this rank exists.
+void check_tensor_parallel(TensorParallel tp);
+/// @throws UsageError unless the size of `tp` divides `heads`, and, for more than one rank, heads *
+/// head_width is a multiple of 16: then a rank's heads are whole blocks of the row-parallel product
+/// behind them (docs/numerics.md, section 2).
 void check_tensor_parallel(TensorParallel tp, std::int64_t heads, std::int64_t head_width);
 
 /// This rank's part of `heads` query (or mLSTM) heads.

@@ -12,6 +12,7 @@ namespace gridmill::model_detail {
 /// What a piece of scratch memory holds; one buffer each.
 enum class Scratch : std::uint8_t {
   residual,       ///< [rows, D]
+  normed_beside,  ///< the same of blocks beside the first one
   normed,         ///< packed input of the projections or the feed-forward
   projected,      ///< q|k|v or the mLSTM inputs
   mixed,          ///< packed output of attention or mLSTM cell

@@ -1,16 +1,20 @@
+#include "model/layout/tensor_parallel.hpp"
+
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
-#include "model/tensor_parallel_detail.hpp"
 
 namespace gridmill::model_detail {
 
-void check_tensor_parallel(TensorParallel tp, std::int64_t heads, std::int64_t head_width) {
+void check_tensor_parallel(TensorParallel tp) {
   if (tp.size != 1 && tp.size != 2 && tp.size != 4 && tp.size != 8) {
     throw UsageError(fmt::format("tp is {}, expected 1, 2, 4 or 8", tp.size));
   }
   if (tp.rank < 0 || tp.rank >= tp.size) {
     throw UsageError(fmt::format("tp rank {} is not in a group of {}", tp.rank, tp.size));
   }
+}
+
+void check_tensor_parallel(TensorParallel tp, std::int64_t heads, std::int64_t head_width) {
   if (heads % tp.size != 0) {
     throw UsageError(fmt::format("tp = {} does not divide the model's {} heads; use a smaller tp",
                                  tp.size, heads));

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "gridmill/model/model.hpp"
-#include "model/layers/workspace_detail.hpp"
+#include "model/layers/workspace.hpp"
 
 namespace gridmill::model_detail {
 

@@ -4,8 +4,8 @@
 #include <span>
 
 #include "gridmill/model/model.hpp"
-#include "model/layers/workspace_detail.hpp"
-#include "model/unit_builder_detail.hpp"
+#include "model/layers/workspace.hpp"
+#include "model/layout/unit_builder.hpp"
 
 namespace gridmill::model_detail {
 

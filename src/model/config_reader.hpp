@@ -76,19 +76,4 @@ struct TokenFields {
 };
 [[nodiscard]] TokenFields read_token_fields(ConfigReader& reader);
 
-/// Fields that every family has.
-struct CommonConfig {
-  std::int64_t vocab_size = 0;
-  std::int64_t hidden_size = 0;
-  int layers = 0;
-  int heads = 0;
-  float norm_eps = 1e-6F;
-  float logit_soft_cap = 0;  ///< 0 = none
-  TokenId bos_id = -1;
-  std::vector<TokenId> eod_ids;
-  std::int64_t max_length = 0;  ///< 0 = none
-};
-/// Marks `family` as read too.
-[[nodiscard]] CommonConfig read_common(ConfigReader& reader);
-
 }  // namespace gridmill::model_detail

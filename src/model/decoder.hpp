@@ -3,15 +3,17 @@
 #include <memory>
 
 #include "gridmill/model/model.hpp"
-#include "model/llama/llama_config_detail.hpp"
-#include "model/llama/llama_parameters_detail.hpp"
+#include "gridmill/model/model_spec.hpp"
+#include "model/layers/head.hpp"
+#include "model/layout/model_layout.hpp"
+#include "model/states.hpp"
 
 namespace gridmill::model_detail {
 
-/// Llama, Mistral, Qwen2, Qwen3, SmolLM; the Llama of xlstm-jax. Formulas: docs/models.md.
-class LlamaModel final : public Model {
+/// Any model that a description describes.
+class Decoder final : public Model {
  public:
-  explicit LlamaModel(LlamaConfig config);
+  explicit Decoder(ModelSpec spec);
 
   [[nodiscard]] const ModelInfo& info() const override { return info_; }
   [[nodiscard]] ModelParameters parameters(int tp_size, int tp_rank) const override;
@@ -24,12 +26,12 @@ class LlamaModel final : public Model {
                ParameterSource& parameters, const HeadRequest& head) const override;
 
  private:
-  LlamaConfig config_;
+  ModelSpec spec_;
+  /// Of one rank; places are the same for every tp.
+  ModelLayout layout_;
+  StatePlan states_;
+  Head head_;
   ModelInfo info_;
-  LlamaLayerParts parts_;
-  PartIndex head_ = 0;
-  PartIndex final_norm_ = 0;
-  UnitId first_layer_ = 0;
 };
 
 }  // namespace gridmill::model_detail

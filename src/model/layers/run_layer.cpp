@@ -1,0 +1,110 @@
+#include "model/layers/run_layer.hpp"
+
+#include "gridmill/base/check.hpp"
+#include "model/layers/block.hpp"
+#include "model/layers/row_parallel.hpp"
+
+namespace gridmill::model_detail {
+
+namespace {
+
+/// The blocks of a layer that read the same residual stream: a first one and those beside it.
+class SideBySide {
+ public:
+  SideBySide(const Pass& pass, const Layer& layer, const UnitWeights& weights, std::size_t first)
+      : pass_(pass), layer_(layer), weights_(weights), first_(first), end_(first + 1) {
+    while (end_ < layer.spec.blocks.size() && layer.spec.blocks[end_].input != BlockInput::stream) {
+      ++end_;
+    }
+  }
+
+  /// Adds them to the residual stream. @return the block behind them.
+  std::size_t run() {
+    // All inputs first: the first block changes what the others read.
+    std::vector<PackedRows> inputs;
+    for (std::size_t i = first_; i < end_; ++i) {
+      const bool shared = layer_.spec.blocks[i].input == BlockInput::same_normed;
+      inputs.push_back(shared ? inputs.back() : packed_input(i));
+    }
+    for (std::size_t i = first_; i < end_; ++i) add_block(i, inputs[i - first_]);
+    return end_;
+  }
+
+ private:
+  [[nodiscard]] BlockRun run_of(std::size_t block) const {
+    return {.pass = pass_, .weights = weights_, .state = layer_.states[block]};
+  }
+
+  [[nodiscard]] PackedRows packed_input(std::size_t index) {
+    const BlockSpec& block = layer_.spec.blocks[index];
+    const BlockRun run = run_of(index);
+    const std::int64_t rows = run.rows();
+    const std::int64_t width = pass_.x.columns;
+    PackedRows packed;
+    if (index == first_) {
+      packed = run.workspace().packed(run.stream(), Scratch::normed, rows, width);
+    } else {
+      // One buffer for all blocks beside the first.
+      const std::size_t each = run.backend().packed_bytes(rows, width);
+      packed = {
+          run.workspace().bytes(run.stream(), Scratch::normed_beside, each * (end_ - first_ - 1)) +
+              each * (index - first_ - 1),
+          rows, width};
+    }
+    if (block.norm) {
+      run.backend().norm_pack(run.stream(), pass_.x,
+                              run.norm(*block.norm, layer_.parts[index].norm), {}, packed);
+    } else {
+      const ConstDeviceMatrix x = pass_.x;
+      run.backend().pack_rows(run.stream(), std::span(&x, 1), packed);
+    }
+    return packed;
+  }
+
+  void add_block(std::size_t index, const PackedRows& input) {
+    const BlockRun run = run_of(index);
+    const BlockParts& parts = layer_.parts[index];
+    std::visit(
+        [&](const auto& spec, const auto& mixer_parts) {
+          if constexpr (requires { run_mixer(run, spec, mixer_parts, input); }) {
+            add_output(run, index, run_mixer(run, spec, mixer_parts, input));
+          } else {
+            GRIDMILL_ASSERT(false, "a block's parameters are those of another mixer");
+          }
+        },
+        layer_.spec.blocks[index].mixer, parts.mixer);
+  }
+
+  /// Adds the product (with its bias) to the residual stream, through a norm if the block has one
+  /// behind it.
+  void add_output(const BlockRun& run, std::size_t index, const MixerOutput& output) {
+    const BlockSpec& block = layer_.spec.blocks[index];
+    const Weight& weight = run.matrix(output.product.weight);
+    const ConstDeviceVector bias = run.vector(output.product.bias);
+    if (!block.post_norm) {
+      row_parallel_product(pass_.context, run.workspace(), output.rows, weight, bias, true,
+                           pass_.x);
+      return;
+    }
+    const DeviceMatrix out =
+        run.workspace().matrix(run.stream(), Scratch::block_output, pass_.x.rows, pass_.x.columns);
+    row_parallel_product(pass_.context, run.workspace(), output.rows, weight, bias, false, out);
+    run.backend().norm_add(run.stream(), out,
+                           run.norm(*block.post_norm, layer_.parts[index].post_norm), pass_.x);
+  }
+
+  const Pass& pass_;
+  const Layer& layer_;
+  const UnitWeights& weights_;
+  std::size_t first_;
+  std::size_t end_;
+};
+
+}  // namespace
+
+void run_layer(const Pass& pass, const Layer& layer, const UnitWeights& weights) {
+  std::size_t block = 0;
+  while (block < layer.spec.blocks.size()) block = SideBySide(pass, layer, weights, block).run();
+}
+
+}  // namespace gridmill::model_detail

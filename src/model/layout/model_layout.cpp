@@ -1,0 +1,194 @@
+#include "model/layout/model_layout.hpp"
+
+#include <string>
+#include <utility>
+
+#include "gridmill/base/error.hpp"
+
+namespace gridmill::model_detail {
+
+namespace {
+
+/// The unit of one layer, block by block.
+class LayerLayout {
+ public:
+  LayerLayout(UnitBuilder& unit, std::int64_t hidden_size, TensorParallel tp)
+      : unit_(unit), D_(hidden_size), tp_(tp) {}
+
+  BlockParts add(const BlockSpec& block) {
+    const std::string name =
+        std::visit([](const auto& mixer) { return norm_prefix(mixer); }, block.mixer);
+    BlockParts parts;
+    if (block.norm) parts.norm = unit_.norm(name + "_norm", D_, block.norm->bias);
+    std::visit([&](const auto& mixer) { parts.mixer = mixer_parts(mixer); }, block.mixer);
+    if (block.post_norm) {
+      parts.post_norm = unit_.norm(name + "_post_norm", D_, block.post_norm->bias);
+    }
+    return parts;
+  }
+
+ private:
+  static std::string norm_prefix(const AttentionSpec& /*spec*/) { return "attention"; }
+  static std::string norm_prefix(const FeedForwardSpec& /*spec*/) { return "ffn"; }
+  static std::string norm_prefix(const ExpertsSpec& /*spec*/) { return "ffn"; }
+  static std::string norm_prefix(const MlstmSpec& /*spec*/) { return "mlstm"; }
+
+  AttentionParts mixer_parts(const AttentionSpec& spec) {
+    check_tensor_parallel(tp_, spec.heads, spec.head_width);
+    const IndexRange heads = head_slice(tp_, spec.heads);
+    const IndexRange kv_heads = kv_head_slice(tp_, spec.kv_heads);
+    const std::int64_t width = spec.head_width;
+    const IndexRange q = head_elements(heads, width);
+    const IndexRange kv = head_elements(kv_heads, width);
+    const std::int64_t queries = spec.heads * width;
+    const std::int64_t keys = spec.kv_heads * width;
+    std::vector<StoredRows> rows = {{"q", queries, q, spec.qkv_bias},
+                                    {"k", keys, kv, spec.qkv_bias},
+                                    {"v", keys, kv, spec.qkv_bias}};
+    if (spec.output_gate) rows.push_back({"q_gate", queries, q, spec.qkv_bias});
+    AttentionParts parts;
+    parts.inputs = unit_.matrix("qkv", rows, D_);
+    if (spec.qk_norm)
+      add_qk_norm(spec.qk_norm->scope, {"q_norm", queries, q}, {"k_norm", keys, kv}, width, parts);
+    if (spec.sinks) parts.sinks = unit_.vector({"sinks", spec.heads, heads});
+    parts.out = unit_.row_parallel("o", D_, queries, spec.out_bias);
+    return parts;
+  }
+
+  void add_qk_norm(QkNormScope scope, const StoredVector& q, const StoredVector& k,
+                   std::int64_t width, AttentionParts& parts) {
+    if (scope == QkNormScope::whole && tp_.size > 1) {
+      throw UsageError(
+          "a q/k norm over all heads cannot be split: it needs the heads of every rank; use "
+          "tp = 1");
+    }
+    if (scope == QkNormScope::head) {
+      parts.q_norm = unit_.whole_vector(q.name, width);
+      parts.k_norm = unit_.whole_vector(k.name, width);
+    } else {
+      parts.q_norm = unit_.vector(q);
+      parts.k_norm = unit_.vector(k);
+    }
+  }
+
+  FeedForwardParts mixer_parts(const FeedForwardSpec& spec) {
+    const IndexRange hidden = reduction_slice(spec.size, tp_.size, tp_.rank);
+    const StoredRows up{"up", spec.size, hidden, spec.up_bias};
+    FeedForwardParts parts;
+    if (spec.gated) {
+      parts.up = unit_.matrix("gate_up", {{"gate", spec.size, hidden, spec.up_bias}, up}, D_,
+                              Fuse::interleave);
+    } else {
+      parts.up = unit_.matrix("up", {up}, D_);
+    }
+    parts.down = unit_.row_parallel("down", D_, spec.size, spec.down_bias);
+    return parts;
+  }
+
+  FeedForwardParts mixer_parts(const ExpertsSpec& /*spec*/) {
+    throw FormatError("model configuration: experts are unsupported by this gridmill");
+  }
+
+  MlstmParts mixer_parts(const MlstmSpec& spec) {
+    check_tensor_parallel(tp_, spec.heads, spec.v_size / spec.heads);
+    const IndexRange heads = head_slice(tp_, spec.heads);
+    const IndexRange values = head_elements(heads, spec.v_size / spec.heads);
+    const std::int64_t key_width = spec.qk_size / spec.heads;
+    MlstmParts parts;
+    if (spec.older) {
+      add_older_cell(spec, parts);
+    } else {
+      const IndexRange keys = head_elements(heads, key_width);
+      parts.inputs = unit_.matrix("mlstm_inputs",
+                                  {{"q", spec.qk_size, keys, spec.bias},
+                                   {"k", spec.qk_size, keys, spec.bias},
+                                   {"v", spec.v_size, values, spec.bias},
+                                   {"o_gate", spec.v_size, values, spec.bias},
+                                   {"i_gate", spec.heads, heads, true},
+                                   {"f_gate", spec.heads, heads, true}},
+                                  D_);
+    }
+    if (spec.qk_norm) {
+      parts.q_norm = unit_.whole_vector("q_norm", key_width);
+      parts.k_norm = unit_.whole_vector("k_norm", key_width);
+    }
+    parts.head_norm = unit_.norm({"head_norm", spec.v_size, values}, spec.head_norm.bias);
+    parts.out = unit_.row_parallel("out", D_, spec.v_size, spec.bias);
+    return parts;
+  }
+
+  void add_older_cell(const MlstmSpec& spec, MlstmParts& parts) {
+    if (tp_.size > 1) {
+      throw UsageError(
+          "layer_type \"mlstm\" cannot be split: its gates see every head; use tp = 1");
+    }
+    const std::int64_t I = spec.v_size;
+    const std::int64_t blocks = I * spec.older->qkv_block_size;
+    parts.inputs =
+        unit_.matrix("up_xz", {{"up_x", I, all_of(I), false}, {"up_z", I, all_of(I), false}}, D_);
+    parts.conv = unit_.norm("conv", I, true);
+    parts.q = unit_.whole_vector("q", blocks);
+    parts.k = unit_.whole_vector("k", blocks);
+    parts.v = unit_.whole_vector("v", blocks);
+    const IndexRange heads = all_of(spec.heads);
+    parts.gates = unit_.matrix(
+        "gates", {{"i_gate", spec.heads, heads, true}, {"f_gate", spec.heads, heads, true}},
+        spec.older->gate_input == GateInput::qkv ? 3 * I : I);
+    parts.skip = unit_.whole_vector("skip", I);
+  }
+
+  UnitBuilder& unit_;
+  std::int64_t D_;
+  TensorParallel tp_;
+};
+
+}  // namespace
+
+ModelLayout layout_of(const ModelSpec& spec, TensorParallel tp) {
+  check_tensor_parallel(tp);
+  const std::int64_t V = spec.vocab_size;
+  const std::int64_t D = spec.hidden_size;
+  const IndexRange ids = vocabulary_slice(V, tp.size, tp.rank);
+  ModelLayout layout;
+  ModelParameters& parameters = layout.parameters;
+  parameters.embedding_ids = ids;
+  const auto next_unit = [&] { return static_cast<UnitId>(parameters.units.size()); };
+
+  if (spec.head.tied) {
+    parameters.stored.push_back({"embedding", {V, D}});
+  } else {
+    parameters.embedding_unit = next_unit();
+    UnitBuilder embedding("embedding", "", tp, parameters.stored);
+    embedding.table("embedding", V, ids, D);
+    parameters.units.push_back(embedding.take());
+  }
+  if (spec.embedding.positions > 0) {
+    layout.positions_unit = next_unit();
+    UnitBuilder positions("positions", "", tp, parameters.stored);
+    positions.table("positions", spec.embedding.positions, all_of(spec.embedding.positions), D);
+    parameters.units.push_back(positions.take());
+  }
+  layout.first_layer = next_unit();
+  for (std::size_t i = 0; i < spec.layers.size(); ++i) {
+    const std::string name = "layers." + std::to_string(i);
+    UnitBuilder unit(name, name + ".", tp, parameters.stored);
+    LayerLayout layer(unit, D, tp);
+    LayerParts& parts = layout.layers.emplace_back();
+    for (const BlockSpec& block : spec.layers[i].blocks) parts.push_back(layer.add(block));
+    parameters.units.push_back(unit.take());
+  }
+  UnitBuilder head("head", "", tp, parameters.stored);
+  if (spec.head.norm) layout.final_norm = head.norm("final_norm", D, spec.head.norm->bias);
+  if (spec.head.tied) {
+    // A tied model looks token rows up in the head.
+    parameters.embedding_unit = next_unit();
+    layout.head.weight = head.tied_matrix("head", {"embedding", ids, all_of(D)}, D);
+  } else {
+    layout.head = head.matrix("head", {{"head", V, ids, false}}, D);
+  }
+  if (spec.head.bias) layout.head.bias = head.vector({"head_bias", V, ids});
+  parameters.units.push_back(head.take());
+  return layout;
+}
+
+}  // namespace gridmill::model_detail

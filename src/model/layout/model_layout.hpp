@@ -1,0 +1,61 @@
+#pragma once
+
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "gridmill/model/model_spec.hpp"
+#include "model/layout/unit_builder.hpp"
+
+namespace gridmill::model_detail {
+
+// Where the parameters of each block are in their layer's unit. All follow from the description.
+
+struct AttentionParts {
+  /// q|k|v, and q_gate behind them.
+  LinearParts inputs;
+  PartIndex q_norm = -1, k_norm = -1;
+  PartIndex sinks = -1;
+  LinearParts out;
+};
+
+struct FeedForwardParts {
+  /// gate|up interleaved, or up.
+  LinearParts up;
+  LinearParts down;
+};
+
+struct MlstmParts {
+  /// q|k|v|o_gate|i_gate|f_gate; older layer: up_x|up_z.
+  LinearParts inputs;
+  PartIndex q_norm = -1, k_norm = -1;
+  NormParts head_norm;
+  LinearParts out;
+  // Older layer.
+  NormParts conv;
+  PartIndex q = -1, k = -1, v = -1, skip = -1;
+  /// i|f.
+  LinearParts gates;
+};
+
+struct BlockParts {
+  NormParts norm, post_norm;
+  std::variant<AttentionParts, FeedForwardParts, MlstmParts> mixer;
+};
+using LayerParts = std::vector<BlockParts>;
+
+/// Everything one tp rank needs, and where to find it.
+struct ModelLayout {
+  ModelParameters parameters;
+  std::vector<LayerParts> layers;
+  /// Learned positions: a unit of their own; -1 = none.
+  UnitId positions_unit = -1;
+  UnitId first_layer = 0;
+  LinearParts head;
+  NormParts final_norm;
+};
+
+/// @throws UsageError if the model cannot be split so.
+[[nodiscard]] ModelLayout layout_of(const ModelSpec& spec, TensorParallel tp);
+
+}  // namespace gridmill::model_detail

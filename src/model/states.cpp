@@ -1,0 +1,167 @@
+#include "model/states.hpp"
+
+#include <algorithm>
+#include <string>
+
+#include "gridmill/base/check.hpp"
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/format.hpp"
+
+namespace gridmill::model_detail {
+
+namespace {
+
+bool same_shape(const KvCacheShape& a, const KvCacheShape& b) {
+  return a.kv_heads == b.kv_heads && a.head_dim == b.head_dim;
+}
+bool same_shape(const MlstmStateShape& a, const MlstmStateShape& b) {
+  return a.heads == b.heads && a.qk_dim == b.qk_dim && a.v_dim == b.v_dim;
+}
+
+/// Puts a layer into the group of its shape.
+template <typename Shape>
+StatePlace place(std::vector<StateGroup>& groups, const Shape& shape) {
+  auto found = std::find_if(groups.begin(), groups.end(), [&](const StateGroup& group) {
+    const Shape* other = std::get_if<Shape>(&group.shape);
+    return other != nullptr && same_shape(*other, shape);
+  });
+  if (found == groups.end()) found = groups.insert(groups.end(), {.shape = shape});
+  return {.group = static_cast<int>(found - groups.begin()),
+          .index = std::get<Shape>(found->shape).layers++};
+}
+
+StatePlace place_of(std::vector<StateGroup>& groups, const BlockSpec& block, TensorParallel tp) {
+  if (const auto* attention = std::get_if<AttentionSpec>(&block.mixer)) {
+    return place(
+        groups,
+        KvCacheShape{.kv_heads = static_cast<int>(kv_head_slice(tp, attention->kv_heads).count),
+                     .head_dim = static_cast<int>(attention->head_width)});
+  }
+  if (const auto* mlstm = std::get_if<MlstmSpec>(&block.mixer)) {
+    return place(groups,
+                 MlstmStateShape{.heads = static_cast<int>(head_slice(tp, mlstm->heads).count),
+                                 .qk_dim = static_cast<int>(mlstm->qk_size / mlstm->heads),
+                                 .v_dim = static_cast<int>(mlstm->v_size / mlstm->heads)});
+  }
+  return {};
+}
+
+}  // namespace
+
+StatePlan plan_states(const ModelSpec& spec, TensorParallel tp) {
+  StatePlan plan;
+  for (const LayerSpec& layer : spec.layers) {
+    std::vector<StatePlace>& places = plan.places.emplace_back();
+    for (const BlockSpec& block : layer.blocks) {
+      places.push_back(place_of(plan.groups, block, tp));
+    }
+  }
+  return plan;
+}
+
+std::size_t state_bytes(const StatePlan& plan, std::int64_t length, DType compute_dtype) {
+  std::size_t bytes = 0;
+  for (const StateGroup& group : plan.groups) {
+    if (const auto* kv = std::get_if<KvCacheShape>(&group.shape)) {
+      bytes += static_cast<std::size_t>(2 * length * kv->layers * kv->kv_heads * kv->head_dim) *
+               size_of(compute_dtype);
+    } else {
+      const auto& mlstm = std::get<MlstmStateShape>(group.shape);
+      const std::int64_t numbers =
+          std::int64_t{mlstm.qk_dim} * mlstm.v_dim + mlstm.qk_dim + 1;  // C, n and m of a head
+      bytes += static_cast<std::size_t>(numbers * mlstm.heads * mlstm.layers) * sizeof(float);
+    }
+  }
+  return bytes;
+}
+
+SequenceStates::SequenceStates(Backend& backend, const StatePlan& plan, int slots,
+                               std::int64_t longest, std::int64_t pool_positions)
+    : workspace(backend), max_length(longest), positions(static_cast<std::size_t>(slots)) {
+  for (const StateGroup& group : plan.groups) {
+    if (const auto* kv = std::get_if<KvCacheShape>(&group.shape)) {
+      KvCacheShape shape = *kv;
+      shape.slots = slots;
+      shape.max_length = max_length;
+      shape.pool_positions = pool_positions;
+      groups_.push_back(backend.make_kv_cache(shape));
+    } else {
+      MlstmStateShape shape = std::get<MlstmStateShape>(group.shape);
+      shape.slots = slots;
+      groups_.push_back(backend.make_mlstm_state(shape));
+    }
+  }
+}
+
+void SequenceStates::check_slot(SlotId slot) const {
+  if (slot < 0 || static_cast<std::size_t>(slot) >= positions.size()) {
+    throw UsageError(fmt::format("slot {} does not exist; there are {}", slot, positions.size()));
+  }
+}
+
+std::int32_t SequenceStates::position(SlotId slot) const {
+  check_slot(slot);
+  return positions[static_cast<std::size_t>(slot)];
+}
+
+void SequenceStates::reset(SlotId slot) {
+  check_slot(slot);
+  for (const auto& group : groups_) group->reset(slot);
+  positions[static_cast<std::size_t>(slot)] = 0;
+}
+
+std::size_t SequenceStates::saved_floats(std::int64_t length) const {
+  std::size_t floats = 0;
+  for (const auto& group : groups_) floats += group->saved_floats(length);
+  return floats;
+}
+
+std::vector<float> SequenceStates::save(SlotId slot) {
+  const std::int32_t length = position(slot);
+  std::vector<float> saved(saved_floats(length));
+  std::span<float> left = saved;
+  for (const auto& group : groups_) {
+    const std::size_t floats = group->saved_floats(length);
+    group->save(slot, length, left.first(floats));
+    left = left.subspan(floats);
+  }
+  return saved;
+}
+
+void SequenceStates::load(SlotId slot, std::int32_t position, std::span<const float> saved) {
+  check_slot(slot);
+  if (position < 0 || (max_length > 0 && position > max_length) ||
+      saved.size() != saved_floats(position)) {
+    throw UsageError("a saved state of " + std::to_string(saved.size()) +
+                     " numbers does not fit a slot after " + std::to_string(position) +
+                     " tokens; was it saved by the same model and tp?");
+  }
+  for (const auto& group : groups_) {
+    const std::size_t floats = group->saved_floats(position);
+    group->load(slot, position, saved.first(floats));
+    saved = saved.subspan(floats);
+  }
+  positions[static_cast<std::size_t>(slot)] = position;
+}
+
+bool SequenceStates::fits(const StatePlan& plan) const {
+  return std::equal(groups_.begin(), groups_.end(), plan.groups.begin(), plan.groups.end(),
+                    [](const std::unique_ptr<SequenceState>& state, const StateGroup& group) {
+                      const bool cache = dynamic_cast<const KvCache*>(state.get()) != nullptr;
+                      return cache == std::holds_alternative<KvCacheShape>(group.shape);
+                    });
+}
+
+KvCache& SequenceStates::kv_cache(int group) {
+  auto* cache = dynamic_cast<KvCache*>(groups_.at(static_cast<std::size_t>(group)).get());
+  GRIDMILL_ASSERT(cache != nullptr, "this state holds no keys and values");
+  return *cache;
+}
+
+MlstmState& SequenceStates::mlstm(int group) {
+  auto* state = dynamic_cast<MlstmState*>(groups_.at(static_cast<std::size_t>(group)).get());
+  GRIDMILL_ASSERT(state != nullptr, "this state holds no mLSTM");
+  return *state;
+}
+
+}  // namespace gridmill::model_detail

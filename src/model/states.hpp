@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <variant>
+#include <vector>
+
+#include "gridmill/model/model.hpp"
+#include "gridmill/model/model_spec.hpp"
+#include "model/layers/workspace.hpp"
+#include "model/layout/tensor_parallel.hpp"
+
+namespace gridmill::model_detail {
+
+/// State of one block: layer `index` of group `group`. -1: the block has none.
+struct StatePlace {
+  int group = -1;
+  int index = 0;
+};
+
+/// Layers whose states have one shape, which a backend allocates together.
+struct StateGroup {
+  /// What distinguishes the shapes; `layers` counts.
+  std::variant<KvCacheShape, MlstmStateShape> shape;
+};
+
+/// The states of a model on one tp rank, from its description alone.
+struct StatePlan {
+  std::vector<StateGroup> groups;
+  /// Of every layer and block.
+  std::vector<std::vector<StatePlace>> places;
+};
+[[nodiscard]] StatePlan plan_states(const ModelSpec& spec, TensorParallel tp);
+
+/// Bytes of one slot after `length` tokens.
+[[nodiscard]] std::size_t state_bytes(const StatePlan& plan, std::int64_t length,
+                                      DType compute_dtype);
+
+/// How far each slot has come, its states, and the scratch memory of the model that feeds them.
+class SequenceStates final : public BatchState {
+ public:
+  /// @param max_length  0 = no limit.
+  SequenceStates(Backend& backend, const StatePlan& plan, int slots, std::int64_t max_length,
+                 std::int64_t pool_positions);
+
+  [[nodiscard]] int slots() const override { return static_cast<int>(positions.size()); }
+  [[nodiscard]] std::int32_t position(SlotId slot) const override;
+  void reset(SlotId slot) override;
+  [[nodiscard]] std::vector<float> save(SlotId slot) override;
+  void load(SlotId slot, std::int32_t position, std::span<const float> saved) override;
+
+  /// Whether a model with these states, of whatever tp, can have made this.
+  [[nodiscard]] bool fits(const StatePlan& plan) const;
+  [[nodiscard]] KvCache& kv_cache(int group);
+  [[nodiscard]] MlstmState& mlstm(int group);
+  /// @throws UsageError for a slot that does not exist.
+  void check_slot(SlotId slot) const;
+
+  Workspace workspace;
+  std::int64_t max_length;  ///< 0 = no limit
+  std::vector<std::int32_t> positions;
+  /// One a rotary table of the model: [positions][2][width / 2].
+  struct RotaryTable {
+    Buffer memory;
+    ConstDeviceMatrix table;
+  };
+  std::vector<RotaryTable> rotary;
+
+ private:
+  [[nodiscard]] std::size_t saved_floats(std::int64_t length) const;
+
+  std::vector<std::unique_ptr<SequenceState>> groups_;
+};
+
+}  // namespace gridmill::model_detail
