@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# The README's two commands on a machine that has nothing: makes a bare Debian 12 root, fetches the committed state of this
+# The README's two commands on a machine that has nothing: makes a bare Debian root, fetches the committed state of this
 # repository into it, and runs jobs/quickstart.sh and tests/run.sh there. Needs root, mmdebstrap and network; takes about 3 GB
 # in build/ while it runs and leaves nothing behind, mounts included (they live in a namespace of their own).
 #
-# usage: run.sh [--short] [--keep] [-- COMMAND]
+# usage: run.sh [SUITE] [--short] [--first] [--keep] [-- COMMAND]
+#   SUITE      bookworm (Debian 12, the default) or trixie (Debian 13)
 #   --short    of the tests, runs those labelled unit, architecture and golden only
+#   --first    runs the first command only: it builds the program and lets it generate
 #   --keep     keeps the root folder, for a look
 #   -- COMMAND runs this instead of the two commands, in the clone
 set -euo pipefail
@@ -12,10 +14,12 @@ cd "$(dirname "$0")/../.."
 repository=$PWD
 suite=bookworm
 
-short=false keep=false commands=()
+short=false first=false keep=false commands=()
 while [[ $# -gt 0 ]]; do
   case "$1" in
+    bookworm | trixie) suite=$1 ;;
     --short) short=true ;;
+    --first) first=true ;;
     --keep) keep=true ;;
     --) shift; commands=("$*"); break ;;
     *) echo "fresh/run.sh: unknown argument $1" >&2; exit 64 ;;
@@ -23,7 +27,9 @@ while [[ $# -gt 0 ]]; do
   shift
 done
 if [[ ${#commands[@]} -eq 0 ]]; then
-  if $short; then
+  if $first; then
+    commands=("bash jobs/quickstart.sh")
+  elif $short; then
     commands=("bash jobs/quickstart.sh" "LABELS='^(unit|architecture|golden)$' bash tests/run.sh")
   else
     commands=("bash jobs/quickstart.sh" "bash tests/run.sh")
@@ -50,16 +56,19 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 143' TERM INT HUP
 
-# Where and how this machine gets its Debian packages: its sources for the suite, its settings for downloads.
+# Where and how this machine gets its Debian packages: its sources, with the suite in place of its own, and its settings for
+# downloads.
+own=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 sources=()
 for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
-  if [[ -s $file ]] && grep -v '^#' "$file" | grep -qw "$suite" && grep -v '^#' "$file" | grep -q '/debian'; then
-    sources+=("$file")
+  if [[ -n $own && -s $file ]] && grep -v '^#' "$file" | grep -qw "$own" && grep -v '^#' "$file" | grep -q '/debian'; then
+    sed -E "s/\b$own\b/$suite/g" "$file" > "$work/$(basename "$file")"
+    sources+=("$work/$(basename "$file")")
   fi
 done
 apt-config dump | grep -E '^Acquire::(http|https|Retries|Check-Valid-Until|Check-Date|ForceIPv)' > "$work/apt.conf" || true
 
-say "Bare Debian 12 from ${sources[*]:-the default mirror}"
+say "Bare root of $suite from ${sources[*]:-the default mirror}"
 chmod 755 "$work"  # apt downloads as a user of its own
 mmdebstrap --quiet --mode=root --variant=minbase --include=git,ca-certificates --aptopt="$work/apt.conf" \
   "$suite" "$root" "${sources[@]}" < /dev/null
