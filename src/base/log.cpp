@@ -4,6 +4,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 
 #include "gridmill/base/clock.hpp"
 #include "gridmill/base/error.hpp"

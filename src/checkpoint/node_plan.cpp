@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstddef>
 
 #include "checkpoint/node_plan_detail.hpp"
 

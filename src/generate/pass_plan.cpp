@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstddef>
 
 #include "generate/pass_plan_detail.hpp"
 

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <system_error>
 
 #include "gridmill/base/clock.hpp"
 #include "gridmill/base/format.hpp"

@@ -1,5 +1,6 @@
 #include "gridmill/results/job_identity.hpp"
 
+#include <cstddef>
 #include <vector>
 
 #include "gridmill/base/error.hpp"

@@ -1,3 +1,5 @@
+#include <cstddef>
+
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 #include "tokenizer/longest_match_detail.hpp"

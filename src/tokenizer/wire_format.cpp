@@ -1,4 +1,5 @@
 #include <bit>
+#include <cstddef>
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"

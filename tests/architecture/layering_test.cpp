@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "architecture/standard_headers.hpp"
+
 namespace gridmill::architecture {
 namespace {
 
@@ -39,6 +41,12 @@ TEST(Layering, EveryPublicHeaderIsDescribed) { EXPECT_EQ(joined(check_header_tab
 
 TEST(Layering, BuildFilesFixNoCpuAndNeedNoNetwork) {
   EXPECT_EQ(joined(check_build_files(kRoot)), "");
+}
+
+TEST(Layering, StandardHeadersAreIncludedWhereTheyAreUsed) {
+  const StandardNames names =
+      read_standard_names(std::string(kRoot) + "/tests/architecture/standard_headers.txt");
+  EXPECT_EQ(joined(check_standard_headers(kRoot, names)), "");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "gridmill/generate/generator.hpp"
 #include "support/cuda_under_test.hpp"

@@ -4,6 +4,8 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <cstddef>
+
 #include "gridmill/base/log.hpp"
 
 namespace gridmill::cpu {

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <ios>
 #include <memory>
 #include <tuple>
 #include <vector>
