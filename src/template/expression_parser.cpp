@@ -1,6 +1,7 @@
 #include "template/expression_parser.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <optional>
 
 #include "gridmill/base/format.hpp"

@@ -1,5 +1,6 @@
 #include "template/literals.hpp"
 
+#include <algorithm>
 #include <charconv>
 
 #include "template/unicode_text.hpp"

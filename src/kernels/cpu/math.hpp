@@ -2,6 +2,8 @@
 // same bits. Where the scalar code branches, both sides are computed and one is selected.
 #pragma once
 
+#include <cstddef>
+
 #include "gridmill/base/numerics.hpp"
 #include "kernels/cpu/simd.hpp"
 
