@@ -80,17 +80,42 @@ void check_request(const HeadRequest& request, std::size_t wanted) {
   }
 }
 
+/// x = scale * x + positions[position of each row].
+void add_positions(const EmbeddingSpec& spec, const Pass& pass, const Weight& table) {
+  std::vector<TokenId> positions(static_cast<std::size_t>(pass.x.rows));
+  for (const TokenSpan& span : pass.spans) {
+    for (std::int32_t t = 0; t < span.tokens; ++t) {
+      positions[static_cast<std::size_t>(span.row + t)] = span.position + t;
+    }
+  }
+  const DeviceMatrix rows = pass.states.workspace.matrix(pass.context.stream, Scratch::block_output,
+                                                         pass.x.rows, pass.x.columns);
+  pass.context.backend.embed(pass.context.stream, table, 0, positions, rows);
+  pass.context.backend.scale_add(pass.context.stream, static_cast<float>(spec.scale), rows, 1,
+                                 pass.x);
+}
+
+Buffer upload_table(const RotarySpec& rotary, RowLength length, ExecutionContext& context,
+                    std::int64_t positions, ConstDeviceMatrix& view) {
+  const std::vector<float> table = rotary_table(rotary, positions, length);
+  const auto bytes = std::as_bytes(std::span(table));
+  Buffer memory = context.backend.allocate(bytes.size());
+  context.backend.upload(context.stream, bytes, memory.data());
+  context.stream.synchronize();
+  view = {reinterpret_cast<const float*>(memory.data()), positions, rotary.width, rotary.width};
+  return memory;
+}
+
 /// Position-dependent constants that the states of a model carry along.
 void add_rotary_tables(const ModelSpec& spec, ExecutionContext& context, SequenceStates& states) {
   for (const RotarySpec& rotary : spec.rotary) {
-    const std::vector<float> table = rotary_table(rotary, states.max_length);
-    const auto bytes = std::as_bytes(std::span(table));
-    Buffer memory = context.backend.allocate(bytes.size());
-    context.backend.upload(context.stream, bytes, memory.data());
-    context.stream.synchronize();
-    const auto* data = reinterpret_cast<const float*>(memory.data());
-    states.rotary.push_back(
-        {std::move(memory), {data, states.max_length, rotary.width, rotary.width}});
+    RotaryTable& table = states.rotary.emplace_back();
+    table.memory =
+        upload_table(rotary, RowLength::within_original, context, states.max_length, table.table);
+    if (rotary.scaling == RotaryScaling::longrope) {
+      table.long_memory = upload_table(rotary, RowLength::beyond_original, context,
+                                       states.max_length, table.long_table);
+    }
   }
 }
 
@@ -104,6 +129,7 @@ Decoder::Decoder(ModelSpec spec) : spec_(std::move(spec)), states_(plan_states(s
            .norm_bias = layout_.final_norm.bias,
            .norm_kind = final_norm.kind,
            .norm_eps = static_cast<float>(final_norm.eps),
+           .scale = static_cast<float>(spec_.head.scale),
            .soft_cap = static_cast<float>(spec_.head.soft_cap),
            .vocab_size = spec_.vocab_size};
   bool grows = false;
@@ -156,13 +182,22 @@ void Decoder::forward(ExecutionContext& context, std::span<const RowSpan> spans,
 
   context.stream.begin_pass(count);
   // Gathers and exchanges below happen whatever the number of rows: other ranks take part in them.
-  parameters.prefetch(layout_.first_layer);
+  const bool positions = layout_.positions_unit >= 0;
+  parameters.prefetch(positions ? layout_.positions_unit : layout_.first_layer);
   const Pass pass{
       .context = context,
       .states = states,
       .spans = rows.spans,
       .x = states.workspace.matrix(context.stream, Scratch::residual, count, spec_.hidden_size)};
   parameters.embed(context.stream, rows.ids, pass.x);
+  if (positions) {
+    const UnitLease table = parameters.acquire(layout_.positions_unit);
+    parameters.prefetch(layout_.first_layer);
+    if (count > 0) add_positions(spec_.embedding, pass, table->matrices[0]);
+  } else if (spec_.embedding.scale != 1 && count > 0) {
+    context.backend.scale_add(context.stream, static_cast<float>(spec_.embedding.scale), {}, 1,
+                              pass.x);
+  }
   UnitId unit = layout_.first_layer;
   for (std::size_t i = 0; i < spec_.layers.size(); ++i, ++unit) {
     const UnitLease weights = parameters.acquire(unit);

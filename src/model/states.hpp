@@ -37,6 +37,15 @@ struct StatePlan {
 [[nodiscard]] std::size_t state_bytes(const StatePlan& plan, std::int64_t length,
                                       DType compute_dtype);
 
+/// A rotary table [positions][2][width / 2] in a backend's memory, and that of rows beyond the
+/// original length (longrope; no data: none).
+struct RotaryTable {
+  Buffer memory;
+  Buffer long_memory;
+  ConstDeviceMatrix table;
+  ConstDeviceMatrix long_table;
+};
+
 /// How far each slot has come, its states, and the scratch memory of the model that feeds them.
 class SequenceStates final : public BatchState {
  public:
@@ -60,11 +69,7 @@ class SequenceStates final : public BatchState {
   Workspace workspace;
   std::int64_t max_length;  ///< 0 = no limit
   std::vector<std::int32_t> positions;
-  /// One a rotary table of the model: [positions][2][width / 2].
-  struct RotaryTable {
-    Buffer memory;
-    ConstDeviceMatrix table;
-  };
+  /// One a rotary table of the model.
   std::vector<RotaryTable> rotary;
 
  private:

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "gridmill/base/json.hpp"
+#include "support/tiny_specs.hpp"
 
 namespace gridmill::test {
 
@@ -75,14 +76,18 @@ inline std::vector<TinyModel> tiny_models() {
           {"xlstm_full", xlstm_full_config()},
           {"xlstm_bare", xlstm_bare_config()},
           {"xlstm_older", xlstm_older_config()},
-          {"xlstm_older_conv", xlstm_older_config("conv")}};
+          {"xlstm_older_conv", xlstm_older_config("conv")},
+          {"sandwich", sandwich_config()},
+          {"parallel", parallel_config()},
+          {"whole_norm", whole_norm_config()},
+          {"hybrid", hybrid_config()}};
 }
 
 /// Those that a tp group can share.
 inline std::vector<TinyModel> splittable_models() {
   std::vector<TinyModel> models = tiny_models();
   std::erase_if(models, [](const TinyModel& model) {
-    return model.config.value("layer_type", "") == "mlstm";
+    return model.config.value("layer_type", "") == "mlstm" || model.name == "whole_norm";
   });
   return models;
 }

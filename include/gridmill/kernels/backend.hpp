@@ -34,22 +34,26 @@ struct TokenSpan {
   std::int64_t row = 0;       ///< its row in the batch
   std::int32_t tokens = 0;
   bool given = true;  ///< prompt tokens; false for generated ones, also when they are replayed
+  /// The row may get longer than Attention::rotary holds: Attention::long_rotary applies to it.
+  bool long_row = false;
 };
 
 enum class NormKind : std::uint8_t { rms, layer };
 
-/// y = (x - mean) * r * weight + bias, with mean = 0 for rms and r = 1 / sqrt(mean((x - mean)^2) +
-/// eps).
+/// y = ((x - mean) * r * weight + bias) * scale, with mean = 0 for rms and r = 1 / sqrt(mean((x -
+/// mean)^2) + eps).
 struct Norm {
   NormKind kind = NormKind::rms;
   float eps = 1e-6F;
   ConstDeviceVector weight;
   ConstDeviceVector bias;  ///< may be empty
+  float scale = 1.0F;
   bool operator==(const Norm& other) const = default;
 };
 
 /// Layout and options of causal attention on one tp rank. qkv columns: heads * head_dim queries,
-/// then kv_heads * head_dim keys, then as many values.
+/// then kv_heads * head_dim keys, then as many values, then if output_gate heads * head_dim gates.
+/// q and k: norm, clamp, rotation; v: clamp.
 struct Attention {
   int heads = 0;
   int kv_heads = 0;  ///< query head h reads kv head h / (heads / kv_heads)
@@ -57,13 +61,30 @@ struct Attention {
   float scale = 1.0F;  ///< factor of q.k
   std::int32_t window =
       0;  ///< visible: the last `window` positions, the current one included; 0 = all
-  ConstDeviceVector q_norm;  ///< rms norm of each query head before the rotation; empty = none
-  ConstDeviceVector k_norm;
+  /// Norm of each query head: one weight [head_dim], or one a head [heads * head_dim]; empty =
+  /// none.
+  ConstDeviceVector q_norm = {};
+  ConstDeviceVector k_norm = {};
   float norm_eps = 1e-6F;
-  /// cos, then sin, of every position: [positions][2][head_dim / 2]; component i is rotated with i
-  /// + head_dim / 2.
-  ConstDeviceMatrix rotary;
+  /// cos, then sin, of every position: [positions][2][n / 2], n <= head_dim; component i < n / 2 is
+  /// rotated with i + n / 2. No data: no rotation.
+  ConstDeviceMatrix rotary = {};
+  NormKind norm_kind = NormKind::rms;
+  /// q, k and v are clamped to [-clip, clip]; 0 = not.
+  float clip = 0;
+  /// score = score_cap * tanh(score / score_cap); 0 = not.
+  float score_cap = 0;
+  /// [heads], or empty: a score each that joins the softmax last and has no value.
+  ConstDeviceVector sinks = {};
+  /// The result times sigmoid(gate).
+  bool output_gate = false;
+  /// The table of spans with TokenSpan::long_row; no data: there are none.
+  ConstDeviceMatrix long_rotary = {};
   bool operator==(const Attention& other) const = default;
+
+  [[nodiscard]] const ConstDeviceMatrix& rotary_of(const TokenSpan& span) const {
+    return span.long_row ? long_rotary : rotary;
+  }
 };
 
 /// One mLSTM layer on one tp rank, the recurrence of Beck et al., "xLSTM", 2024 (docs/models.md).
@@ -213,6 +234,11 @@ class Backend {
                          std::span<const std::int64_t> rows, PackedRows out) = 0;
   /// x += norm(y): a norm behind a block.
   virtual void norm_add(Stream& stream, ConstDeviceMatrix y, const Norm& norm, DeviceMatrix x) = 0;
+  /// x = norm(x).
+  virtual void norm_rows(Stream& stream, const Norm& norm, DeviceMatrix x) = 0;
+  /// x = x_scale * x, and with `y` (no data: without) then x = y_scale * y + x, rounded once.
+  virtual void scale_add(Stream& stream, float x_scale, ConstDeviceMatrix y, float y_scale,
+                         DeviceMatrix x) = 0;
 
   // --- sequences
   /// Normalises (if asked) and rotates q and k at their absolute positions, appends k and v to the

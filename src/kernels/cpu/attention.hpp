@@ -35,15 +35,35 @@ inline void rotate(float* x, const float* rotary, std::int64_t width) {
   }
 }
 
-/// Norm (if asked) and rotation, in place.
+/// x to [-clip, clip], in place; NaN stays.
+inline void clamp(float* x, float clip, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; i += 16) {
+    const int left = lanes_left(n, i);
+    F32x16 value = load_first(x + i, left);
+    value = select(less(splat(clip), value), splat(clip), value);
+    value = select(less(value, splat(-clip)), splat(-clip), value);
+    store_first(x + i, value, left);
+  }
+}
+
+/// Norm, clamp and rotation of head `head`, as far as asked, in place.
 inline void prepare_head(float* x, const Attention& attention, const ConstDeviceVector& norm,
+                         std::int64_t head, const ConstDeviceMatrix& rotary,
                          std::int64_t position) {
+  const std::int64_t width = attention.head_dim;
   if (norm.size != 0) {
-    norm_row(NormKind::rms, attention.norm_eps, norm.data, nullptr, x, attention.head_dim, x);
+    const float* weight = norm.data + (norm.size > width ? head * width : 0);
+    norm_row(attention.norm_kind, attention.norm_eps, weight, nullptr, x, width, x);
   }
-  if (attention.rotary.data != nullptr) {
-    rotate(x, attention.rotary.data + position * attention.rotary.stride, attention.head_dim);
+  if (attention.clip != 0) clamp(x, attention.clip, width);
+  if (rotary.data != nullptr) {
+    rotate(x, rotary.data + position * rotary.stride, rotary.columns);
   }
+}
+
+GRIDMILL_SIMD const ConstDeviceMatrix& rotary_of(const Attention& attention,
+                                                 const TokenSpan& span) {
+  return span.long_row ? attention.long_rotary : attention.rotary;
 }
 
 /// A head's vector as the units of a chain; the missing half of an odd width is 0.
@@ -113,8 +133,9 @@ void append(const AttendArgs& args, const AttendSpan& span, int kv_head,
     const std::int64_t position = span.span.position + t;
     float* row = args.qkv.data + (span.span.row + t) * args.qkv.stride;
     float* key = row + (a.heads + kv_head) * width;
-    const float* value = row + (a.heads + a.kv_heads + kv_head) * width;
-    prepare_head(key, a, a.k_norm, position);
+    float* value = row + (a.heads + a.kv_heads + kv_head) * width;
+    prepare_head(key, a, a.k_norm, kv_head, rotary_of(a, span.span), position);
+    if (a.clip != 0) clamp(value, a.clip, width);
     const PageView<Steps> page = page_of<Steps>(args, span, kv_head, position / kPageKeys);
     const std::int64_t slot = position % kPageKeys;
     to_units(key, width, units);
@@ -177,7 +198,7 @@ void begin_tile(const AttendArgs& args, const AttendSpan& span, const TileRows& 
     const std::int64_t position = span.span.position + place.token;
     float* query =
         args.qkv.data + (span.span.row + place.token) * args.qkv.stride + place.head * width;
-    prepare_head(query, a, a.q_norm, position);
+    prepare_head(query, a, a.q_norm, place.head, rotary_of(a, span.span), position);
     to_units(query, width, tile.queries + r * units_of<Steps>(width));
     QueryState& row = tile.rows[r];
     row.position = position;
@@ -189,6 +210,28 @@ void begin_tile(const AttendArgs& args, const AttendSpan& span, const TileRows& 
   for (std::int64_t d = 0; d < rows.count * padded; d += 16) store(tile.outputs + d, zero());
 }
 
+/// The sink of a head joins the softmax of a query row, as the last score.
+GRIDMILL_SIMD void add_sink(float sink, QueryState& row, float* output, std::int64_t padded) {
+  const float max = larger_or_nan(row.max, sink);
+  alignas(64) float lanes[16];
+  store(lanes, exp(splat(row.max - max)));
+  const float factor = lanes[0];
+  store(lanes, exp(splat(sink - max)));
+  row.sum = __builtin_fmaf(row.sum, factor, lanes[0]);
+  for (std::int64_t d = 0; d < padded; d += 16) {
+    store(output + d, load(output + d) * splat(factor));
+  }
+}
+
+/// output = output * sigmoid(gate).
+inline void apply_gate(const float* gate, float* output, std::int64_t width) {
+  for (std::int64_t i = 0; i < width; i += 16) {
+    const int left = lanes_left(width, i);
+    store_first(output + i, load_first(output + i, left) * sigmoid(load_first(gate + i, left)),
+                left);
+  }
+}
+
 template <class Steps>
 void finish_tile(const AttendArgs& args, const AttendSpan& span, const TileRows& rows,
                  const QueryTile<Steps>& tile) {
@@ -197,8 +240,15 @@ void finish_tile(const AttendArgs& args, const AttendSpan& span, const TileRows&
   for (int r = 0; r < rows.count; ++r) {
     const QueryPlace place = place_of(args.attention, rows, r);
     float* output = tile.outputs + r * padded;
+    const Attention& a = args.attention;
+    QueryState state = tile.rows[r];
+    if (a.sinks.size != 0) add_sink(a.sinks.data[place.head], state, output, padded);
     for (std::int64_t d = 0; d < padded; d += 16) {
-      store(output + d, load(output + d) / splat(tile.rows[r].sum));
+      store(output + d, load(output + d) / splat(state.sum));
+    }
+    if (a.output_gate) {
+      const float* row = args.qkv.data + (span.span.row + place.token) * args.qkv.stride;
+      apply_gate(row + (a.heads + 2 * a.kv_heads + place.head) * width, output, width);
     }
     write_row(packed_row<Steps>(args.out, span.span.row + place.token), place.head * width, output,
               width);
@@ -222,9 +272,12 @@ void attend_many(const AttendArgs& args, const AttendSpan& span, int kv_head,
     for (std::int64_t page = first_page; page <= last_page; ++page) {
       const PageView<Steps> next =
           page_of<Steps>(args, span, kv_head, smaller(page + 1, last_page));
-      const PageVisit<Steps> visit{page_of<Steps>(args, span, kv_head, page), page * kPageKeys,
-                                   reinterpret_cast<const std::byte*>(next.keys), a.head_dim,
-                                   a.scale};
+      const PageVisit<Steps> visit{page_of<Steps>(args, span, kv_head, page),
+                                   page * kPageKeys,
+                                   reinterpret_cast<const std::byte*>(next.keys),
+                                   a.head_dim,
+                                   a.scale,
+                                   a.score_cap};
       visit_page<Pages::shared>(visit, tile, count);
     }
     finish_tile(args, span, rows, tile);
@@ -305,9 +358,12 @@ void attend_one(const AttendArgs& args, const Piece& piece, const Piece& next,
           : page < last_page
               ? page_of<Steps>(args, span, piece.first_head, page + 1)
               : page_of<Steps>(args, *next.span, next.first_head, first_page_of(args, *next.span));
-      const PageVisit<Steps> visit{
-          page_of<Steps>(args, span, tile.rows.kv_head, page), page * kPageKeys,
-          reinterpret_cast<const std::byte*>(following.keys), a.head_dim, a.scale};
+      const PageVisit<Steps> visit{page_of<Steps>(args, span, tile.rows.kv_head, page),
+                                   page * kPageKeys,
+                                   reinterpret_cast<const std::byte*>(following.keys),
+                                   a.head_dim,
+                                   a.scale,
+                                   a.score_cap};
       if (tile.rows.pages == Pages::own) {
         visit_page<Pages::own>(visit, tile.queries, tile.rows.count);
       } else {

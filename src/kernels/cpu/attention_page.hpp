@@ -231,7 +231,7 @@ void add_all_values(const QueryTile<Steps>& tile, int row, ValueRange<Steps> ran
 
 /// Scores become p; l, m and the rescaling of o follow. Keys [first, end) of the page are visible.
 GRIDMILL_SIMD void soften(QueryState& state, float* scores, float* output, std::int64_t padded,
-                          float scale, int first, int end) {
+                          float scale, float cap, int first, int end) {
   // Scores past the last visible vector have not been computed; they are never used.
   F32x16 s[kKeyVectors];
   Mask16 visible[kKeyVectors];
@@ -241,7 +241,9 @@ GRIDMILL_SIMD void soften(QueryState& state, float* scores, float* output, std::
   for (int v = 0; v < kKeyVectors; ++v) {
     visible[v] =
         lanes_between(smaller(larger(first - 16 * v, 0), 16), larger(smaller(end - 16 * v, 16), 0));
-    s[v] = select(visible[v], load(scores + 16 * v) * splat(scale), splat(-kInfinity));
+    F32x16 score = load(scores + 16 * v) * splat(scale);
+    if (cap != 0) score = splat(cap) * tanh(score / splat(cap));
+    s[v] = select(visible[v], score, splat(-kInfinity));
     largest = select(less(largest, s[v]), s[v], largest);
     nan = nan | is_nan(s[v]);
   }
@@ -275,6 +277,7 @@ struct PageVisit {
   const std::byte* next;   ///< keys of what is visited next
   std::int64_t width;      ///< Dh
   float scale;
+  float score_cap;
 };
 
 /// R query rows look at a page; with their own heads they stand at one position.
@@ -300,7 +303,7 @@ void visit_page(const PageVisit<Steps>& visit, QueryTile<Steps>& tile) {
   for (int r = 0; r < R; ++r) {
     if (first[r] == end[r]) continue;
     soften(tile.rows[r], tile.scores + r * kPageKeys, tile.outputs + r * padded, padded,
-           visit.scale, first[r], end[r]);
+           visit.scale, visit.score_cap, first[r], end[r]);
   }
   const ValueRange<Steps> range{visit.page.values, visit.page.head_words, visit.next, padded, 0, 0};
   if constexpr (P == Pages::own) {

@@ -77,7 +77,14 @@ struct NormArgs {
   Norm norm;
   const std::int64_t* rows = nullptr;  ///< nullptr: every row
   PackedRows packed_out;               ///< of norm_pack
-  DeviceMatrix added_to;               ///< of norm_add
+  DeviceMatrix added_to;               ///< of norm_add; norm_rows: x, to be replaced
+};
+
+struct ScaleAddArgs {
+  float x_scale = 1;
+  ConstDeviceMatrix y;
+  float y_scale = 1;
+  DeviceMatrix x;
 };
 
 struct JoinArgs {
@@ -184,6 +191,8 @@ struct KernelTable {
   void (*pack_rows)(const PackArgs&, const Worker&) = nullptr;
   void (*norm_pack)(const NormArgs&, const Worker&) = nullptr;
   void (*norm_add)(const NormArgs&, const Worker&) = nullptr;
+  void (*norm_rows)(const NormArgs&, const Worker&) = nullptr;
+  void (*scale_add)(const ScaleAddArgs&, const Worker&) = nullptr;
   void (*join_partials)(const JoinArgs&, const Worker&) = nullptr;
   void (*embed)(const EmbedArgs&, const Worker&) = nullptr;
   void (*attend)(const AttendArgs&, const Worker&) = nullptr;

@@ -2,6 +2,7 @@
 
 #include "gridmill/base/check.hpp"
 #include "kernels/cpu/cpu_backend_detail.hpp"
+#include "kernels/sequence_checks.hpp"
 
 namespace gridmill::cpu {
 
@@ -78,6 +79,21 @@ void CpuBackend::norm_add(Stream& /*stream*/, ConstDeviceMatrix y, const Norm& n
   args.norm = norm;
   args.added_to = x;
   run(kernels_.norm_add, args, y.rows, row_bytes(y.columns));
+}
+
+void CpuBackend::norm_rows(Stream& /*stream*/, const Norm& norm, DeviceMatrix x) {
+  check_norm(norm, x.columns);
+  NormArgs args;
+  args.x = x;
+  args.norm = norm;
+  args.added_to = x;
+  run(kernels_.norm_rows, args, x.rows, 0);
+}
+
+void CpuBackend::scale_add(Stream& /*stream*/, float x_scale, ConstDeviceMatrix y, float y_scale,
+                           DeviceMatrix x) {
+  kernels_detail::check_scale_add(y, x);
+  run(kernels_.scale_add, ScaleAddArgs{x_scale, y, y_scale, x}, x.rows, 0);
 }
 
 void CpuBackend::channel_affine(Stream& /*stream*/, ConstDeviceMatrix x, ConstDeviceVector weight,

@@ -44,9 +44,9 @@ inline NormFactors norm_factors(NormKind kind, float eps, const float* x, std::i
   return {mean, 1.0F / square_root(tree_sum(squares) / count + eps)};
 }
 
-/// y = norm(x) over n values. `weight` and `bias` may be nullptr.
+/// y = norm(x) * scale over n values. `weight` and `bias` may be nullptr.
 inline void norm_row(NormKind kind, float eps, const float* weight, const float* bias,
-                     const float* x, std::int64_t n, float* y) {
+                     const float* x, std::int64_t n, float* y, float scale = 1.0F) {
   const NormFactors factors = norm_factors(kind, eps, x, n);
   for (std::int64_t i = 0; i < n; i += 16) {
     const int left = lanes_left(n, i);
@@ -59,12 +59,12 @@ inline void norm_row(NormKind kind, float eps, const float* weight, const float*
     } else if (weight != nullptr) {
       value = value * load_first(weight + i, left);
     }
-    store_first(y + i, value, left);
+    store_first(y + i, value * splat(scale), left);
   }
 }
 GRIDMILL_SIMD void norm_row(const Norm& norm, const float* x, std::int64_t n, float* y) {
   norm_row(norm.kind, norm.eps, norm.weight.size == 0 ? nullptr : norm.weight.data,
-           norm.bias.size == 0 ? nullptr : norm.bias.data, x, n, y);
+           norm.bias.size == 0 ? nullptr : norm.bias.data, x, n, y, norm.scale);
 }
 
 template <class Steps>
@@ -112,6 +112,31 @@ inline void norm_add(const NormArgs& args, const Worker& worker) {
     for (std::int64_t i = 0; i < n; i += 16) {
       const int left = lanes_left(n, i);
       store_first(to + i, load_first(to + i, left) + load_first(values + i, left), left);
+    }
+  }
+}
+
+inline void norm_rows(const NormArgs& args, const Worker& worker) {
+  const Share mine = share_of(args.x.rows, worker);
+  for (std::int64_t row = mine.first; row < mine.end; ++row) {
+    float* x = args.added_to.data + row * args.added_to.stride;
+    norm_row(args.norm, x, args.x.columns, x);
+  }
+}
+
+/// x = x_scale x (+ y_scale y, fused).
+inline void scale_add(const ScaleAddArgs& args, const Worker& worker) {
+  const Share mine = share_of(args.x.rows, worker);
+  for (std::int64_t row = mine.first; row < mine.end; ++row) {
+    float* x = args.x.data + row * args.x.stride;
+    for (std::int64_t i = 0; i < args.x.columns; i += 16) {
+      const int left = lanes_left(args.x.columns, i);
+      F32x16 value = splat(args.x_scale) * load_first(x + i, left);
+      if (args.y.data != nullptr) {
+        const F32x16 y = load_first(args.y.data + row * args.y.stride + i, left);
+        value = fma(splat(args.y_scale), y, value);
+      }
+      store_first(x + i, value, left);
     }
   }
 }

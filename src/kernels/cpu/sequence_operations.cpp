@@ -31,7 +31,7 @@ void CpuBackend::attend(Stream& /*stream*/, std::span<const TokenSpan> spans,
   for (const TokenSpan& span : spans) {
     if (span.tokens == 0) continue;
     const std::int64_t length = std::int64_t{span.position} + span.tokens;
-    GRIDMILL_ASSERT(length <= attention.rotary.rows, "the rotary table is too short");
+    check_positions(span, attention);
     paged->reserve(span.slot, length);
     placed.push_back({span, paged->pages(span.slot)});
   }

@@ -22,6 +22,8 @@ constexpr KernelTable make_table() {
   table.pack_rows = pack_rows<Steps>;
   table.norm_pack = norm_pack<Steps>;
   table.norm_add = norm_add;
+  table.norm_rows = norm_rows;
+  table.scale_add = scale_add;
   table.join_partials = join_partials;
   table.embed = embed<Steps>;
   table.attend = attend<Steps>;

@@ -63,7 +63,7 @@ GRIDMILL_DEVICE void score_page(const AttendArgs& args, const Group& group, cons
         if (d < head_dim) sum = fmaf(q[d], k[i], sum);
       }
       sum = warp_sum(sum);
-      if (lane == 0) shared.scores[g * kPagePositions + in_page] = sum * args.attention.scale;
+      if (lane == 0) shared.scores[g * kPagePositions + in_page] = score_of(args.attention, sum);
     }
   }
 }
@@ -175,6 +175,7 @@ GRIDMILL_KERNEL void join_splits_kernel(AttendArgs args) {
       const Rescale scale = join_softmax(total, {norms[2 * s], norms[2 * s + 1]});
       sum = join_sums(sum, sums[s * head_dim + d], scale);
     }
+    sum = sum * add_sink(attention, head, total);
     store_element<Compute>(out, row * stride + head * head_dim + d, sum / total.norm);
   }
   if (head == attention.heads - 1) {

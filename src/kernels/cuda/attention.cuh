@@ -96,6 +96,22 @@ GRIDMILL_DEVICE Rescale join_softmax(Softmax& total, const Softmax& part) {
   return scale;
 }
 
+/// Score of a query and a key from their product.
+GRIDMILL_DEVICE float score_of(const Attention& attention, float product) {
+  return soft_cap_of(product * attention.scale, attention.score_cap);
+}
+
+/// The sink of a head, if it has one, joins its finished softmax. @return factor of its sums.
+GRIDMILL_DEVICE float add_sink(const Attention& attention, int head, Softmax& total) {
+  if (attention.sinks.size == 0) return 1.0F;
+  const float sink = attention.sinks.data[head];
+  const float largest = larger_of(total.max, sink);
+  const float factor = exp_of(total.max - largest);
+  total.norm = fmaf(total.norm, factor, exp_of(sink - largest));
+  total.max = largest;
+  return factor;
+}
+
 GRIDMILL_DEVICE float join_sums(float total, float part, const Rescale& scale) {
   return fmaf(total, scale.before, part * scale.here);
 }

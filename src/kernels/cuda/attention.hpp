@@ -19,6 +19,7 @@ inline constexpr int kMostHeadDim = 256;
 struct RowPlace {
   SlotId slot = 0;
   std::int32_t position = 0;
+  bool long_row = false;  ///< Attention::long_rotary applies
 };
 
 /// Rows of the batch that follow each other in one slot.

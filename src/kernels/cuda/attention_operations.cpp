@@ -1,7 +1,9 @@
 #include <algorithm>
+#include <string>
 #include <vector>
 
 #include "gridmill/base/check.hpp"
+#include "gridmill/base/error.hpp"
 #include "kernels/cuda/attention.hpp"
 #include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/cuda_stream.hpp"
@@ -52,14 +54,22 @@ void CudaBackend::attend(Stream& stream, std::span<const TokenSpan> spans,
   GRIDMILL_ASSERT(slots != nullptr, "the cache belongs to another backend");
   kernels_detail::check_attention(attention, qkv, slots->shape(), out);
   kernels_detail::check_spans(spans, qkv.rows);
-  std::vector<RowPlace> places(static_cast<std::size_t>(qkv.rows), RowPlace{-1, 0});
+  if (attention.output_gate) {
+    throw ResourceError(
+        "the cuda backend does not run attention with output_gate; use --backend cpu");
+  }
+  if (attention.head_dim > kMostHeadDim || attention.head_dim % 2 != 0) {
+    throw ResourceError("the cuda backend runs heads of an even width up to " +
+                        std::to_string(kMostHeadDim) + "; use --backend cpu");
+  }
+  std::vector<RowPlace> places(static_cast<std::size_t>(qkv.rows), RowPlace{-1, 0, false});
   int splits = 1;
   for (const TokenSpan& span : spans) {
-    GRIDMILL_ASSERT(span.position + span.tokens <= attention.rotary.rows,
-                    "the rotary table is too short");
+    kernels_detail::check_positions(span, attention);
     slots->grow(span.slot, span.position + span.tokens);
     for (std::int32_t t = 0; t < span.tokens; ++t) {
-      places[static_cast<std::size_t>(span.row + t)] = {span.slot, span.position + t};
+      places[static_cast<std::size_t>(span.row + t)] = {span.slot, span.position + t,
+                                                        span.long_row};
       splits = std::max(splits, attention_splits(span.position + t, attention.window));
     }
   }

@@ -107,14 +107,14 @@ class PageProduct {
 
   /// Turns scores of an eight into probabilities, rounded to bf16 for the second product and for
   /// their sum: 16 keys ascending in a lane, then lanes l and l + 1, + 2.
-  GRIDMILL_DEVICE Softmax weigh(int eight, const PageKeys& visible, float scale) {
+  GRIDMILL_DEVICE Softmax weigh(int eight, const PageKeys& visible, const Attention& attention) {
     Softmax part;
 #pragma unroll
     for (int tile = 0; tile < kKeyTiles; ++tile) {
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         float& score = scores_[tile][2 * eight + i];
-        score = score * scale;
+        score = score_of(attention, score);
         if (visible.has(key_of(tile, i))) part.max = larger_of(part.max, score);
       }
     }
@@ -290,7 +290,7 @@ GRIDMILL_KERNEL void alone_kernel(AttendArgs args) {
     PageProduct<Pieces, 1> product(head_dim);
     product.load_query(0, live ? queries + column * head_dim : nullptr);
     product.score(page_of(args, piece.slot, page_begin, 0, group.kv_head), keys);
-    const Softmax part = product.weigh(0, keys, attention.scale);
+    const Softmax part = product.weigh(0, keys, attention);
     float* own = sums + (warp * heads + column) * shared_stride(head_dim) + 2 * lane_part();
     product.weigh_values(page_of(args, piece.slot, page_begin, 1, group.kv_head), keys,
                          [&](int tile, const float(&of)[4]) {
@@ -316,7 +316,9 @@ GRIDMILL_KERNEL void alone_kernel(AttendArgs args) {
       low = join_sums(low, of[0], scale);
       high = join_sums(high, of[1], scale);
     }
-    put_pair(args, piece.row, group.first + head, block_z(), whole, d, total.norm, low, high);
+    const float factor = whole ? add_sink(attention, group.first + head, total) : 1.0F;
+    put_pair(args, piece.row, group.first + head, block_z(), whole, d, total.norm, low * factor,
+             high * factor);
     if (d == 0 && !whole) put_softmax(args, piece.row, group.first + head, block_z(), total);
   }
 }
@@ -378,7 +380,7 @@ GRIDMILL_KERNEL void tile_kernel(AttendArgs args) {
 #pragma unroll
     for (int eight = 0; eight < Eights; ++eight) {
       const PageKeys keys = keys_of(visible[eight], page);
-      const Softmax part = product.weigh(eight, keys, attention.scale);
+      const Softmax part = product.weigh(eight, keys, attention);
       sees[eight] = !keys.empty();
       if (sees[eight]) scale[eight] = join_softmax(total[eight], part);
     }
@@ -410,11 +412,13 @@ GRIDMILL_KERNEL void tile_kernel(AttendArgs args) {
     const int head = kv_head * per_kv + column % per_kv;
     const std::int64_t own_split = split - first_split(attention, position);
     const bool whole = attention_splits(position, attention.window) == 1;
+    const float factor = whole ? add_sink(attention, head, total[eight]) : 1.0F;
 #pragma unroll
     for (int tile = 0; tile < Product::kTiles; ++tile) {
       if (8 * tile >= head_dim) continue;
       put_pair(args, piece.row + row, head, own_split, whole, 8 * tile + 2 * lane_part(),
-               total[eight].norm, sums[tile][2 * eight], sums[tile][2 * eight + 1]);
+               total[eight].norm, sums[tile][2 * eight] * factor,
+               sums[tile][2 * eight + 1] * factor);
     }
     if (lane_part() == 0 && !whole) {
       put_softmax(args, piece.row + row, head, own_split, total[eight]);

@@ -72,6 +72,9 @@ class CudaBackend final : public Backend {
   void norm_pack(Stream& stream, ConstDeviceMatrix x, const Norm& norm,
                  std::span<const std::int64_t> rows, PackedRows out) override;
   void norm_add(Stream& stream, ConstDeviceMatrix y, const Norm& norm, DeviceMatrix x) override;
+  void norm_rows(Stream& stream, const Norm& norm, DeviceMatrix x) override;
+  void scale_add(Stream& stream, float x_scale, ConstDeviceMatrix y, float y_scale,
+                 DeviceMatrix x) override;
   void channel_affine(Stream& stream, ConstDeviceMatrix x, ConstDeviceVector weight,
                       ConstDeviceVector bias, Activation activation, DeviceMatrix out) override;
   void block_diagonal(Stream& stream, ConstDeviceMatrix x, ConstDeviceVector blocks,

@@ -4,6 +4,7 @@
 #include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/cuda_stream.hpp"
 #include "kernels/cuda/rows.hpp"
+#include "kernels/sequence_checks.hpp"
 
 namespace gridmill::cuda {
 
@@ -74,6 +75,21 @@ void CudaBackend::norm_add(Stream& stream, ConstDeviceMatrix y, const Norm& norm
   args.norm = norm;
   args.added = x;
   launch_norm_add(cuda_stream(stream).handle(), args);
+}
+
+void CudaBackend::norm_rows(Stream& stream, const Norm& norm, DeviceMatrix x) {
+  check_norm(norm, x.columns);
+  NormArgs args;
+  args.x = x;
+  args.norm = norm;
+  args.added = x;
+  launch_norm_rows(cuda_stream(stream).handle(), args);
+}
+
+void CudaBackend::scale_add(Stream& stream, float x_scale, ConstDeviceMatrix y, float y_scale,
+                            DeviceMatrix x) {
+  kernels_detail::check_scale_add(y, x);
+  launch_scale_add(cuda_stream(stream).handle(), {x_scale, y, y_scale, x});
 }
 
 void CudaBackend::channel_affine(Stream& stream, ConstDeviceMatrix x, ConstDeviceVector weight,

@@ -66,7 +66,9 @@ GRIDMILL_KERNEL void norm_pack_kept_kernel(NormArgs args) {
   const std::int64_t stride = padded_inputs(columns);
   for_own_elements<kKept>(stride, [&](std::int64_t i, int step) {
     const float value =
-        i < columns ? normalized(scale, kept[step], weighs, weight[step], adds, bias[step]) : 0.0F;
+        i < columns ? normalized(scale, kept[step], weighs, weight[step], adds, bias[step]) *
+                          args.norm.scale
+                    : 0.0F;
     store_element<Compute>(args.packed.data, row * stride + i, value);
   });
 }
@@ -81,7 +83,9 @@ GRIDMILL_KERNEL void norm_pack_kernel(NormArgs args) {
   const std::int64_t stride = padded_inputs(args.x.columns);
   for (std::int64_t i = thread_index(); i < stride; i += kRowThreads) {
     const float value =
-        i < args.x.columns ? normalized(scale, x[i], args.norm.weight, args.norm.bias, i) : 0.0F;
+        i < args.x.columns
+            ? normalized(scale, x[i], args.norm.weight, args.norm.bias, i) * args.norm.scale
+            : 0.0F;
     store_element<Compute>(args.packed.data, row * stride + i, value);
   }
 }
@@ -93,8 +97,29 @@ GRIDMILL_KERNEL void norm_add_kernel(NormArgs args) {
   const NormScale scale = norm_scale(args.norm.kind, args.norm.eps, x, args.x.columns, scratch);
   float* out = args.added.data + row * args.added.stride;
   for (std::int64_t i = thread_index(); i < args.x.columns; i += kRowThreads) {
-    out[i] = out[i] + normalized(scale, x[i], args.norm.weight, args.norm.bias, i);
+    out[i] =
+        out[i] + normalized(scale, x[i], args.norm.weight, args.norm.bias, i) * args.norm.scale;
   }
+}
+
+GRIDMILL_KERNEL void norm_rows_kernel(NormArgs args) {
+  GRIDMILL_SHARED float scratch[8];
+  const std::int64_t row = block_x();
+  float* x = args.added.data + row * args.added.stride;
+  const NormScale scale = norm_scale(args.norm.kind, args.norm.eps, x, args.x.columns, scratch);
+  for (std::int64_t i = thread_index(); i < args.x.columns; i += kRowThreads) {
+    x[i] = normalized(scale, x[i], args.norm.weight, args.norm.bias, i) * args.norm.scale;
+  }
+}
+
+GRIDMILL_KERNEL void scale_add_kernel(ScaleAddArgs args) {
+  const std::int64_t row = block_x();
+  for_each_column(args.x.columns, [&](std::int64_t i) {
+    float& x = args.x.data[row * args.x.stride + i];
+    const float scaled = args.x_scale * x;
+    x = args.y.data == nullptr ? scaled
+                               : fmaf(args.y_scale, args.y.data[row * args.y.stride + i], scaled);
+  });
 }
 
 template <DType Compute>
@@ -199,6 +224,15 @@ void launch_norm_pack(LaunchStream stream, DType compute_dtype, const NormArgs& 
 
 void launch_norm_add(LaunchStream stream, const NormArgs& args) {
   launch(stream, norm_add_kernel, {static_cast<unsigned>(args.x.rows), 1, 1}, kRowThreads, 0, args);
+}
+
+void launch_norm_rows(LaunchStream stream, const NormArgs& args) {
+  launch(stream, norm_rows_kernel, {static_cast<unsigned>(args.x.rows), 1, 1}, kRowThreads, 0,
+         args);
+}
+
+void launch_scale_add(LaunchStream stream, const ScaleAddArgs& args) {
+  launch(stream, scale_add_kernel, pieces(args.x.rows, args.x.columns), kRowThreads, 0, args);
 }
 
 void launch_embed(LaunchStream stream, DType compute_dtype, const EmbedArgs& args) {

@@ -27,11 +27,21 @@ struct NormArgs {
   Norm norm;
   const std::int64_t* rows = nullptr;  ///< on the device; nullptr = all
   PackedRows packed;                   ///< norm_pack: packed = norm(x[rows])
-  DeviceMatrix added;                  ///< norm_add: added = added + norm(x)
+  DeviceMatrix added;                  ///< norm_add: added = added + norm(x); norm_rows: x
   bool operator==(const NormArgs& other) const = default;
 };
 void launch_norm_pack(LaunchStream stream, DType compute_dtype, const NormArgs& args);
 void launch_norm_add(LaunchStream stream, const NormArgs& args);
+void launch_norm_rows(LaunchStream stream, const NormArgs& args);
+
+struct ScaleAddArgs {
+  float x_scale = 1;
+  ConstDeviceMatrix y;
+  float y_scale = 1;
+  DeviceMatrix x;
+  bool operator==(const ScaleAddArgs& other) const = default;
+};
+void launch_scale_add(LaunchStream stream, const ScaleAddArgs& args);
 
 struct EmbedArgs {
   PanelTable table;

@@ -22,15 +22,31 @@ constexpr std::int64_t kKeyBlock = 64;
 using KeyBlock = std::array<float, kKeyBlock>;
 using Part = ReferenceKvCache::Part;
 
-/// Norm (if there is one) and rotation of one head in place; section 4.
-void norm_and_rotate(float* head, const Attention& attention, ConstDeviceVector norm,
-                     std::int64_t position) {
-  if (!norm.empty()) {
-    normalize({.kind = NormKind::rms, .eps = attention.norm_eps, .weight = norm, .bias = {}}, head,
-              attention.head_dim, head);
+/// Clamps a head to [-clip, clip], if asked; NaN stays.
+void clamp(float* head, const Attention& attention) {
+  if (attention.clip == 0) return;
+  for (int i = 0; i < attention.head_dim; ++i) {
+    if (head[i] > attention.clip) head[i] = attention.clip;
+    if (head[i] < -attention.clip) head[i] = -attention.clip;
   }
-  const int half = attention.head_dim / 2;
-  const float* cosines = attention.rotary.data + position * attention.rotary.stride;
+}
+
+/// Norm (if there is one), clamp and rotation of head `index` in place; section 4.
+void prepare_head(float* head, const Attention& attention, ConstDeviceVector norm, int index,
+                  const ConstDeviceMatrix& rotary, std::int64_t position) {
+  const int width = attention.head_dim;
+  if (!norm.empty()) {
+    const bool own = norm.size > width;
+    normalize({.kind = attention.norm_kind,
+               .eps = attention.norm_eps,
+               .weight = {norm.data + (own ? index * width : 0), width},
+               .bias = {}},
+              head, width, head);
+  }
+  clamp(head, attention);
+  if (rotary.data == nullptr) return;
+  const auto half = static_cast<int>(rotary.columns / 2);
+  const float* cosines = rotary.data + position * rotary.stride;
   const float* sines = cosines + half;
   for (int i = 0; i < half; ++i) {
     const float a = head[i];
@@ -54,7 +70,8 @@ class HeadAttention {
         row_(static_cast<std::size_t>(attention.head_dim)) {}
 
   /// out [head_dim] = softmax-weighted values that `position` sees. `query` is rounded.
-  void attend(const float* query, std::int64_t position, float* out) {
+  /// @param sink  its score, or nullptr.
+  void attend(const float* query, std::int64_t position, const float* sink, float* out) {
     const std::int64_t first =
         attention_.window > 0 ? std::max<std::int64_t>(0, position - attention_.window + 1) : 0;
     float m = -std::numeric_limits<float>::infinity();
@@ -84,6 +101,12 @@ class HeadAttention {
       }
       m = largest;
     }
+    if (sink != nullptr) {
+      const float largest = larger(m, *sink);
+      const float c = exp_f32(m - largest);
+      l = std::fma(l, c, exp_f32(*sink - largest));
+      for (int d = 0; d < attention_.head_dim; ++d) out[d] = out[d] * c;
+    }
     for (int d = 0; d < attention_.head_dim; ++d) out[d] = out[d] / l;
   }
 
@@ -93,7 +116,7 @@ class HeadAttention {
     const FmaLoops& loops = fma_loops();
     const float dot = (dtype_ == DType::bf16 ? loops.dot_bf16 : loops.dot_fp32)(
         query, row_.data(), attention_.head_dim);
-    return dot * attention_.scale;
+    return soft_cap_f32(dot * attention_.scale, attention_.score_cap);
   }
 
   const Attention& attention_;
@@ -120,20 +143,23 @@ void ReferenceBackend::attend(Stream& /*stream*/, std::span<const TokenSpan> spa
   GRIDMILL_ASSERT(group > 0, "fewer heads than kv heads");
   const int keys_at = attention.heads * head_dim;
   const int values_at = keys_at + attention.kv_heads * head_dim;
+  const int gates_at = values_at + attention.kv_heads * head_dim;
   std::vector<float> result(static_cast<std::size_t>(head_dim));
   for (const TokenSpan& span : spans) {
-    GRIDMILL_ASSERT(span.position + span.tokens <= attention.rotary.rows,
-                    "the rotary table is too short");
+    check_positions(span, attention);
+    const ConstDeviceMatrix& rotary = attention.rotary_of(span);
     for (std::int64_t t = 0; t < span.tokens; ++t) {
       float* row = qkv.data + (span.row + t) * qkv.stride;
       const std::int64_t position = span.position + t;
       for (int h = 0; h < attention.heads; ++h) {
         float* query = row + h * head_dim;
-        norm_and_rotate(query, attention, attention.q_norm, position);
+        prepare_head(query, attention, attention.q_norm, h, rotary, position);
         for (int d = 0; d < head_dim; ++d) query[d] = rounded(query[d], dtype_);
       }
       for (int h = 0; h < attention.kv_heads; ++h) {
-        norm_and_rotate(row + keys_at + h * head_dim, attention, attention.k_norm, position);
+        prepare_head(row + keys_at + h * head_dim, attention, attention.k_norm, h, rotary,
+                     position);
+        clamp(row + values_at + h * head_dim, attention);
       }
       slots->write(layer, span.slot, Part::key, position, row + keys_at);
       slots->write(layer, span.slot, Part::value, position, row + values_at);
@@ -143,7 +169,15 @@ void ReferenceBackend::attend(Stream& /*stream*/, std::span<const TokenSpan> spa
       HeadAttention head(attention, *slots, layer, span.slot, kv_head, dtype_);
       for (std::int64_t t = 0; t < span.tokens; ++t) {
         const float* query = qkv.data + (span.row + t) * qkv.stride + h * head_dim;
-        head.attend(query, span.position + t, result.data());
+        const float* sink = attention.sinks.empty() ? nullptr : attention.sinks.data + h;
+        head.attend(query, span.position + t, sink, result.data());
+        if (attention.output_gate) {
+          const float* gate = qkv.data + (span.row + t) * qkv.stride + gates_at + h * head_dim;
+          for (int d = 0; d < head_dim; ++d) {
+            result[static_cast<std::size_t>(d)] =
+                result[static_cast<std::size_t>(d)] * sigmoid_f32(gate[d]);
+          }
+        }
         write_packed(out, span.row + t, h * head_dim, result.data(), head_dim, dtype_);
       }
     }

@@ -78,11 +78,11 @@ void normalize(const Norm& norm, const float* x, std::int64_t size, float* out) 
   for (std::int64_t i = 0; i < size; ++i) {
     const float scaled = x[i] * r;
     if (norm.weight.empty()) {
-      out[i] = scaled;
+      out[i] = scaled * norm.scale;
     } else if (norm.bias.empty()) {
-      out[i] = scaled * norm.weight.data[i];
+      out[i] = scaled * norm.weight.data[i] * norm.scale;
     } else {
-      out[i] = std::fma(scaled, norm.weight.data[i], norm.bias.data[i]);
+      out[i] = std::fma(scaled, norm.weight.data[i], norm.bias.data[i]) * norm.scale;
     }
   }
 }

@@ -62,6 +62,9 @@ class ReferenceBackend final : public Backend {
   void norm_pack(Stream& stream, ConstDeviceMatrix x, const Norm& norm,
                  std::span<const std::int64_t> rows, PackedRows out) override;
   void norm_add(Stream& stream, ConstDeviceMatrix y, const Norm& norm, DeviceMatrix x) override;
+  void norm_rows(Stream& stream, const Norm& norm, DeviceMatrix x) override;
+  void scale_add(Stream& stream, float x_scale, ConstDeviceMatrix y, float y_scale,
+                 DeviceMatrix x) override;
 
   // attention.cpp
   void attend(Stream& stream, std::span<const TokenSpan> spans, const Attention& attention,

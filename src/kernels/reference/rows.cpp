@@ -1,11 +1,15 @@
+#include <cmath>
 #include <vector>
 
 #include "gridmill/base/check.hpp"
 #include "kernels/reference/compute.hpp"
 #include "kernels/reference/float_mode.hpp"
 #include "kernels/reference/reference_backend.hpp"
+#include "kernels/sequence_checks.hpp"
 
 namespace gridmill::reference {
+
+using kernels_detail::check_scale_add;
 
 namespace {
 
@@ -67,6 +71,28 @@ void ReferenceBackend::norm_add(Stream& /*stream*/, ConstDeviceMatrix y, const N
     float* target = x.data + row * x.stride;
     for (std::int64_t i = 0; i < y.columns; ++i) {
       target[i] = target[i] + normalized[static_cast<std::size_t>(i)];
+    }
+  }
+}
+
+void ReferenceBackend::norm_rows(Stream& /*stream*/, const Norm& norm, DeviceMatrix x) {
+  check_norm(norm, x.columns);
+  const FloatModeScope mode(dtype_);
+  for (std::int64_t row = 0; row < x.rows; ++row) {
+    float* values = x.data + row * x.stride;
+    normalize(norm, values, x.columns, values);
+  }
+}
+
+void ReferenceBackend::scale_add(Stream& /*stream*/, float x_scale, ConstDeviceMatrix y,
+                                 float y_scale, DeviceMatrix x) {
+  check_scale_add(y, x);
+  const FloatModeScope mode(dtype_);
+  for (std::int64_t row = 0; row < x.rows; ++row) {
+    float* to = x.data + row * x.stride;
+    for (std::int64_t i = 0; i < x.columns; ++i) {
+      const float scaled = x_scale * to[i];
+      to[i] = y.data == nullptr ? scaled : std::fma(y_scale, y.data[row * y.stride + i], scaled);
     }
   }
 }

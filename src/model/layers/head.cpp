@@ -37,7 +37,8 @@ PackedRows pack_head_input(const Head& head, ExecutionContext& context, Workspac
   const Norm norm{.kind = head.norm_kind,
                   .eps = head.norm_eps,
                   .weight = vector_or_none(weights, head.norm_weight),
-                  .bias = vector_or_none(weights, head.norm_bias)};
+                  .bias = vector_or_none(weights, head.norm_bias),
+                  .scale = head.scale};
   context.backend.norm_pack(context.stream, x, norm, wanted, packed);
   return packed;
 }

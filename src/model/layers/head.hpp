@@ -16,6 +16,7 @@ struct Head {
   PartIndex norm_bias = -1;
   NormKind norm_kind = NormKind::rms;
   float norm_eps = 1e-6F;
+  float scale = 1;
   float soft_cap = 0;
   std::int64_t vocab_size = 0;
 };

@@ -52,8 +52,9 @@ class SideBySide {
           rows, width};
     }
     if (block.norm) {
-      run.backend().norm_pack(run.stream(), pass_.x,
-                              run.norm(*block.norm, layer_.parts[index].norm), {}, packed);
+      Norm norm = run.norm(*block.norm, layer_.parts[index].norm);
+      norm.scale = static_cast<float>(block.input_scale);
+      run.backend().norm_pack(run.stream(), pass_.x, norm, {}, packed);
     } else {
       const ConstDeviceMatrix x = pass_.x;
       run.backend().pack_rows(run.stream(), std::span(&x, 1), packed);
@@ -75,13 +76,14 @@ class SideBySide {
         layer_.spec.blocks[index].mixer, parts.mixer);
   }
 
-  /// Adds the product (with its bias) to the residual stream, through a norm if the block has one
-  /// behind it.
+  /// Adds the product (with its bias) to the residual stream, through a norm or times a factor if
+  /// the block has one behind it.
   void add_output(const BlockRun& run, std::size_t index, const MixerOutput& output) {
     const BlockSpec& block = layer_.spec.blocks[index];
     const Weight& weight = run.matrix(output.product.weight);
     const ConstDeviceVector bias = run.vector(output.product.bias);
-    if (!block.post_norm) {
+    const bool plain = !block.post_norm && block.residual_scale == 1;
+    if (plain) {
       row_parallel_product(pass_.context, run.workspace(), output.rows, weight, bias, true,
                            pass_.x);
       return;
@@ -89,6 +91,11 @@ class SideBySide {
     const DeviceMatrix out =
         run.workspace().matrix(run.stream(), Scratch::block_output, pass_.x.rows, pass_.x.columns);
     row_parallel_product(pass_.context, run.workspace(), output.rows, weight, bias, false, out);
+    if (!block.post_norm) {
+      run.backend().scale_add(run.stream(), 1, out, static_cast<float>(block.residual_scale),
+                              pass_.x);
+      return;
+    }
     run.backend().norm_add(run.stream(), out,
                            run.norm(*block.post_norm, layer_.parts[index].post_norm), pass_.x);
   }

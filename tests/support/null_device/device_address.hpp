@@ -58,6 +58,8 @@ inline Attention on_host(Attention attention) {
   attention.q_norm = on_host(attention.q_norm);
   attention.k_norm = on_host(attention.k_norm);
   attention.rotary = on_host(attention.rotary);
+  attention.sinks = on_host(attention.sinks);
+  if (attention.long_rotary.data != nullptr) attention.long_rotary = on_host(attention.long_rotary);
   return attention;
 }
 inline Mlstm on_host(Mlstm mlstm) {

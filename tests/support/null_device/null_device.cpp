@@ -193,6 +193,16 @@ class NullDevice final : public Backend {
     submit(stream,
            [=, this] { reference_->norm_add(*inner_, on_host(y), on_host(norm), on_host(x)); });
   }
+  void norm_rows(Stream& stream, const Norm& norm, DeviceMatrix x) override {
+    submit(stream, [=, this] { reference_->norm_rows(*inner_, on_host(norm), on_host(x)); });
+  }
+  void scale_add(Stream& stream, float x_scale, ConstDeviceMatrix y, float y_scale,
+                 DeviceMatrix x) override {
+    submit(stream, [=, this] {
+      reference_->scale_add(*inner_, x_scale, y.data == nullptr ? y : on_host(y), y_scale,
+                            on_host(x));
+    });
+  }
 
   void attend(Stream& stream, std::span<const TokenSpan> spans, const Attention& attention,
               int layer, DeviceMatrix qkv, KvCache& cache, PackedRows out) override {

@@ -61,6 +61,10 @@ TEST_P(Conformance, NormPackHasTheSameBits) { expect_same(norm_cases(), run_norm
 
 TEST_P(Conformance, NormAddHasTheSameBits) { expect_same(norm_cases(), run_norm_add); }
 
+TEST_P(Conformance, NormRowsHasTheSameBits) { expect_same(norm_cases(), run_norm_rows); }
+
+TEST_P(Conformance, ScaleAddHasTheSameBits) { expect_same(norm_cases(), run_scale_add); }
+
 TEST_P(Conformance, EmbedHasTheSameBits) { expect_same(embed_cases(), run_embed); }
 
 TEST_P(Conformance, ChannelAffineHasTheSameBits) { expect_same(older_cases(), run_channel_affine); }
@@ -75,6 +79,12 @@ TEST_P(Conformance, AttentionAndItsCacheHaveTheSameBits) {
       return run_attention(device, attention, all_of(attention.lengths.size(), piece));
     });
   }
+}
+
+TEST_P(Conformance, AttentionWithAnOutputGateHasTheSameBits) {
+  expect_same(gated_attention_cases(), [](TestDevice& device, const AttentionCase& attention) {
+    return run_attention(device, attention, all_of(attention.lengths.size(), 7));
+  });
 }
 
 TEST_P(Conformance, MlstmAndItsStateHaveTheSameBits) {

@@ -43,7 +43,8 @@ Norm norm_on(TestDevice& device, const NormCase& norm, const NormData& data) {
   return {.kind = norm.kind,
           .eps = 1e-5F,
           .weight = device.vector(data.weight),
-          .bias = device.vector(data.bias)};
+          .bias = device.vector(data.bias),
+          .scale = norm.columns % 2 == 0 ? 1.0F : 0.3F};
 }
 
 }  // namespace
@@ -61,6 +62,22 @@ Matrix run_norm_add(TestDevice& device, const NormCase& norm) {
   const NormData data = norm_data(norm);
   const DeviceMatrix x = device.matrix(data.x);
   device.backend().norm_add(device.stream(), device.matrix(data.y), norm_on(device, norm, data), x);
+  return device.download(x);
+}
+
+Matrix run_norm_rows(TestDevice& device, const NormCase& norm) {
+  const NormData data = norm_data(norm);
+  const DeviceMatrix x = device.matrix(data.x);
+  device.backend().norm_rows(device.stream(), norm_on(device, norm, data), x);
+  return device.download(x);
+}
+
+Matrix run_scale_add(TestDevice& device, const NormCase& norm) {
+  const NormData data = norm_data(norm);
+  const DeviceMatrix x = device.matrix(data.x);
+  const ConstDeviceMatrix y =
+      norm.bias ? ConstDeviceMatrix{} : ConstDeviceMatrix(device.matrix(data.y));
+  device.backend().scale_add(device.stream(), 1.7F, y, 0.22F, x);
   return device.download(x);
 }
 

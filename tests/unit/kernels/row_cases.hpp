@@ -28,6 +28,10 @@ struct NormData {
 [[nodiscard]] Matrix run_norm_pack(TestDevice& device, const NormCase& norm);
 /// x + norm(y).
 [[nodiscard]] Matrix run_norm_add(TestDevice& device, const NormCase& norm);
+/// Of the rows of the case in place.
+[[nodiscard]] Matrix run_norm_rows(TestDevice& device, const NormCase& norm);
+/// x = 1.7 x, and 0.22 y added unless the case has a bias.
+[[nodiscard]] Matrix run_scale_add(TestDevice& device, const NormCase& norm);
 
 struct EmbedCase {
   std::int64_t vocab_size = 1;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "unit/kernels/candidates.hpp"
 #include "unit/kernels/sequence_cases.hpp"
@@ -17,22 +18,56 @@ using Vector = std::vector<double>;
 
 Vector doubles(std::span<const float> values) { return {values.begin(), values.end()}; }
 
-Vector rms_normalized(Vector x, const std::vector<float>& weight) {
+Vector normalized(NormKind kind, Vector x, std::span<const float> weight) {
+  double mean = 0;
+  for (const double value : x) mean += value / static_cast<double>(x.size());
+  if (kind == NormKind::layer) {
+    for (double& value : x) value -= mean;
+  }
   double square = 0;
   for (const double value : x) square += value * value / static_cast<double>(x.size());
   for (std::size_t i = 0; i < x.size(); ++i) x[i] *= weight[i] / std::sqrt(square + 1e-6);
   return x;
 }
 
-/// A head of width `width` at column `first`, normalised and rotated.
-Vector rotated(const Matrix& inputs, std::int64_t token, std::int64_t first, int width,
-               bool qk_norm, std::uint32_t norm_seed) {
-  Vector x =
-      doubles(std::span<const float>(inputs.view().row(token))
-                  .subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(width)));
-  if (qk_norm) x = rms_normalized(x, norm_weights(width, norm_seed));
-  const Matrix table = rotary_table(static_cast<int>(token) + 1, width);
-  const std::size_t half = x.size() / 2;
+Vector rms_normalized(Vector x, const std::vector<float>& weight) {
+  return normalized(NormKind::rms, std::move(x), weight);
+}
+
+/// A head's components from column `first` on, clamped.
+Vector clamped_head(const AttentionCase& attention, Vector x) {
+  if (attention.clip == 0) return x;
+  const double clip = attention.clip;
+  for (double& value : x) value = std::clamp(value, -clip, clip);
+  return x;
+}
+
+Vector head_at(const AttentionCase& attention, const Matrix& inputs, std::int64_t token,
+               std::int64_t first) {
+  return doubles(
+      std::span<const float>(inputs.view().row(token))
+          .subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(attention.head_dim)));
+}
+
+/// Head `head` of the queries (norm_seed 1) or keys (2), which begin at column `first`: normalised,
+/// clamped and rotated.
+Vector rotated(const AttentionCase& attention, int sequence, const Matrix& inputs,
+               std::int64_t token, std::int64_t first, std::int64_t head, std::uint32_t norm_seed) {
+  const int width = attention.head_dim;
+  Vector x = head_at(attention, inputs, token, first + head * width);
+  if (attention.qk_norm) {
+    const int heads = norm_seed == 1 ? attention.heads : attention.kv_heads;
+    const std::vector<float> weights =
+        norm_weights(attention.own_norms ? heads * width : width, norm_seed);
+    const auto begin = static_cast<std::size_t>(attention.own_norms ? head * width : 0);
+    x = normalized(attention.norm_kind, x,
+                   std::span(weights).subspan(begin, static_cast<std::size_t>(width)));
+  }
+  x = clamped_head(attention, std::move(x));
+  // Sequence s is fed in slot s.
+  const double theta = attention.long_rows && sequence % 2 == 1 ? 1000 : 100;
+  const Matrix table = rotary_table(static_cast<int>(token) + 1, attention.rotated(), theta);
+  const auto half = static_cast<std::size_t>(attention.rotated() / 2);
   for (std::size_t i = 0; i < half; ++i) {
     const double cosine = table(token, static_cast<std::int64_t>(i));
     const double sine = table(token, static_cast<std::int64_t>(i + half));
@@ -74,22 +109,32 @@ struct Expected {
 };
 
 /// @param keys, values  [positions], as the cache keeps them; those from `first` to `last` are seen
-Expected attend(const Vector& q, const std::vector<Vector>& keys, const std::vector<Vector>& values,
-                std::int64_t first, std::int64_t last, DType dtype) {
+/// @param sink  the head's score without a value, if it has one
+Expected attend(const AttentionCase& attention, const Vector& q, const std::vector<Vector>& keys,
+                const std::vector<Vector>& values, std::int64_t first, std::int64_t last,
+                std::optional<double> sink, DType dtype) {
   const auto width = static_cast<double>(q.size());
   const double scale = 1.0 / std::sqrt(width);
   const bool bf16 = dtype == DType::bf16;
   double sum = 0;
   double score_error = 0;
   double largest_score = 0;
+  if (sink) {
+    sum = std::exp(*sink);
+    largest_score = std::fabs(*sink);
+  }
+  const double cap = attention.score_cap;
   Expected expected{Vector(q.size(), 0.0), Vector(q.size(), 0.0)};
   for (std::int64_t j = first; j <= last; ++j) {
     const Vector& key = keys[static_cast<std::size_t>(j)];
-    const double score = scale * dot(q, key);
+    double score = scale * dot(q, key);
+    if (cap != 0) score = cap * std::tanh(score / cap);
     const double p = std::exp(score);
     sum += p;
-    // Norm, rotation and chain: width + 16 roundings of |q k|, and one for the scale.
-    const double roundings = width + width / 8 + 20;
+    // Norm, rotation and chain: width + 16 roundings of |q k|, and one for the scale. A mean adds
+    // as many. A cap never stretches an error; its tanh and product add a few roundings of it.
+    const bool mean = attention.qk_norm && attention.norm_kind == NormKind::layer;
+    const double roundings = (mean ? 2 : 1) * (width + width / 8 + 20);
     double error = roundings * kU * scale * magnitude_dot(q, key);
     // An element of each whose fp32 value lies on the other side of a rounding's border.
     if (bf16) {
@@ -97,7 +142,7 @@ Expected attend(const Vector& q, const std::vector<Vector>& keys, const std::vec
         error = std::max(error, 2 * 2 * kUBf16 * scale * std::fabs(q[i] * key[i]));
       }
     }
-    score_error = std::max(score_error, error);
+    score_error = std::max(score_error, error + 8 * kU * cap);
     largest_score = std::max(largest_score, std::fabs(score));
     for (std::size_t d = 0; d < q.size(); ++d) {
       const double v = values[static_cast<std::size_t>(j)][d];
@@ -125,6 +170,7 @@ void check_attention(const AttentionCase& attention, int sequence, const Matrix&
   const int width = attention.head_dim;
   const std::int64_t first_key = std::int64_t{attention.heads} * width;
   const std::int64_t first_value = first_key + std::int64_t{attention.kv_heads} * width;
+  const std::vector<float> sinks = sink_scores(attention);
   const std::int64_t length = inputs.extent(0);
   int total = 0;
   int tight = 0;
@@ -133,19 +179,17 @@ void check_attention(const AttentionCase& attention, int sequence, const Matrix&
     std::vector<Vector> keys;
     std::vector<Vector> values;
     for (std::int64_t j = 0; j < length; ++j) {
-      keys.push_back(
-          kept(rotated(inputs, j, first_key + kv * width, width, attention.qk_norm, 2), dtype));
-      values.push_back(kept(doubles(std::span<const float>(inputs.view().row(j))
-                                        .subspan(static_cast<std::size_t>(first_value + kv * width),
-                                                 static_cast<std::size_t>(width))),
-                            dtype));
+      keys.push_back(kept(rotated(attention, sequence, inputs, j, first_key, kv, 2), dtype));
+      values.push_back(kept(
+          clamped_head(attention, head_at(attention, inputs, j, first_value + kv * width)), dtype));
     }
     for (std::int64_t t = 0; t < length; ++t) {
-      const Vector q =
-          kept(rotated(inputs, t, std::int64_t{h} * width, width, attention.qk_norm, 1), dtype);
+      const Vector q = kept(rotated(attention, sequence, inputs, t, 0, h, 1), dtype);
       const std::int64_t first =
           attention.window > 0 ? std::max<std::int64_t>(0, t - attention.window + 1) : 0;
-      const Expected expected = attend(q, keys, values, first, t, dtype);
+      std::optional<double> sink;
+      if (attention.sinks) sink = sinks[static_cast<std::size_t>(h)];
+      const Expected expected = attend(attention, q, keys, values, first, t, sink, dtype);
       for (int d = 0; d < width; ++d) {
         const auto at = static_cast<std::size_t>(d);
         ASSERT_NEAR(outputs(t, h * width + d), expected.out[at], expected.bound[at])

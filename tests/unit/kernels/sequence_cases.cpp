@@ -102,9 +102,14 @@ Feed all_of(std::size_t count, int piece) {
 }
 
 std::string text(const AttentionCase& attention) {
-  return fmt::format("{} sequences, first {} tokens, heads {} / {} of {}, window {}, qk norm {}",
-                     attention.lengths.size(), attention.lengths[0], attention.heads,
-                     attention.kv_heads, attention.head_dim, attention.window, attention.qk_norm);
+  return fmt::format(
+      "{} sequences, first {} tokens, heads {} / {} of {}, window {}, qk norm {} kind {} own {}, "
+      "rotated {}, clip {}, cap {}, sinks {}, long rows {}, gate {}",
+      attention.lengths.size(), attention.lengths[0], attention.heads, attention.kv_heads,
+      attention.head_dim, attention.window, attention.qk_norm,
+      static_cast<int>(attention.norm_kind), attention.own_norms, attention.rotated(),
+      attention.clip, attention.score_cap, attention.sinks, attention.long_rows,
+      attention.output_gate);
 }
 
 std::vector<AttentionCase> attention_cases() {
@@ -124,7 +129,41 @@ std::vector<AttentionCase> attention_cases() {
       {.lengths = {12}, .heads = 2, .kv_heads = 2, .head_dim = 256},
       // More than one split of 512 positions.
       {.lengths = {530}, .heads = 1, .kv_heads = 1, .head_dim = 8},
+      // Switches of the families: a part rotated, or nothing; scores capped; sinks; clamps; norms.
+      {.lengths = {70, 3}, .heads = 4, .kv_heads = 2, .head_dim = 16, .rotary_width = 6},
+      {.lengths = {20}, .heads = 2, .kv_heads = 1, .head_dim = 10, .rotary_width = 0},
+      {.lengths = {66}, .heads = 2, .kv_heads = 1, .head_dim = 16, .window = 9, .score_cap = 2},
+      {.lengths = {70, 1}, .heads = 4, .kv_heads = 2, .head_dim = 8, .window = 20, .sinks = true},
+      {.lengths = {530}, .heads = 2, .kv_heads = 1, .head_dim = 8, .score_cap = 3, .sinks = true},
+      {.lengths = {40}, .heads = 2, .kv_heads = 2, .head_dim = 12, .sinks = true},
+      {.lengths = {30}, .heads = 3, .kv_heads = 1, .head_dim = 6, .qk_norm = true, .clip = 0.7F},
+      {.lengths = {33},
+       .heads = 4,
+       .kv_heads = 2,
+       .head_dim = 20,
+       .qk_norm = true,
+       .rotary_width = 8,
+       .norm_kind = NormKind::layer,
+       .own_norms = true},
+      {.lengths = {9, 12}, .heads = 2, .kv_heads = 1, .head_dim = 8, .long_rows = true},
   };
+}
+
+std::vector<AttentionCase> gated_attention_cases() {
+  return {
+      {.lengths = {70, 2}, .heads = 4, .kv_heads = 2, .head_dim = 16, .output_gate = true},
+      {.lengths = {9},
+       .heads = 3,
+       .kv_heads = 3,
+       .head_dim = 7,
+       .rotary_width = 4,
+       .sinks = true,
+       .output_gate = true},
+  };
+}
+
+std::vector<float> sink_scores(const AttentionCase& attention) {
+  return Numbers(7).vector(attention.heads, 2.0F);
 }
 
 std::string text(const MlstmCase& mlstm) {
@@ -170,11 +209,15 @@ std::vector<MlstmCase> mlstm_cases() {
 
 Matrix attention_inputs(const AttentionCase& attention, int index) {
   const int keys = attention.kv_heads * attention.head_dim;
-  const int columns = attention.heads * attention.head_dim + 2 * keys;
+  const int queries = attention.heads * attention.head_dim;
+  const int columns = (attention.output_gate ? 2 : 1) * queries + 2 * keys;
   Matrix inputs = Numbers(100 + static_cast<std::uint32_t>(index))
                       .matrix(attention.lengths[static_cast<std::size_t>(index)], columns, 2.0F);
   if (attention.infinite >= 0) {
-    const auto values = inputs.view().row(attention.infinite).last(static_cast<std::size_t>(keys));
+    const auto values =
+        inputs.view()
+            .row(attention.infinite)
+            .subspan(static_cast<std::size_t>(queries + keys), static_cast<std::size_t>(keys));
     std::fill(values.begin(), values.end(), std::numeric_limits<float>::infinity());
   }
   return inputs;
@@ -192,11 +235,11 @@ Matrix mlstm_inputs(const MlstmCase& mlstm, int index) {
   return inputs;
 }
 
-Matrix rotary_table(int positions, int head_dim) {
+Matrix rotary_table(int positions, int head_dim, double theta) {
   Matrix table({positions, head_dim});
   for (int position = 0; position < positions; ++position) {
     for (int i = 0; i < head_dim / 2; ++i) {
-      const double angle = position * std::pow(100.0, -2.0 * i / head_dim);
+      const double angle = position * std::pow(theta, -2.0 * i / head_dim);
       table(position, i) = static_cast<float>(std::cos(angle));
       table(position, head_dim / 2 + i) = static_cast<float>(std::sin(angle));
     }
@@ -228,11 +271,25 @@ std::vector<SequenceResult> run_attention(TestDevice& device, const AttentionCas
                     .q_norm = {},
                     .k_norm = {},
                     .norm_eps = 1e-6F,
-                    .rotary = device.matrix(rotary_table(longest, attention.head_dim))};
-  if (attention.qk_norm) {
-    options.q_norm = device.vector(norm_weights(attention.head_dim, 1));
-    options.k_norm = device.vector(norm_weights(attention.head_dim, 2));
+                    .rotary = {},
+                    .norm_kind = attention.norm_kind,
+                    .clip = attention.clip,
+                    .score_cap = attention.score_cap,
+                    .output_gate = attention.output_gate};
+  if (attention.rotated() > 0) {
+    options.rotary = device.matrix(rotary_table(longest, attention.rotated()));
+    if (attention.long_rows) {
+      options.long_rotary = device.matrix(rotary_table(longest, attention.rotated(), 1000));
+    }
   }
+  if (attention.qk_norm) {
+    const int width = attention.head_dim;
+    options.q_norm =
+        device.vector(norm_weights(attention.own_norms ? attention.heads * width : width, 1));
+    options.k_norm =
+        device.vector(norm_weights(attention.own_norms ? attention.kv_heads * width : width, 2));
+  }
+  if (attention.sinks) options.sinks = device.vector(sink_scores(attention));
   std::vector<Matrix> inputs;
   for (const int sequence : feed.sequences) {
     inputs.push_back(attention_inputs(attention, sequence));
@@ -240,7 +297,9 @@ std::vector<SequenceResult> run_attention(TestDevice& device, const AttentionCas
   const std::int64_t width = attention.heads * attention.head_dim;
   const Step step = [&](const std::vector<TokenSpan>& spans, const Matrix& rows) {
     const PackedRows out = device.packed(rows.extent(0), width);
-    backend.attend(device.stream(), spans, options, kLayer, device.matrix(rows), *cache, out);
+    std::vector<TokenSpan> told = spans;
+    for (TokenSpan& span : told) span.long_row = attention.long_rows && span.slot % 2 == 1;
+    backend.attend(device.stream(), told, options, kLayer, device.matrix(rows), *cache, out);
     return device.unpack(out);
   };
   return feed_all(attention.lengths, feed, slots, inputs, width, step, *cache);

@@ -25,10 +25,23 @@ struct AttentionCase {
   int head_dim = 2;
   int window = 0;
   bool qk_norm = false;
-  int infinite = -1;  ///< token of every sequence whose values are
+  int infinite = -1;      ///< token of every sequence whose values are
+  int rotary_width = -1;  ///< -1 = head_dim, 0 = no rotation
+  NormKind norm_kind = NormKind::rms;
+  bool own_norms = false;  ///< a weight for every head
+  float clip = 0;
+  float score_cap = 0;
+  bool sinks = false;
+  bool long_rows = false;  ///< the second table applies to every other sequence
+  bool output_gate = false;
+
+  [[nodiscard]] int rotated() const { return rotary_width < 0 ? head_dim : rotary_width; }
 };
 [[nodiscard]] std::string text(const AttentionCase& attention);
 [[nodiscard]] std::vector<AttentionCase> attention_cases();
+/// With an output gate, which not every backend runs.
+[[nodiscard]] std::vector<AttentionCase> gated_attention_cases();
+[[nodiscard]] std::vector<float> sink_scores(const AttentionCase& attention);
 
 struct MlstmCase {
   std::vector<int> lengths{};
@@ -54,7 +67,8 @@ struct SequenceResult {
 [[nodiscard]] Matrix attention_inputs(const AttentionCase& attention, int index);
 [[nodiscard]] Matrix mlstm_inputs(const MlstmCase& mlstm, int index);
 /// [positions][cos, sin][head_dim / 2] with plain numbers: an attention does not know its angles.
-[[nodiscard]] Matrix rotary_table(int positions, int head_dim);
+/// @param theta  100, and 1000 for long rows
+[[nodiscard]] Matrix rotary_table(int positions, int width, double theta = 100);
 [[nodiscard]] std::vector<float> norm_weights(std::int64_t size, std::uint32_t seed);
 
 /// One result for every sequence of the feed, in its order.

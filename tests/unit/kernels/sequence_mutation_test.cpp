@@ -23,6 +23,8 @@ enum class Mutation {
   split_rotation,   ///< attention: rotation with two roundings
   wide_state,       ///< mLSTM: f C + i k v with three roundings
   late_scale,       ///< mLSTM: 1 / sqrt(dqk) behind the sums
+  early_sink,       ///< attention: the sink is the first score, not the last
+  late_clip,        ///< attention: clamps behind the rotation
   old_state,        ///< mLSTM: h read from C before the token
   reciprocal,       ///< mLSTM: h times 1 / d
 };
@@ -46,13 +48,31 @@ std::vector<float> head_of(const Matrix& inputs, std::int64_t token, std::int64_
   return {row.begin(), row.end()};
 }
 
-/// Norm, rotation and rounding of one query or key head.
-std::vector<float> prepared(std::vector<float> x, std::int64_t position, bool qk_norm,
-                            std::uint32_t norm_seed, DType dtype, Mutation mutation) {
-  const auto width = static_cast<int>(x.size());
-  if (qk_norm) normalize(x, norm_weights(width, norm_seed));
-  const Matrix table = rotary_table(static_cast<int>(position) + 1, width);
-  const std::size_t half = x.size() / 2;
+void clamp(std::vector<float>& x, float clip) {
+  if (clip == 0) return;
+  for (float& value : x) value = std::clamp(value, -clip, clip);
+}
+
+/// Norm, clamp, rotation and rounding of head `head` of the queries (norm_seed 1) or keys (2).
+std::vector<float> prepared(const AttentionCase& attention, int sequence, std::vector<float> x,
+                            std::int64_t position, int head, std::uint32_t norm_seed, DType dtype,
+                            Mutation mutation) {
+  const auto width = static_cast<std::ptrdiff_t>(x.size());
+  if (attention.qk_norm) {
+    const int heads = norm_seed == 1 ? attention.heads : attention.kv_heads;
+    const std::vector<float> all =
+        norm_weights(attention.own_norms ? heads * width : width, norm_seed);
+    const auto begin = all.begin() + (attention.own_norms ? head * width : 0);
+    if (attention.norm_kind == NormKind::layer) {
+      const float mean = lane_sum(x) / static_cast<float>(x.size());
+      for (float& value : x) value = value - mean;
+    }
+    normalize(x, std::vector<float>(begin, begin + width));
+  }
+  if (mutation != Mutation::late_clip) clamp(x, attention.clip);
+  const double theta = attention.long_rows && sequence % 2 == 1 ? 1000 : 100;
+  const Matrix table = rotary_table(static_cast<int>(position) + 1, attention.rotated(), theta);
+  const auto half = static_cast<std::size_t>(attention.rotated() / 2);
   for (std::size_t i = 0; i < half; ++i) {
     const float cosine = table(position, static_cast<std::int64_t>(i));
     const float sine = table(position, static_cast<std::int64_t>(i + half));
@@ -66,6 +86,7 @@ std::vector<float> prepared(std::vector<float> x, std::int64_t position, bool qk
       x[i + half] = std::fma(b, cosine, a * sine);
     }
   }
+  if (mutation == Mutation::late_clip) clamp(x, attention.clip);
   for (float& value : x) value = rounded(value, dtype);
   return x;
 }
@@ -86,6 +107,7 @@ Matrix contract_attention(const AttentionCase& attention, int sequence, DType dt
   const std::int64_t keys = attention.heads * width;
   const std::int64_t values = keys + attention.kv_heads * width;
   const float scale = 1.0F / std::sqrt(static_cast<float>(width));
+  const std::vector<float> sinks = sink_scores(attention);
   const std::int64_t block_size = mutation == Mutation::short_blocks ? 32 : 64;
   Matrix out({inputs.extent(0), keys});
   for (int h = 0; h < attention.heads; ++h) {
@@ -93,14 +115,15 @@ Matrix contract_attention(const AttentionCase& attention, int sequence, DType dt
     std::vector<std::vector<float>> k;
     std::vector<std::vector<float>> v;
     for (std::int64_t j = 0; j < inputs.extent(0); ++j) {
-      k.push_back(prepared(head_of(inputs, j, keys + kv * width, width), j, attention.qk_norm, 2,
-                           dtype, mutation));
+      k.push_back(prepared(attention, sequence, head_of(inputs, j, keys + kv * width, width), j, kv,
+                           2, dtype, mutation));
       v.push_back(head_of(inputs, j, values + kv * width, width));
+      clamp(v.back(), attention.clip);
       for (float& value : v.back()) value = rounded(value, dtype);
     }
     for (std::int64_t t = 0; t < inputs.extent(0); ++t) {
-      std::vector<float> q =
-          prepared(head_of(inputs, t, h * width, width), t, attention.qk_norm, 1, dtype, mutation);
+      std::vector<float> q = prepared(attention, sequence, head_of(inputs, t, h * width, width), t,
+                                      h, 1, dtype, mutation);
       if (mutation == Mutation::scale_in_query) {
         for (float& value : q) value *= scale;
       }
@@ -114,6 +137,15 @@ Matrix contract_attention(const AttentionCase& attention, int sequence, DType dt
       float m = -std::numeric_limits<float>::infinity();
       float l = 0.0F;
       std::vector<float> o(static_cast<std::size_t>(width), 0.0F);
+      const auto add_sink = [&] {
+        const float sink = sinks[static_cast<std::size_t>(h)];
+        const float largest = std::max(m, sink);
+        const float c = exp_f32(m - largest);
+        l = std::fma(l, c, exp_f32(sink - largest));
+        for (float& value : o) value = value * c;
+        m = largest;
+      };
+      if (attention.sinks && mutation == Mutation::early_sink) add_sink();
       for (std::int64_t begin = origin; begin <= t; begin += block_size) {
         std::vector<std::int64_t> seen;
         for (std::int64_t j = begin; j < begin + block_size; ++j) {
@@ -125,6 +157,7 @@ Matrix contract_attention(const AttentionCase& attention, int sequence, DType dt
         for (const std::int64_t j : seen) {
           float s = dot(q, k[static_cast<std::size_t>(j)], dtype);
           if (mutation != Mutation::scale_in_query) s = s * scale;
+          s = soft_cap_f32(s, attention.score_cap);
           p.push_back(s);
           largest = std::max(largest, s);
         }
@@ -146,6 +179,7 @@ Matrix contract_attention(const AttentionCase& attention, int sequence, DType dt
         }
         m = largest;
       }
+      if (attention.sinks && mutation != Mutation::early_sink) add_sink();
       for (std::size_t d = 0; d < o.size(); ++d) {
         out(t, h * width + static_cast<std::int64_t>(d)) = rounded(o[d] / l, dtype);
       }
@@ -278,7 +312,8 @@ TEST(SequenceContract, ReadASecondTimeGivesTheBitsOfTheReference) {
 TEST(SequenceSuite, CatchesEveryMutationOfTheAttention) {
   for (const Mutation mutation :
        {Mutation::short_blocks, Mutation::relative_blocks, Mutation::scale_in_query,
-        Mutation::serial_sum, Mutation::split_rescale, Mutation::split_rotation}) {
+        Mutation::serial_sum, Mutation::split_rescale, Mutation::split_rotation,
+        Mutation::early_sink, Mutation::late_clip}) {
     EXPECT_GT(caught_in_attention(DType::fp32, mutation), 0) << static_cast<int>(mutation);
   }
 }

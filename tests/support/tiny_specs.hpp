@@ -1,0 +1,110 @@
+#pragma once
+
+#include "gridmill/model/model_spec.hpp"
+
+namespace gridmill::test {
+
+/// What the specs below have in common.
+inline ModelSpec tiny_spec(const char* family) {
+  ModelSpec spec;
+  spec.family = family;
+  spec.vocab_size = 300;
+  spec.hidden_size = 24;
+  spec.max_length = 128;
+  spec.bos_id = 1;
+  spec.eod_ids = {2};
+  return spec;
+}
+
+inline AttentionSpec tiny_attention(std::int64_t kv_heads) {
+  AttentionSpec attention;
+  attention.heads = 8;
+  attention.kv_heads = kv_heads;
+  attention.head_width = 4;
+  attention.score_scale = 0.5;
+  return attention;
+}
+
+/// Norms on both sides, capped scores, windows in every other layer, a scaled embedding.
+inline Json sandwich_config() {
+  ModelSpec spec = tiny_spec("sandwich");
+  spec.embedding.scale = 4.9;
+  spec.rotary = {{.width = 4}, {.width = 2, .theta = 1000}};
+  const NormSpec norm{.eps = 1e-5};
+  const FeedForwardSpec feed_forward{.size = 52, .activation = Activation::gelu_tanh};
+  AttentionSpec attention = tiny_attention(8);
+  attention.score_cap = 3;
+  attention.sinks = true;
+  for (const bool windowed : {true, false, true}) {
+    attention.rotary = windowed ? 0 : 1;
+    attention.window = windowed ? std::optional<std::int64_t>(5) : std::nullopt;
+    spec.layers.push_back({{{.norm = norm, .mixer = attention, .post_norm = norm},
+                            {.norm = norm, .mixer = feed_forward, .post_norm = norm}}});
+  }
+  spec.head = {.norm = norm, .scale = 0.0625, .soft_cap = 30, .tied = true};
+  return to_json(spec);
+}
+
+/// Blocks side by side, layer norms, learned positions, plain feed-forward, multipliers.
+inline Json parallel_config() {
+  ModelSpec spec = tiny_spec("parallel");
+  spec.embedding = {.scale = 1.5, .positions = 128};
+  const NormSpec norm{.kind = NormKind::layer, .eps = 1e-5, .bias = true};
+  AttentionSpec attention = tiny_attention(8);
+  attention.qkv_bias = true;
+  attention.out_bias = true;
+  attention.qk_norm = QkNormSpec{.scope = QkNormScope::each_head, .norm = {NormKind::layer}};
+  const FeedForwardSpec feed_forward{.size = 52,
+                                     .gated = false,
+                                     .activation = Activation::gelu,
+                                     .up_bias = true,
+                                     .down_bias = true};
+  spec.layers = {
+      {{{.norm = norm, .input_scale = 0.7, .mixer = attention, .residual_scale = 0.22},
+        {.input = BlockInput::same_normed, .mixer = feed_forward, .residual_scale = 0.22}}},
+      {{{.norm = norm, .mixer = attention},
+        {.input = BlockInput::beside, .norm = norm, .mixer = feed_forward}}}};
+  spec.head.norm = norm;
+  return to_json(spec);
+}
+
+/// Norms behind blocks only, q and k normed as a whole, clamps, yarn. One rank alone can run it.
+inline Json whole_norm_config() {
+  ModelSpec spec = tiny_spec("whole_norm");
+  spec.rotary = {{.width = 4,
+                  .scaling = RotaryScaling::yarn,
+                  .factor = 4,
+                  .original_max_position = 32,
+                  .magnitude = 1.14}};
+  AttentionSpec attention = tiny_attention(4);
+  attention.rotary = 0;
+  attention.clip_qkv = 1.5;
+  attention.qk_norm = QkNormSpec{.scope = QkNormScope::whole, .norm = {}};
+  spec.layers.assign(2, {{{.mixer = attention, .post_norm = NormSpec{}},
+                          {.mixer = FeedForwardSpec{.size = 52}, .post_norm = NormSpec{}}}});
+  spec.head.norm = NormSpec{};
+  return to_json(spec);
+}
+
+/// Attention beside a recurrence, and a layer that has the recurrence alone.
+inline Json hybrid_config() {
+  ModelSpec spec = tiny_spec("hybrid");
+  spec.rotary = {{.width = 4}};
+  AttentionSpec attention = tiny_attention(8);
+  attention.rotary = 0;
+  MlstmSpec mlstm;
+  mlstm.heads = 8;
+  mlstm.qk_size = 24;
+  mlstm.v_size = 32;
+  mlstm.gate_soft_cap = 15;
+  const NormSpec norm;
+  const BlockSpec feed_forward{.norm = norm, .mixer = FeedForwardSpec{.size = 52}};
+  spec.layers = {{{{.norm = norm, .mixer = mlstm}, feed_forward}},
+                 {{{.norm = norm, .mixer = attention},
+                   {.input = BlockInput::beside, .norm = norm, .mixer = mlstm},
+                   feed_forward}}};
+  spec.head.norm = norm;
+  return to_json(spec);
+}
+
+}  // namespace gridmill::test
