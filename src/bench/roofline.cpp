@@ -29,12 +29,12 @@ PassCost pass_cost(const Model& model, DType compute_dtype) {
       if (unit + 1 < parameters.units.size()) cost.flop_of_inner_row += 2 * elements;
     }
   }
-  const auto state = static_cast<double>(model.state_bytes_per_slot(1, kLong, compute_dtype));
-  if (model.info().recurrent) {
-    cost.state_bytes_of_row = 2 * state;
-  } else {
-    cost.cache_bytes_of_token = state / kLong;
-  }
+  // What grows with a row is read; what does not is read and written.
+  const auto state_at = [&](std::int64_t length) {
+    return static_cast<double>(model.state_bytes_per_slot(1, length, compute_dtype));
+  };
+  cost.cache_bytes_of_token = (state_at(2 * kLong) - state_at(kLong)) / kLong;
+  cost.state_bytes_of_row = 2 * (state_at(kLong) - kLong * cost.cache_bytes_of_token);
   return cost;
 }
 

@@ -151,7 +151,8 @@ class FixedBatch {
                        .tokens = std::span<const TokenId>(&tokens_(row, index_),
                                                           static_cast<std::size_t>(steps)),
                        .origin = Origin::given,
-                       .want = draw ? LogitsWanted::last : LogitsWanted::none});
+                       .want = draw ? LogitsWanted::last : LogitsWanted::none,
+                       .allowed_length = L_});
     }
     Tensor<float, 2> logits;
     state_.model.forward(state_.context, spans, *cache_, *parameters_, {.logits = &logits});

@@ -129,7 +129,8 @@ void Generator::plan_pass() {
                                     .subspan(static_cast<std::size_t>(row.fed),
                                              static_cast<std::size_t>(piece.count)),
                       .origin = piece.origin,
-                      .want = piece.want});
+                      .want = piece.want,
+                      .allowed_length = row.allowed_length()});
     const std::int64_t end = row.fed + piece.count;
     const std::int64_t wanted = generate_detail::wanted_rows(piece.want, piece.count);
     for (std::int64_t next = end - wanted + 1; next <= end; ++next) select(row, next);

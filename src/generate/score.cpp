@@ -51,7 +51,8 @@ void feed_rows(std::span<const std::vector<TokenId>> rows, const std::vector<std
            .position = position,
            .tokens = std::span(rows[row]).subspan(static_cast<std::size_t>(position),
                                                   static_cast<std::size_t>(shares[row])),
-           .want = LogitsWanted::all});
+           .want = LogitsWanted::all,
+           .allowed_length = static_cast<std::int64_t>(rows[row].size())});
     }
     run_pass(spans);
   }

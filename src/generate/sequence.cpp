@@ -66,13 +66,14 @@ Piece Sequence::piece(std::int64_t share) const {
   return {.count = end - fed, .origin = given ? Origin::given : Origin::generated, .want = want};
 }
 
+std::int64_t Sequence::allowed_length() const {
+  if (!request.max_new_tokens) return request.max_length;
+  return std::min(request.max_length, prefix_length() + *request.max_new_tokens);
+}
+
 PageDemand Sequence::demand() const {
-  std::int64_t longest = request.max_length;
-  if (request.max_new_tokens) {
-    longest = std::min(longest, prefix_length() + *request.max_new_tokens);
-  }
   // A replay that is longer than the new limit is still fed.
-  longest = std::max(longest, length());
+  const std::int64_t longest = std::max(allowed_length(), length());
   const std::int64_t needs = pages_of(fed + std::max<std::int64_t>(pending(), 0));
   return {.needs = needs,
           .wants = std::min(needs + kPagesToGrowInto, pages_of(longest)),

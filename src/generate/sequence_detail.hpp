@@ -42,6 +42,8 @@ struct Sequence {
   /// What a pass that has room for `share` > 0 of the pending tokens feeds: one origin, and
   /// either no known log-probability or known ones alone.
   [[nodiscard]] Piece piece(std::int64_t share) const;
+  /// Tokens that the row may have in the end, as far as its request says.
+  [[nodiscard]] std::int64_t allowed_length() const;
   [[nodiscard]] PageDemand demand() const;
 
   void take(std::int64_t count);

@@ -106,7 +106,8 @@ SlotPlan plan_slots(const Backend& backend, const Model& model, const SlotReques
                              {.slots = request.slots,
                               .max_length = request.max_length,
                               .bytes_per_slot = model.state_bytes_per_slot(
-                                  place.tp_size, request.max_length, backend.compute_dtype()),
+                                  place.tp_size, request.max_length, backend.compute_dtype(),
+                                  all.pooled ? KvExtent::row : KvExtent::window),
                               .fixed_size = model.info().recurrent});
   plan.pass_rows = pass_rows;
   return plan;

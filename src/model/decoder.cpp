@@ -42,12 +42,21 @@ void check_span(const RowSpan& span, const SequenceStates& states, std::int64_t 
   }
 }
 
-Rows rows_of(std::span<const RowSpan> spans, const SequenceStates& states,
-             std::int64_t vocab_size) {
+/// Length beyond which a row uses the long factors of longrope; 0 = none does.
+std::int64_t original_length(const ModelSpec& spec) {
+  double length = 0;
+  for (const RotarySpec& rotary : spec.rotary) {
+    if (rotary.scaling == RotaryScaling::longrope) length = rotary.original_max_position;
+  }
+  return static_cast<std::int64_t>(length);
+}
+
+Rows rows_of(std::span<const RowSpan> spans, const SequenceStates& states, const ModelSpec& spec) {
+  const std::int64_t original = original_length(spec);
   Rows rows;
   std::vector<bool> used(states.positions.size(), false);
   for (const RowSpan& span : spans) {
-    check_span(span, states, vocab_size);
+    check_span(span, states, spec.vocab_size);
     if (used[static_cast<std::size_t>(span.slot)]) {
       throw UsageError(fmt::format("slot {} occurs twice in one pass", span.slot));
     }
@@ -59,7 +68,8 @@ Rows rows_of(std::span<const RowSpan> spans, const SequenceStates& states,
                           .position = span.position,
                           .row = first,
                           .tokens = static_cast<std::int32_t>(count),
-                          .given = span.origin == Origin::given});
+                          .given = span.origin == Origin::given,
+                          .long_row = original > 0 && span.allowed_length > original});
     rows.ids.insert(rows.ids.end(), span.tokens.begin(), span.tokens.end());
     if (span.want == LogitsWanted::last) rows.wanted.push_back(first + count - 1);
     if (span.want == LogitsWanted::all) {
@@ -164,9 +174,9 @@ std::unique_ptr<BatchState> Decoder::make_pooled_state(ExecutionContext& context
   return states;
 }
 
-std::size_t Decoder::state_bytes_per_slot(int tp_size, std::int64_t max_length,
-                                          DType compute_dtype) const {
-  return state_bytes(plan_states(spec_, {tp_size, 0}), max_length, compute_dtype);
+std::size_t Decoder::state_bytes_per_slot(int tp_size, std::int64_t max_length, DType compute_dtype,
+                                          KvExtent extent) const {
+  return state_bytes(plan_states(spec_, {tp_size, 0}), max_length, compute_dtype, extent);
 }
 
 void Decoder::forward(ExecutionContext& context, std::span<const RowSpan> spans, BatchState& state,
@@ -176,7 +186,7 @@ void Decoder::forward(ExecutionContext& context, std::span<const RowSpan> spans,
     throw UsageError("this state was made by a model of another family");
   }
   SequenceStates& states = *own;
-  const Rows rows = rows_of(spans, states, spec_.vocab_size);
+  const Rows rows = rows_of(spans, states, spec_);
   check_request(request, rows.wanted.size());
   const auto count = static_cast<std::int64_t>(rows.ids.size());
 

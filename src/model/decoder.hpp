@@ -21,7 +21,9 @@ class Decoder final : public Model {
       ExecutionContext& context, int slots, std::int64_t max_length,
       std::int64_t pool_positions) const override;
   [[nodiscard]] std::size_t state_bytes_per_slot(int tp_size, std::int64_t max_length,
-                                                 DType compute_dtype) const override;
+                                                 DType compute_dtype,
+                                                 KvExtent extent) const override;
+  using Model::state_bytes_per_slot;
   void forward(ExecutionContext& context, std::span<const RowSpan> spans, BatchState& state,
                ParameterSource& parameters, const HeadRequest& head) const override;
 

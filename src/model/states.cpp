@@ -1,6 +1,7 @@
 #include "model/states.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <string>
 
 #include "gridmill/base/check.hpp"
@@ -12,7 +13,7 @@ namespace gridmill::model_detail {
 namespace {
 
 bool same_shape(const KvCacheShape& a, const KvCacheShape& b) {
-  return a.kv_heads == b.kv_heads && a.head_dim == b.head_dim;
+  return a.kv_heads == b.kv_heads && a.head_dim == b.head_dim && a.window == b.window;
 }
 bool same_shape(const MlstmStateShape& a, const MlstmStateShape& b) {
   return a.heads == b.heads && a.qk_dim == b.qk_dim && a.v_dim == b.v_dim;
@@ -35,7 +36,8 @@ StatePlace place_of(std::vector<StateGroup>& groups, const BlockSpec& block, Ten
     return place(
         groups,
         KvCacheShape{.kv_heads = static_cast<int>(kv_head_slice(tp, attention->kv_heads).count),
-                     .head_dim = static_cast<int>(attention->head_width)});
+                     .head_dim = static_cast<int>(attention->head_width),
+                     .window = window_of(*attention)});
   }
   if (const auto* mlstm = std::get_if<MlstmSpec>(&block.mixer)) {
     return place(groups,
@@ -59,11 +61,25 @@ StatePlan plan_states(const ModelSpec& spec, TensorParallel tp) {
   return plan;
 }
 
-std::size_t state_bytes(const StatePlan& plan, std::int64_t length, DType compute_dtype) {
+std::int32_t window_of(const AttentionSpec& spec) {
+  // A window beyond every position is none.
+  constexpr std::int64_t kNone = std::numeric_limits<std::int32_t>::max();
+  const std::int64_t window = spec.window.value_or(kNone);
+  return window < kNone ? static_cast<std::int32_t>(window) : 0;
+}
+
+std::size_t state_bytes(const StatePlan& plan, std::int64_t length, DType compute_dtype,
+                        KvExtent extent) {
   std::size_t bytes = 0;
   for (const StateGroup& group : plan.groups) {
     if (const auto* kv = std::get_if<KvCacheShape>(&group.shape)) {
-      bytes += static_cast<std::size_t>(2 * length * kv->layers * kv->kv_heads * kv->head_dim) *
+      std::int64_t positions = length;
+      if (kv->window > 0 && extent == KvExtent::window) {
+        // Whole pages, of which the first and the last are in part behind or before the window.
+        constexpr std::int64_t kPage = kKvPagePositions;
+        positions = std::min(length, (kv->window / kPage + 2) * kPage);
+      }
+      bytes += static_cast<std::size_t>(2 * positions * kv->layers * kv->kv_heads * kv->head_dim) *
                size_of(compute_dtype);
     } else {
       const auto& mlstm = std::get<MlstmStateShape>(group.shape);

@@ -19,6 +19,9 @@ struct StatePlace {
   int index = 0;
 };
 
+/// AttentionSpec::window as kernels want it; 0 = none.
+[[nodiscard]] std::int32_t window_of(const AttentionSpec& spec);
+
 /// Layers whose states have one shape, which a backend allocates together.
 struct StateGroup {
   /// What distinguishes the shapes; `layers` counts.
@@ -35,7 +38,7 @@ struct StatePlan {
 
 /// Bytes of one slot after `length` tokens.
 [[nodiscard]] std::size_t state_bytes(const StatePlan& plan, std::int64_t length,
-                                      DType compute_dtype);
+                                      DType compute_dtype, KvExtent extent);
 
 /// A rotary table [positions][2][width / 2] in a backend's memory, and that of rows beyond the
 /// original length (longrope; no data: none).

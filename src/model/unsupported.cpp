@@ -21,9 +21,6 @@ void check_mixer(const MlstmSpec& /*spec*/) {}
 }  // namespace
 
 void refuse_unsupported(const ModelSpec& spec) {
-  for (const RotarySpec& rotary : spec.rotary) {
-    refuse_if(rotary.scaling == RotaryScaling::longrope, "longrope");
-  }
   for (const LayerSpec& layer : spec.layers) {
     for (const BlockSpec& block : layer.blocks) {
       std::visit([](const auto& mixer) { check_mixer(mixer); }, block.mixer);

@@ -38,7 +38,8 @@ class ScriptedModel final : public Model {
     return {};
   }
   [[nodiscard]] std::size_t state_bytes_per_slot(int /*tp_size*/, std::int64_t /*max_length*/,
-                                                 DType /*compute_dtype*/) const override {
+                                                 DType /*compute_dtype*/,
+                                                 KvExtent /*extent*/) const override {
     return 1;
   }
   [[nodiscard]] std::unique_ptr<BatchState> make_pooled_state(

@@ -15,11 +15,19 @@ struct KvCacheShape {
   int head_dim = 0;
   int slots = 0;
   std::int64_t max_length = 0;
+  /// 0: a slot keeps all its positions; else the last so many at least, and those of the pass at
+  /// hand. Attention over them has no larger window.
+  std::int32_t window = 0;
   /// Positions of all slots together, for a backend that allocates them as one pool
   /// (StateBudget::pooled): whole pages of kKvPagePositions are taken from it. 0 = every slot's
   /// longest sequence.
   std::int64_t pool_positions = 0;
 };
+
+/// First position of a sequence of `length` that a cache with `window` has to have.
+[[nodiscard]] constexpr std::int64_t first_kept(std::int64_t length, std::int64_t window) {
+  return window > 0 && length > window ? length - window : 0;
+}
 
 /// Positions that a pool hands out at a time.
 inline constexpr std::int64_t kKvPagePositions = 64;
@@ -47,7 +55,8 @@ class SequenceState {
   /// Floats that save and load move for a sequence of `length` tokens.
   [[nodiscard]] virtual std::size_t saved_floats(std::int64_t length) const = 0;
   /// Canonical form, the same for every backend. Waits for the work that was submitted before.
-  /// KV cache: [layer][key, value][position < length][kv head][head_dim]. mLSTM: [layer][head] of C
+  /// KV cache: [layer][key, value][position][kv head][head_dim], positions < length, with a window
+  /// the last `window` of them. mLSTM: [layer][head] of C
   /// row-major [dqk][dv], n, m.
   virtual void save(SlotId slot, std::int64_t length, std::span<float> out) = 0;
   virtual void load(SlotId slot, std::int64_t length, std::span<const float> in) = 0;

@@ -29,6 +29,10 @@ struct RowSpan {
   std::span<const TokenId> tokens;
   Origin origin = Origin::given;
   LogitsWanted want = LogitsWanted::last;
+  /// Tokens that the row may have in the end. Models whose rotation depends on a row's length
+  /// (longrope) go by it, so it is the same in every span of a row; 0: not beyond their original
+  /// length.
+  std::int64_t allowed_length = 0;
 };
 
 /// What happens to the wanted rows, in the order of spans and tokens. Exactly one of `choices` and
@@ -77,6 +81,9 @@ struct ModelInfo {
   bool recurrent = false;        ///< state of fixed size
 };
 
+/// What a KV cache keeps of the layers with a window: that, or the whole row (a pool on a device).
+enum class KvExtent : std::uint8_t { window, row };
+
 /// A compute graph; const, all that changes is in BatchState.
 class Model {
  public:
@@ -101,7 +108,12 @@ class Model {
   }
   /// Bytes that one slot of `max_length` tokens takes on one of `tp_size` ranks.
   [[nodiscard]] virtual std::size_t state_bytes_per_slot(int tp_size, std::int64_t max_length,
-                                                         DType compute_dtype) const = 0;
+                                                         DType compute_dtype,
+                                                         KvExtent extent) const = 0;
+  [[nodiscard]] std::size_t state_bytes_per_slot(int tp_size, std::int64_t max_length,
+                                                 DType compute_dtype) const {
+    return state_bytes_per_slot(tp_size, max_length, compute_dtype, KvExtent::window);
+  }
   /// Feeds the spans (each slot at most once), in one pass over the layers. Collective over the tp
   /// group, and over the fsdp group when units are gathered: then a rank without work calls it with
   /// no spans. Finished on return when `head` wants something, else possibly still running on the

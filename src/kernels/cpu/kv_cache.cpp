@@ -52,12 +52,22 @@ std::byte* PagedKvCache::take_page() {
   return page;
 }
 
-void PagedKvCache::reserve(SlotId slot, std::int64_t length) {
+void PagedKvCache::reserve(SlotId slot, std::int64_t first_query, std::int64_t length) {
   GRIDMILL_ASSERT(length <= shape_.max_length, "position " + std::to_string(length - 1) +
                                                    " is outside the cache of " +
                                                    std::to_string(shape_.max_length));
   std::vector<std::byte*>& pages = table(slot);
-  while (static_cast<std::int64_t>(pages.size()) * kPageKeys < length) pages.push_back(take_page());
+  const std::int64_t first = first_kept(first_query + 1, shape_.window) / kPageKeys;
+  const auto seen = std::min(pages.size(), static_cast<std::size_t>(first));
+  // Pages before the window form a prefix that earlier calls have begun to take back.
+  for (std::size_t i = seen; i-- > 0 && pages[i] != nullptr;) {
+    free_pages_.push_back(pages[i]);
+    pages[i] = nullptr;
+  }
+  while (static_cast<std::int64_t>(pages.size()) * kPageKeys < length) {
+    const bool visible = static_cast<std::int64_t>(pages.size()) >= first;
+    pages.push_back(visible ? take_page() : nullptr);
+  }
 }
 
 std::byte* const* PagedKvCache::pages(SlotId slot) const {
@@ -73,12 +83,14 @@ std::size_t PagedKvCache::layer_offset(int layer) const {
 
 void PagedKvCache::reset(SlotId slot) {
   std::vector<std::byte*>& pages = table(slot);
+  std::erase(pages, nullptr);
   free_pages_.insert(free_pages_.end(), pages.rbegin(), pages.rend());
   pages.clear();
 }
 
 std::size_t PagedKvCache::saved_floats(std::int64_t length) const {
-  return static_cast<std::size_t>(shape_.layers) * 2 * static_cast<std::size_t>(length) *
+  const std::int64_t positions = length - first_kept(length, shape_.window);
+  return static_cast<std::size_t>(shape_.layers) * 2 * static_cast<std::size_t>(positions) *
          static_cast<std::size_t>(shape_.kv_heads) * static_cast<std::size_t>(shape_.head_dim);
 }
 
@@ -104,7 +116,8 @@ void PagedKvCache::for_each(SlotId slot, std::int64_t length, Visit visit) {
   for (int layer = 0; layer < shape_.layers; ++layer) {
     const std::size_t offset = layer_offset(layer);
     for (const Part part : {Part::key, Part::value}) {
-      for (std::int64_t position = 0; position < length; ++position) {
+      for (std::int64_t position = first_kept(length, shape_.window); position < length;
+           ++position) {
         std::byte* head = pages[static_cast<std::size_t>(position / kPageKeys)] + offset;
         for (int h = 0; h < shape_.kv_heads; ++h, head += key_bytes_ + value_bytes_) {
           for (int d = 0; d < shape_.head_dim; ++d) visit(head, index_of(part, position, d));
@@ -130,7 +143,7 @@ void PagedKvCache::save(SlotId slot, std::int64_t length, std::span<float> out) 
 
 void PagedKvCache::load(SlotId slot, std::int64_t length, std::span<const float> in) {
   GRIDMILL_ASSERT(in.size() == saved_floats(length), "wrong size for a saved KV cache");
-  reserve(slot, length);
+  reserve(slot, length - 1, length);
   const float* next = in.data();
   if (dtype_ == DType::bf16) {
     for_each(slot, length, [&](std::byte* head, std::size_t index) {

@@ -11,7 +11,8 @@
 namespace gridmill::cpu {
 
 /// Keys and values in pages of 64 positions, taken from a pool when a sequence reaches them and
-/// given back when its slot is reset. A page holds every layer and kv head (attention.hpp):
+/// given back when its slot is reset, or when they lie before the window of the layers. A page
+/// holds every layer and kv head (attention.hpp):
 ///   [layer][kv head][ keys [4][units of Dh][16] | values [64][padded Dh] ]
 class PagedKvCache final : public KvCache {
  public:
@@ -23,9 +24,10 @@ class PagedKvCache final : public KvCache {
   void load(SlotId slot, std::int64_t length, std::span<const float> in) override;
 
   [[nodiscard]] const KvCacheShape& shape() const { return shape_; }
-  /// Gives `slot` pages for positions [0, length). @throws ResourceError
-  void reserve(SlotId slot, std::int64_t length);
-  /// Pages of a slot by position / 64.
+  /// Gives `slot` pages for positions [0, length), with a window only for those that a query at
+  /// `first_query` or behind it sees; takes back the pages before them. @throws ResourceError
+  void reserve(SlotId slot, std::int64_t first_query, std::int64_t length);
+  /// Pages of a slot by position / 64; nullptr for those that were taken back.
   [[nodiscard]] std::byte* const* pages(SlotId slot) const;
   [[nodiscard]] std::size_t key_bytes() const { return key_bytes_; }
   [[nodiscard]] std::size_t value_bytes() const { return value_bytes_; }

@@ -32,7 +32,10 @@ void CpuBackend::attend(Stream& /*stream*/, std::span<const TokenSpan> spans,
     if (span.tokens == 0) continue;
     const std::int64_t length = std::int64_t{span.position} + span.tokens;
     check_positions(span, attention);
-    paged->reserve(span.slot, length);
+    GRIDMILL_ASSERT(paged->shape().window == 0 ||
+                        (attention.window > 0 && attention.window <= paged->shape().window),
+                    "the cache keeps less than the window");
+    paged->reserve(span.slot, span.position, length);
     placed.push_back({span, paged->pages(span.slot)});
   }
   AttendArgs args;

@@ -148,6 +148,7 @@ void ReferenceBackend::attend(Stream& /*stream*/, std::span<const TokenSpan> spa
   for (const TokenSpan& span : spans) {
     check_positions(span, attention);
     const ConstDeviceMatrix& rotary = attention.rotary_of(span);
+    // Token by token: a cache with a window has no room for the keys behind it.
     for (std::int64_t t = 0; t < span.tokens; ++t) {
       float* row = qkv.data + (span.row + t) * qkv.stride;
       const std::int64_t position = span.position + t;
@@ -163,19 +164,14 @@ void ReferenceBackend::attend(Stream& /*stream*/, std::span<const TokenSpan> spa
       }
       slots->write(layer, span.slot, Part::key, position, row + keys_at);
       slots->write(layer, span.slot, Part::value, position, row + values_at);
-    }
-    for (int h = 0; h < attention.heads; ++h) {
-      const int kv_head = h / group;
-      HeadAttention head(attention, *slots, layer, span.slot, kv_head, dtype_);
-      for (std::int64_t t = 0; t < span.tokens; ++t) {
-        const float* query = qkv.data + (span.row + t) * qkv.stride + h * head_dim;
+      for (int h = 0; h < attention.heads; ++h) {
+        HeadAttention head(attention, *slots, layer, span.slot, h / group, dtype_);
         const float* sink = attention.sinks.empty() ? nullptr : attention.sinks.data + h;
-        head.attend(query, span.position + t, sink, result.data());
+        head.attend(row + h * head_dim, position, sink, result.data());
         if (attention.output_gate) {
-          const float* gate = qkv.data + (span.row + t) * qkv.stride + gates_at + h * head_dim;
-          for (int d = 0; d < head_dim; ++d) {
-            result[static_cast<std::size_t>(d)] =
-                result[static_cast<std::size_t>(d)] * sigmoid_f32(gate[d]);
+          const float* gate = row + gates_at + h * head_dim;
+          for (std::size_t d = 0; d < result.size(); ++d) {
+            result[d] = result[d] * sigmoid_f32(gate[d]);
           }
         }
         write_packed(out, span.row + t, h * head_dim, result.data(), head_dim, dtype_);

@@ -1,5 +1,6 @@
 #include "kernels/reference/kv_cache.hpp"
 
+#include <algorithm>
 #include <string>
 
 #include "gridmill/base/check.hpp"
@@ -14,11 +15,17 @@ std::size_t width(const KvCacheShape& shape) {
   return static_cast<std::size_t>(shape.kv_heads) * static_cast<std::size_t>(shape.head_dim);
 }
 
+/// Positions that a slot has room for.
+std::int64_t room(const KvCacheShape& shape) {
+  return shape.window > 0 ? std::min<std::int64_t>(shape.window, shape.max_length)
+                          : shape.max_length;
+}
+
 }  // namespace
 
 std::size_t ReferenceKvCache::values(const KvCacheShape& shape) {
   return static_cast<std::size_t>(shape.layers) * static_cast<std::size_t>(shape.slots) * 2 *
-         static_cast<std::size_t>(shape.max_length) * width(shape);
+         static_cast<std::size_t>(room(shape)) * width(shape);
 }
 
 ReferenceKvCache::ReferenceKvCache(const KvCacheShape& shape, DType dtype, Buffer memory)
@@ -33,9 +40,8 @@ std::size_t ReferenceKvCache::index(int layer, SlotId slot, Part part,
                       std::to_string(shape_.max_length));
   const auto slots = static_cast<std::size_t>(layer) * static_cast<std::size_t>(shape_.slots) +
                      static_cast<std::size_t>(slot);
-  return ((slots * 2 + static_cast<std::size_t>(part)) *
-              static_cast<std::size_t>(shape_.max_length) +
-          static_cast<std::size_t>(position)) *
+  return ((slots * 2 + static_cast<std::size_t>(part)) * static_cast<std::size_t>(room(shape_)) +
+          static_cast<std::size_t>(position % room(shape_))) *
          width(shape_);
 }
 
@@ -73,7 +79,8 @@ void ReferenceKvCache::reset(SlotId slot) {
 }
 
 std::size_t ReferenceKvCache::saved_floats(std::int64_t length) const {
-  return static_cast<std::size_t>(shape_.layers) * 2 * static_cast<std::size_t>(length) *
+  const std::int64_t positions = length - first_kept(length, shape_.window);
+  return static_cast<std::size_t>(shape_.layers) * 2 * static_cast<std::size_t>(positions) *
          width(shape_);
 }
 
@@ -83,9 +90,10 @@ void ReferenceKvCache::save(SlotId slot, std::int64_t length, std::span<float> o
   std::size_t next = 0;
   for (int layer = 0; layer < shape_.layers; ++layer) {
     for (const Part part : {Part::key, Part::value}) {
-      const std::size_t first = index(layer, slot, part, 0);
-      const std::size_t count = static_cast<std::size_t>(length) * width(shape_);
-      for (std::size_t i = 0; i < count; ++i) out[next++] = value(first + i);
+      for (std::int64_t at = first_kept(length, shape_.window); at < length; ++at) {
+        const std::size_t first = index(layer, slot, part, at);
+        for (std::size_t i = 0; i < width(shape_); ++i) out[next++] = value(first + i);
+      }
     }
   }
 }
@@ -96,9 +104,10 @@ void ReferenceKvCache::load(SlotId slot, std::int64_t length, std::span<const fl
   std::size_t next = 0;
   for (int layer = 0; layer < shape_.layers; ++layer) {
     for (const Part part : {Part::key, Part::value}) {
-      const std::size_t first = index(layer, slot, part, 0);
-      const std::size_t count = static_cast<std::size_t>(length) * width(shape_);
-      for (std::size_t i = 0; i < count; ++i) set(first + i, in[next++]);
+      for (std::int64_t at = first_kept(length, shape_.window); at < length; ++at) {
+        const std::size_t first = index(layer, slot, part, at);
+        for (std::size_t i = 0; i < width(shape_); ++i) set(first + i, in[next++]);
+      }
     }
   }
 }

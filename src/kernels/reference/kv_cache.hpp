@@ -10,7 +10,8 @@
 
 namespace gridmill::reference {
 
-/// Plain array [layer][slot][key, value][position][kv head][head_dim] in the compute dtype.
+/// Plain array [layer][slot][key, value][position][kv head][head_dim] in the compute dtype; with a
+/// window, position modulo the window.
 class ReferenceKvCache final : public KvCache {
  public:
   /// Values of the whole array.

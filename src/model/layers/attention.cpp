@@ -1,5 +1,3 @@
-#include <limits>
-
 #include "model/layers/block.hpp"
 
 namespace gridmill::model_detail {
@@ -13,14 +11,11 @@ void norm_whole(const BlockRun& run, const QkNormSpec& spec, PartIndex weight, D
 
 Attention attention_options(const BlockRun& run, const AttentionSpec& spec,
                             const AttentionParts& parts) {
-  // A window beyond every position is none.
-  constexpr std::int64_t kNone = std::numeric_limits<std::int32_t>::max();
-  const std::int64_t window = spec.window.value_or(kNone);
   Attention attention{.heads = static_cast<int>(head_slice(run.tp(), spec.heads).count),
                       .kv_heads = static_cast<int>(kv_head_slice(run.tp(), spec.kv_heads).count),
                       .head_dim = static_cast<int>(spec.head_width),
                       .scale = static_cast<float>(spec.score_scale),
-                      .window = window < kNone ? static_cast<std::int32_t>(window) : 0,
+                      .window = window_of(spec),
                       .clip = static_cast<float>(spec.clip_qkv),
                       .score_cap = static_cast<float>(spec.score_cap),
                       .sinks = run.vector(parts.sinks),

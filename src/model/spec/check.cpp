@@ -1,6 +1,7 @@
 #include "model/spec/check.hpp"
 
 #include <array>
+#include <optional>
 #include <string>
 
 #include "gridmill/base/error.hpp"
@@ -118,7 +119,18 @@ void check_rotary(const RotarySpec& rotary, std::size_t index) {
 }  // namespace
 
 void check_model_spec(const ModelSpec& spec) {
-  for (std::size_t i = 0; i < spec.rotary.size(); ++i) check_rotary(spec.rotary[i], i);
+  std::optional<double> original;  // of longrope: a row is long in all tables or in none
+  for (std::size_t i = 0; i < spec.rotary.size(); ++i) {
+    const RotarySpec& rotary = spec.rotary[i];
+    check_rotary(rotary, i);
+    if (rotary.scaling != RotaryScaling::longrope) continue;
+    if (original.value_or(rotary.original_max_position) != rotary.original_max_position) {
+      throw FormatError(fmt::format(
+          "model configuration: rotary[{}]: original_max_position is {}, in another table {}", i,
+          rotary.original_max_position, *original));
+    }
+    original = rotary.original_max_position;
+  }
   for (std::size_t i = 0; i < spec.layers.size(); ++i) check_layer(spec, i);
   const auto fail = [](const std::string& message) {
     throw FormatError("model configuration: " + message);

@@ -72,8 +72,9 @@ class CountedModel final : public Model {
         model_.make_pooled_state(context, slots, max_length, pool_positions), count_);
   }
   [[nodiscard]] std::size_t state_bytes_per_slot(int tp_size, std::int64_t max_length,
-                                                 DType compute_dtype) const override {
-    return model_.state_bytes_per_slot(tp_size, max_length, compute_dtype);
+                                                 DType compute_dtype,
+                                                 KvExtent extent) const override {
+    return model_.state_bytes_per_slot(tp_size, max_length, compute_dtype, extent);
   }
   void forward(ExecutionContext& context, std::span<const RowSpan> spans, BatchState& state,
                ParameterSource& parameters, const HeadRequest& head) const override {

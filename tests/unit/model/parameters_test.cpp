@@ -196,5 +196,16 @@ TEST(ModelParameters, StateBytesAreThoseOfTheDocumentedState) {
             2U * 8U * 16U * 4U);
 }
 
+TEST(ModelState, LayersWithAWindowDoNotGrow) {
+  // One of three layers sees everything; 8 kv heads of 4.
+  const auto model = make_model(test::sandwich_config());
+  const auto bytes = [&](std::int64_t length, KvExtent extent) {
+    return model->state_bytes_per_slot(1, length, DType::fp32, extent);
+  };
+  const std::size_t position = 2 * 8 * 4 * sizeof(float);
+  EXPECT_EQ(bytes(100'000, KvExtent::row), 3 * 100'000 * position);
+  EXPECT_EQ(bytes(100'000, KvExtent::window) - bytes(50'000, KvExtent::window), 50'000 * position);
+}
+
 }  // namespace
 }  // namespace gridmill

@@ -51,26 +51,40 @@ INSTANTIATE_TEST_SUITE_P(Dtypes, PagedKvCacheOf, ::testing::Values(DType::fp32, 
 
 TEST(PagedKvCache, GivesASlotPagesWhenItReachesThem) {
   PagedKvCache cache(kShape, DType::bf16);
-  cache.reserve(0, 64);
+  cache.reserve(0, 0, 64);
   std::byte* const first = cache.pages(0)[0];
-  cache.reserve(0, 65);
+  cache.reserve(0, 64, 65);
   EXPECT_EQ(cache.pages(0)[0], first);
   EXPECT_NE(cache.pages(0)[1], first);
 }
 
 TEST(PagedKvCache, ReusesThePagesOfAResetSlot) {
   PagedKvCache cache(kShape, DType::bf16);
-  cache.reserve(0, 300);
+  cache.reserve(0, 0, 300);
   const std::set<std::byte*> before(cache.pages(0), cache.pages(0) + 5);
   cache.reset(0);
-  cache.reserve(2, 300);
+  cache.reserve(2, 0, 300);
   EXPECT_EQ(std::set<std::byte*>(cache.pages(2), cache.pages(2) + 5), before);
+}
+
+TEST(PagedKvCache, AWindowKeepsTheSamePagesHoweverLongTheRow) {
+  KvCacheShape shape = kShape;
+  shape.window = 100;
+  shape.max_length = 100'000;
+  PagedKvCache cache(shape, DType::bf16);
+  std::set<std::byte*> pages;
+  for (std::int64_t position = 0; position < shape.max_length; ++position) {
+    cache.reserve(0, position, position + 1);
+    pages.insert(cache.pages(0)[position / 64]);
+    ASSERT_NE(cache.pages(0)[std::max<std::int64_t>(0, position - 99) / 64], nullptr);
+  }
+  EXPECT_LE(pages.size(), 3U);
 }
 
 TEST(PagedKvCache, RefusesAPositionPastItsEnd) {
   PagedKvCache cache(kShape, DType::bf16);
-  EXPECT_NO_THROW(cache.reserve(0, 1000));
-  EXPECT_THROW(cache.reserve(0, 1001), InternalError);
+  EXPECT_NO_THROW(cache.reserve(0, 0, 1000));
+  EXPECT_THROW(cache.reserve(0, 0, 1001), InternalError);
 }
 
 }  // namespace
