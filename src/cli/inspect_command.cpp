@@ -1,16 +1,36 @@
 #include <cstdio>
+#include <memory>
 #include <string>
 
 #include "cli/command.hpp"
+#include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/json.hpp"
 #include "gridmill/checkpoint/checkpoint_file.hpp"
 #include "gridmill/h5/file.hpp"
+#include "gridmill/model/model.hpp"
 #include "gridmill/results/result_file.hpp"
 
 namespace gridmill::cli {
 
 namespace {
+
+/// Bytes of states of one row on one rank, by compute dtype and length; or why there are none.
+OrderedJson row_state_bytes(const Json& config) {
+  try {
+    const std::unique_ptr<Model> model = make_model(config);
+    OrderedJson bytes = OrderedJson::object();
+    for (const DType dtype : {DType::fp32, DType::bf16}) {
+      OrderedJson& of_dtype = bytes[std::string(name_of(dtype))];
+      for (const std::int64_t length : {1'000, 10'000, 100'000}) {
+        of_dtype[std::to_string(length)] = model->state_bytes_per_slot(1, length, dtype);
+      }
+    }
+    return bytes;
+  } catch (const FormatError& error) {
+    return error.what();
+  }
+}
 
 OrderedJson describe_checkpoint(const std::string& path) {
   const CheckpointFile file = CheckpointFile::open(path);
@@ -37,6 +57,7 @@ OrderedJson describe_checkpoint(const std::string& path) {
           {"model", file.model()},
           {"parameters", elements_total},
           {"parameter_bytes", bytes_total},
+          {"row_state_bytes", row_state_bytes(file.model())},
           {"tokenizer", {{"kind", file.tokenizer_kind()}, {"hash", file.tokenizer_hash()}}},
           {"files", files},
           {"tensors", parameters}};

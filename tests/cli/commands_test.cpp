@@ -121,6 +121,9 @@ TEST(Inspect, DescribesACheckpoint) {
   EXPECT_EQ(found.at("parameters"), 260032);
   EXPECT_EQ(found.at("model").at("vocab_size"), 512);
   EXPECT_NE(output_of({"inspect", "stories.h5"}).find("gridmill-checkpoint"), std::string::npos);
+  const Json& state = found.at("row_state_bytes");
+  EXPECT_EQ(state.at("fp32").at("10000"), 10 * state.at("fp32").at("1000").get<std::int64_t>());
+  EXPECT_EQ(state.at("fp32").at("1000"), 2 * state.at("bf16").at("1000").get<std::int64_t>());
 }
 
 TEST(Inspect, DescribesAResultFile) {
