@@ -1,5 +1,7 @@
 #include "gridmill/generate/slot_plan.hpp"
 
+#include <algorithm>
+
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 
@@ -32,10 +34,12 @@ SlotPlan plan_slots(const StateBudget& budget, const SequenceNeeds& needs) {
   const std::int64_t longest =
       (needs.max_length + kKvPagePositions - 1) / kKvPagePositions * kKvPagePositions;
   const double bytes_per_position =
-      static_cast<double>(per_slot) / static_cast<double>(needs.max_length);
-  const auto room =
-      static_cast<std::int64_t>(static_cast<double>(budget.bytes) / bytes_per_position) /
-      kKvPagePositions * kKvPagePositions;
+      static_cast<double>(per_slot - needs.fixed_bytes) / static_cast<double>(needs.max_length);
+  // States of fixed size are allocated for every slot, whatever the pool has room for.
+  const auto for_pool =
+      static_cast<double>(budget.bytes) - static_cast<double>(needs.fixed_bytes) * wanted;
+  const auto room = static_cast<std::int64_t>(std::max(0.0, for_pool) / bytes_per_position) /
+                    kKvPagePositions * kKvPagePositions;
   if (room < longest) {
     throw ResourceError(fmt::format(
         "not enough memory: a sequence of {} tokens needs {:.1f} MiB a rank and a rank may take "
@@ -102,13 +106,17 @@ SlotPlan plan_slots(const Backend& backend, const Model& model, const SlotReques
                                      ? request.pass_rows
                                      : plan_pass_rows(all, parameters, place.tp_size, slots);
   const std::uint64_t workspace = workspace_bytes(parameters, place.tp_size, pass_rows + slots);
+  const KvExtent extent = all.pooled ? KvExtent::row : KvExtent::window;
+  const auto bytes = [&](std::int64_t length) {
+    return model.state_bytes_per_slot(place.tp_size, length, backend.compute_dtype(), extent);
+  };
+  const std::int64_t longest = request.max_length;
   SlotPlan plan = plan_slots(backend.state_budget(place.node_ranks, workspace),
                              {.slots = request.slots,
                               .max_length = request.max_length,
-                              .bytes_per_slot = model.state_bytes_per_slot(
-                                  place.tp_size, request.max_length, backend.compute_dtype(),
-                                  all.pooled ? KvExtent::row : KvExtent::window),
-                              .fixed_size = model.info().recurrent});
+                              .bytes_per_slot = bytes(longest),
+                              .fixed_size = model.info().recurrent,
+                              .fixed_bytes = 2 * bytes(longest) - bytes(2 * longest)});
   plan.pass_rows = pass_rows;
   return plan;
 }

@@ -16,6 +16,7 @@ struct SequenceNeeds {
   std::int64_t max_length = 1;
   std::size_t bytes_per_slot = 0;  ///< of a sequence of max_length
   bool fixed_size = false;         ///< whatever its length
+  std::size_t fixed_bytes = 0;     ///< the part of bytes_per_slot that no length changes
 };
 
 /// Sequences in flight, the pool of positions they share, and how they are fed (GeneratorOptions).

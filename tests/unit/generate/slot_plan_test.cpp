@@ -53,6 +53,13 @@ TEST(SlotsOfADevice, ShareWholePages) {
   EXPECT_EQ(plan_slots(budget, needs).pool_positions, 128);
 }
 
+TEST(SlotsOfADevice, PayForStatesOfFixedSizeFirst) {
+  // 256 KiB of each slot's MiB do not grow: 16 slots take 4 MiB, positions 6 KiB each.
+  SequenceNeeds needs = cached(16);
+  needs.fixed_bytes = kMiB / 4;
+  EXPECT_EQ(plan_slots(device(10), needs).pool_positions, 6 * 1024 / 6);
+}
+
 TEST(SlotsOfADevice, OfFixedSizeAreThoseThatFit) {
   EXPECT_EQ(plan_slots(device(10), recurrent(0)), (SlotPlan{.slots = 10}));
   EXPECT_EQ(plan_slots(device(1000), recurrent(0)), (SlotPlan{.slots = 256}));
