@@ -49,7 +49,7 @@ ParameterTake take_dense(const ParameterSpec& spec, std::int64_t layer, const De
   const bool into_heads = row.leaf == "q" || row.leaf == "k" || row.leaf == "v";
   const std::string module(row.module);
   if (spec.shape.size() == 1) {
-    const Extents core = into_heads ? Extents{heads, head_dim} : spec.shape;
+    const Extents core = into_heads ? Extents{heads, head_dim} : Extents{spec.shape[0]};
     return takes.flat(spec, layer, module + "/bias", core);
   }
   Extents core = {columns_of(spec), rows_of(spec)};
