@@ -1,7 +1,8 @@
 # gridmill_add_test(<name> LABEL <label> SOURCES ... LIBS <target> ... [TIMEOUT s])
 #   One GoogleTest binary, one ctest entry.
 # gridmill_add_mpi_test(<name> RANKS 1 2 4 [LABEL mpi] SOURCES ... LIBS ... [TIMEOUT s])
-#   The same binary under mpirun, one ctest entry a rank count; its sources bring their own main.
+#   The same binary under the launcher of this build's MPI (<build>/tests/launch), one ctest entry a rank count; its
+#   sources bring their own main.
 # Target tests_<label> builds the binaries of a label.
 # Tests find data through GRIDMILL_TEST_DATA (tests/data), GRIDMILL_SOURCE_DIR, GRIDMILL_MODELS_DIR
 # (models/) and GRIDMILL_GOLDEN_DIR (may be empty: skip loudly with GTEST_SKIP).
@@ -52,11 +53,9 @@ function(gridmill_add_mpi_test name)
   _gridmill_test_binary(${name} "${ARG_LABEL}" "${ARG_SOURCES}" "${ARG_LIBS};GTest::gtest")
   foreach(ranks IN LISTS ARG_RANKS)
     add_test(NAME ${name}_${ranks}
-      COMMAND ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} --oversubscribe --bind-to none
-              $<TARGET_FILE:${name}>)
+      COMMAND "${GRIDMILL_LAUNCH}" -n ${ranks} $<TARGET_FILE:${name}>)
     set_tests_properties(${name}_${ranks} PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT}
-      PROCESSORS 2
-      ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_MCA_mpi_yield_when_idle=1;OMPI_MCA_rmaps_base_oversubscribe=1")
+      PROCESSORS 2)
     _gridmill_sanitized(${name}_${ranks} ${ARG_TIMEOUT})
     if(GRIDMILL_SANITIZER)
       # MPI_Finalize leaves memory of its plugins behind, whose code is gone by then: no name to suppress it by.

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cli/command.hpp"
@@ -12,6 +13,7 @@
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/log.hpp"
 #include "gridmill/grid/collectives.hpp"
+#include "gridmill/grid/launcher.hpp"
 #include "gridmill/h5/file.hpp"
 #include "gridmill/job/signals.hpp"
 

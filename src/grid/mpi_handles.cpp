@@ -4,8 +4,12 @@
 
 #include <array>
 #include <cstdlib>
+#include <optional>
+#include <string_view>
 
+#include "grid/mpi_environment.hpp"
 #include "gridmill/base/format.hpp"
+#include "gridmill/grid/launcher.hpp"
 
 namespace gridmill {
 
@@ -17,52 +21,6 @@ void check_mpi(int code, const char* call) {
   throw SystemError(fmt::format("{} failed: {}", call, text.data()));
 }
 
-namespace {
-
-/// The number in an environment variable, if it is there and at least `least`; nonsense counts as
-/// 0.
-std::optional<int> number_of(const char* variable, int least) {
-  const char* value = std::getenv(variable);  // NOLINT(concurrency-mt-unsafe): before any thread
-  if (value == nullptr) return std::nullopt;
-  const int number = std::atoi(value);  // NOLINT(cert-err34-c): 0 for nonsense
-  return number >= least ? std::optional(number) : std::nullopt;
-}
-
-[[noreturn]] void refuse_tasks(const LauncherTasks& launcher) {
-  throw UsageError(fmt::format(
-      "this step has {} tasks ({}), but MPI sees 1: each task would do the whole job. Start it "
-      "with 'srun --mpi=pmix' or with the mpirun of the MPI that gridmill was built with ({}), or "
-      "ask for one task",
-      launcher.tasks, launcher.variable, mpi_library_version()));
-}
-
-}  // namespace
-
-std::optional<LauncherTasks> launcher_tasks() {
-  struct Variables {
-    const char* tasks;
-    const char* task;
-  };
-  // mpirun first: inside an sbatch script its ranks inherit the step of mpirun's own daemons.
-  for (const Variables& names : {Variables{"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"},
-                                 Variables{"SLURM_STEP_NUM_TASKS", "SLURM_PROCID"}}) {
-    if (const std::optional<int> tasks = number_of(names.tasks, 1)) {
-      return LauncherTasks{*tasks, names.tasks, number_of(names.task, 0).value_or(0)};
-    }
-  }
-  return std::nullopt;
-}
-
-void check_launcher(int mpi_size, const std::optional<LauncherTasks>& launcher) {
-  if (launcher && launcher->tasks > 1 && mpi_size == 1) refuse_tasks(*launcher);
-}
-
-bool step_without_pmi() {
-  if (number_of("OMPI_COMM_WORLD_SIZE", 1) || !number_of("SLURM_STEPID", 0)) return false;
-  // What the PMI plugins of srun set: pmix, pmi2 and pmi1.
-  return !number_of("PMIX_RANK", 0) && !number_of("PMI_RANK", 0) && !number_of("PMI_FD", 0);
-}
-
 MpiSession::MpiSession() {
   const std::optional<LauncherTasks> launcher = launcher_tasks();
   int initialised = 0;
@@ -70,10 +28,11 @@ MpiSession::MpiSession() {
   int provided = MPI_THREAD_SINGLE;
   if (initialised == 0) {
     if (step_without_pmi()) {
-      if (launcher && launcher->tasks > 1) refuse_tasks(*launcher);
+      check_launcher(1, launcher);
       // One task needs no PMI, but Open MPI looks for one as soon as it sees a step's nodes.
       ::unsetenv("SLURM_NODELIST");  // NOLINT(concurrency-mt-unsafe): before any thread
     }
+    set_mpi_environment();
     check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
     owned_ = true;
   } else {
@@ -109,8 +68,14 @@ std::string mpi_library_version() {
   std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
   int length = 0;
   MPI_Get_library_version(text.data(), &length);
-  std::string version(text.data());
-  return version.substr(0, version.find_first_of(",\n"));
+  std::string version;
+  for (const char c : std::string_view(text.data())) {
+    if (c == ',' || c == '\n') break;
+    const bool is_space = c == ' ' || c == '\t';
+    // MPICH and Cray MPICH align their version with tabs and spaces.
+    if (!is_space || !version.ends_with(' ')) version += is_space ? ' ' : c;
+  }
+  return version;
 }
 
 Communicator::Communicator(MPI_Comm comm) : comm_(comm) {

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Holds jobs/run-until-done.sh to what it says: jobs that are killed, that get nowhere, that must not run again, that are stopped.
 #
-# usage: run_until_done_test.sh <source folder> <gridmill program>
+# usage: run_until_done_test.sh <source folder> <gridmill program> <launcher: build folder's tests/launch>
 set -euo pipefail
 source_dir=$1
 export GRIDMILL=$2
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1
+. "$source_dir/tests/support/ranks.sh"
 script=$source_dir/jobs/run-until-done.sh
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -17,7 +17,7 @@ fail() { echo "FAILED: $*"; exit 1; }
 printf 'Once upon a time\nThe cat\n' > prompts.txt
 job=(generate --model model.h5 --prompts prompts.txt --samples-per-prompt 60 --max-length 200 --threads 1 --progress none
      --commit-interval 100ms)
-launch=(mpirun -n 2 --oversubscribe --bind-to none "$GRIDMILL" "${job[@]}")
+launch=("$3" -n 2 "$GRIDMILL" "${job[@]}")
 "$GRIDMILL" "${job[@]}" --output expected.h5 2> /dev/null
 rows_done() { { "$GRIDMILL" status "$1" --json || true; } 2> /dev/null | grep -o '"done":[0-9]*' | tr -dc 0-9 || true; }
 wait_for_rows() {
@@ -28,14 +28,14 @@ wait_for_rows() {
   fail "no rows in $1"
 }
 
-echo "a killed mpirun: starts again, ends with the same file, and nothing of it stays in /dev/shm"
+echo "a killed launcher: starts again, ends with the same file, and nothing of it stays in /dev/shm"
 "$script" killed.h5 "${launch[@]}" --slots 1 --output killed.h5 2> killed.log &
 loop=$!
 wait_for_rows killed.h5
-mpirun=$(pgrep -P "$loop" -x mpirun)
-ranks=$(pgrep -P "$mpirun" -x gridmill | tr '\n' ' ')
+launcher=$(pgrep -P "$loop" -x 'mpi.*|prte.*')
+ranks=$(ranks_below "$launcher" "$GRIDMILL")
 segments=$(for rank in $ranks; do grep -o '/dev/shm/[^ ]*' "/proc/$rank/maps" || true; done | sort -u)
-kill -9 "$mpirun"
+kill -9 "$launcher"
 wait "$loop" || { cat killed.log; fail "exit code $?"; }
 cmp killed.h5 expected.h5 || fail "another file"
 [[ $(wc -l < killed.h5.runs.jsonl) -ge 2 ]] || fail "the job was over before the kill"

@@ -34,14 +34,6 @@ void wait_until(Condition condition, const std::string& what) {
   throw std::runtime_error("waited a minute for " + what);
 }
 
-std::vector<pid_t> children_of(pid_t parent) {
-  std::ifstream file("/proc/" + std::to_string(parent) + "/task/" + std::to_string(parent) +
-                     "/children");
-  std::vector<pid_t> children;
-  for (pid_t child = 0; file >> child;) children.push_back(child);
-  return children;
-}
-
 std::uint64_t rows_done(const std::string& path) {
   try {
     const ResultFile file = ResultFile::open(path);
@@ -74,9 +66,9 @@ class RunningJob {
   [[nodiscard]] pid_t launcher() const { return launcher_; }
   [[nodiscard]] pid_t rank(int rank) const {
     if (ranks_ == 1) return launcher_;
-    wait_until([&] { return children_of(launcher_).size() == static_cast<std::size_t>(ranks_); },
+    wait_until([&] { return ranks_of(launcher_).size() == static_cast<std::size_t>(ranks_); },
                "the ranks");
-    return children_of(launcher_).at(static_cast<std::size_t>(rank));
+    return ranks_of(launcher_).at(static_cast<std::size_t>(rank));
   }
   int wait() {
     ended_ = true;

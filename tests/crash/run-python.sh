@@ -2,7 +2,7 @@
 # Runs a script of suite/ on a build folder: finds the program and its helpers, makes the model.
 #
 # usage: run-python.sh BUILD_DIR SCRIPT [options of the script]
-# Needs a python3 with h5py (Debian: python3-h5py) and mpirun.
+# Needs a python3 with h5py (Debian: python3-h5py).
 set -euo pipefail
 build=$(cd "$1" && pwd)
 script=$2
@@ -20,6 +20,7 @@ if [[ ! -s $model ]]; then
   "$build/src/gridmill" convert "$source/models/stories260K/stories260K.bin" "$model" \
     --tokenizer "$source/models/stories260K/tok512.bin"
 fi
+export GRIDMILL_LAUNCH=$build/tests/launch
 folder=/tmp
 [[ ! -d /dev/shm ]] || folder=/dev/shm  # a kill leaves the page cache as it is: memory is disk enough
 exec "$python" -B "$source/tests/crash/suite/$script" --program "$build/src/gridmill" \

@@ -8,6 +8,7 @@
 #   FOLDER  from tests/gpu/carry_programs.sh: programs, their libraries and Open MPI, for a machine that has none of them.
 #           Without: those of a build, and the system's mpirun.
 # Environment:
+#   LAUNCH                 a build folder's tests/launch (without: Open MPI's mpirun)
 #   GRIDMILL, MAKE_MODELS  programs (those of FOLDER, else of build/release)
 #   BACKEND_OPTIONS        what is tested (--backend cuda --share-gpu)
 #   OTHER_OPTIONS          other numerics than those and bf16: its file has to be refused (--backend cpu --compute-dtype bf16)
@@ -25,6 +26,7 @@ set -euo pipefail
 die() { echo "grid.sh: $*" >&2; exit 69; }
 root=$(cd "$(dirname "$0")/../.." && pwd)
 . "$root/tests/support/grids.sh"
+. "$root/tests/support/ranks.sh"
 if [[ $# -gt 0 ]]; then
   carried=$(cd "$1" && pwd)
   # shellcheck source=/dev/null
@@ -33,7 +35,13 @@ fi
 gridmill=${GRIDMILL:-${carried:-$root/build/release/src}${carried:+/bin}/gridmill}
 make_models=${MAKE_MODELS:-${carried:-$root/build/release/tests/property}${carried:+/bin}/make_models}
 for program in "$gridmill" "$make_models"; do [[ -x $program ]] || die "there is no program $program"; done
-[[ -n $(command -v mpirun) ]] || die "mpirun is missing: give a folder from tests/gpu/carry_programs.sh"
+# Open MPI's mpirun, or the launcher of a build folder (tests/launch).
+if [[ -n ${LAUNCH:-} ]]; then
+  launch=("$LAUNCH")
+else
+  [[ -n $(command -v mpirun) ]] || die "mpirun is missing: give a folder from tests/gpu/carry_programs.sh"
+  launch=(mpirun --oversubscribe --bind-to none --mca mpi_yield_when_idle 1)
+fi
 read -ra backend <<< "${BACKEND_OPTIONS:---backend cuda --share-gpu}"
 read -ra other <<< "${OTHER_OPTIONS:---backend cpu --compute-dtype bf16}"
 read -ra cases <<< "${CASES:-bf16:sampled fp32:greedy}"
@@ -63,21 +71,8 @@ generate() { # OUTPUT GRID MODEL DTYPE|- SAMPLING SAMPLES OPTION...
   [[ $4 == - ]] || options+=(--compute-dtype "$4")
   if [[ $5 == greedy ]]; then options+=(--temperature 0); else options+=(--temperature 0.9 --seed 11 --logprobs); fi
   shift 6
-  exec timeout --foreground "$run_timeout" mpirun -n $((dp * fsdp * tp)) --oversubscribe --bind-to none \
-    --mca mpi_yield_when_idle 1 "$gridmill" generate "${options[@]}" "$@"
-}
-
-# Ids of gridmill's processes below PID, from /proc alone.
-ranks_below() { # PID
-  local stat fields pid
-  for stat in /proc/[0-9]*/stat; do
-    fields=$(cat "$stat" 2> /dev/null) || continue
-    pid=${fields%% *}
-    # Behind the name, which may hold anything: state and parent.
-    read -r _ parent _ <<< "${fields##*) }"
-    [[ $parent == "$1" ]] || continue
-    if [[ /proc/$pid/exe -ef $gridmill ]]; then echo "$pid"; else ranks_below "$pid"; fi
-  done
+  exec timeout --foreground "$run_timeout" "${launch[@]}" -n $((dp * fsdp * tp)) \
+    "$gridmill" generate "${options[@]}" "$@"
 }
 
 # Rows of a result file that are done and that remain: "12 868", or nothing before there is a file.
@@ -122,7 +117,7 @@ kill_and_resume() { # MODEL DTYPE SAMPLING GRID GRID
     while kill -0 "$job" 2> /dev/null; do
       read -r done_rows rows <<< "$(progress_of killed.h5)" || true
       if [[ ${done_rows:-0} -gt 0 && ${done_rows:-0} -lt ${rows:-0} ]]; then
-        read -r hit _ <<< "$(ranks_below "$job" | xargs)"
+        read -r hit _ <<< "$(ranks_below "$job" "$gridmill" | xargs)"
         [[ -z $hit ]] || kill -9 "$hit" 2> /dev/null || hit=
         break
       fi

@@ -12,5 +12,4 @@ for candidate in /usr/bin/python3 python3; do
 done
 [[ -n $python ]] || { echo "recorded-bits.sh: needs a python3 with h5py (Debian: python3-h5py)" >&2; exit 1; }
 
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 exec "$python" -B "$source/tests/property/recorded_bits.py" "$1" "$source/tests/data/recorded_bits.txt" "${@:2}"

@@ -10,11 +10,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/support/grids.sh
+. tests/support/ranks.sh
 build_dir=$(cd "${1:-build/release}" && pwd)
 gridmill=$build_dir/src/gridmill
 make_models=$build_dir/tests/property/make_models
 every=${EVERY:-1}
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -29,7 +29,7 @@ echo "targets: reference ${targets[*]}"
 launch() { # RANKS COMMAND...
   local ranks=$1
   shift
-  mpirun -n "$ranks" --oversubscribe --bind-to none --mca mpi_yield_when_idle 1 "$@"
+  "$build_dir/tests/launch" -n "$ranks" "$@"
 }
 generate() { # OUTPUT GRID MODEL DTYPE SAMPLING OPTION...
   local output=$1 dp fsdp tp options
@@ -71,10 +71,7 @@ for model in llama8 xlstm8; do
             generate out.h5 "$previous" "$model" "$dtype" "$sampling" --slots 3 --threads 1 --commit-interval 50ms > /dev/null 2>&1 &
             job=$!
             sleep "0.$((3 + runs % 5))"
-            # The ranks are grandchildren: mpirun is the job's child.
-            for launcher in $(pgrep -P "$job"); do
-              for rank in $(pgrep -P "$launcher"); do kill -9 "$rank" 2> /dev/null && killed=$((killed + 1)) && break; done
-            done
+            for rank in $(ranks_below "$job" "$gridmill"); do kill -9 "$rank" 2> /dev/null && killed=$((killed + 1)) && break; done
             wait "$job" || true
           fi
           if ! generate out.h5 "$grid" "$model" "$dtype" "$sampling" "${variant[@]}" || ! cmp out.h5 "$expected"; then

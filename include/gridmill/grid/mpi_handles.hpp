@@ -2,7 +2,6 @@
 
 #include <mpi.h>
 
-#include <optional>
 #include <string>
 #include <utility>
 
@@ -12,25 +11,6 @@ namespace gridmill {
 
 /// @throws SystemError naming `call` and MPI's own text unless `code` is MPI_SUCCESS.
 void check_mpi(int code, const char* call);
-
-/// Tasks that a launcher says this step has; empty when there is no launcher.
-struct LauncherTasks {
-  int tasks = 1;
-  std::string variable;  ///< environment variable that says so
-  int task = 0;          ///< this one
-};
-
-/// What `OMPI_COMM_WORLD_SIZE` (mpirun), else `SLURM_STEP_NUM_TASKS` (srun), says. Must be read
-/// before MPI_Init: Open MPI sets its own variables there.
-[[nodiscard]] std::optional<LauncherTasks> launcher_tasks();
-
-/// Refuses a step of several tasks in which MPI sees one: every task would do the whole job.
-/// @throws UsageError that says what to change.
-void check_launcher(int mpi_size, const std::optional<LauncherTasks>& launcher);
-
-/// Before MPI_Init: whether this is a task of srun that no PMI connects to the others. Open MPI
-/// 4.1.4 ends such a process with code 1 and a page of text.
-[[nodiscard]] bool step_without_pmi();
 
 /// Initialises MPI (MPI_THREAD_FUNNELED: the thread that makes this object makes every MPI call)
 /// and finalises it. If an embedding program has initialised MPI, that program finalises it.
@@ -55,7 +35,7 @@ class MpiSession {
 /// Ends every process of the job with `code`; for an error that other ranks cannot hear about.
 [[noreturn]] void abort_job(ExitCode code);
 
-/// "Open MPI v4.1.4, ..." in one line.
+/// "Open MPI v4.1.4" or "MPICH Version: 4.2.1".
 [[nodiscard]] std::string mpi_library_version();
 
 /// Owns one MPI communicator with MPI_ERRORS_RETURN. Must die before MPI_Finalize.

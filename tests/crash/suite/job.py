@@ -37,7 +37,7 @@ def rank_of(pid):
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             for entry in file.read().split(b"\0"):
-                if entry.startswith(b"OMPI_COMM_WORLD_RANK="):
+                if entry.startswith((b"OMPI_COMM_WORLD_RANK=", b"PMI_RANK=")):
                     return int(entry.partition(b"=")[2])
     except OSError:
         pass
@@ -69,12 +69,11 @@ class Run:
         self.output = output
         self.runs_before = len(run_records(output))
         command = program + job.options + grid_options + ["--output", output] + extra
-        environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", TMPDIR=job.folder)
+        environment = dict(os.environ, OMPI_MCA_btl_vader_backing_directory=job.folder,
+                           OMPI_MCA_btl_sm_backing_directory=job.folder, TMPDIR=job.folder)
         self.launched = ranks > 1 or random.random() < 0.3
         if self.launched:
-            launcher = ["mpirun", "--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1",
-                        "--mca", "btl_vader_backing_directory", job.folder]
-            command = launcher + self._parts(command, shim)
+            command = [os.environ["GRIDMILL_LAUNCH"]] + self._parts(command, shim)
         elif shim:
             command = self._with_shim(command, shim)
         self.messages = open(os.path.join(job.folder, "messages"), "w+")
@@ -106,9 +105,13 @@ class Run:
         if not self.launched:
             return {0: self.process.pid} if is_alive(self.process.pid) else {}
         found = {}
-        for pid in children_of(self.process.pid):
+        left = children_of(self.process.pid)
+        while left:  # a launcher may have processes of its own between itself and the ranks
+            pid = left.pop()
             rank = rank_of(pid)
-            if rank is not None:
+            if rank is None:
+                left += children_of(pid)
+            else:
                 found[rank] = pid
         self.known.update(found.values())
         return found

@@ -10,7 +10,9 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <stdexcept>
+#include <string_view>
 
 namespace gridmill::test {
 
@@ -60,6 +62,17 @@ void drain(int out, int err, ProgramResult& result) {
   ::_exit(127);
 }
 
+/// The rank that a launcher gave to `process`; -1 if none did.
+int rank_of(pid_t process) {
+  std::ifstream file("/proc/" + std::to_string(process) + "/environ", std::ios::binary);
+  for (std::string entry; std::getline(file, entry, '\0');) {
+    for (const std::string_view name : {"OMPI_COMM_WORLD_RANK=", "PMI_RANK="}) {
+      if (entry.rfind(name, 0) == 0) return std::stoi(entry.substr(name.size()));
+    }
+  }
+  return -1;
+}
+
 }  // namespace
 
 ProgramResult run_program(const std::vector<std::string>& command,
@@ -104,19 +117,34 @@ int wait_for_program(pid_t program) {
 
 std::vector<std::string> under_mpirun(int ranks, std::vector<std::string> command) {
   if (ranks == 1) return command;
-  ::setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
-  ::setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
-  std::vector<std::string> whole = {"mpirun",
-                                    "-n",
-                                    std::to_string(ranks),
-                                    "--oversubscribe",
-                                    "--bind-to",
-                                    "none",
-                                    "--mca",
-                                    "mpi_yield_when_idle",
-                                    "1"};
+  std::vector<std::string> whole = {GRIDMILL_LAUNCH, "-n", std::to_string(ranks)};
   whole.insert(whole.end(), command.begin(), command.end());
   return whole;
+}
+
+std::vector<pid_t> children_of(pid_t parent) {
+  std::ifstream file("/proc/" + std::to_string(parent) + "/task/" + std::to_string(parent) +
+                     "/children");
+  return {std::istream_iterator<pid_t>(file), std::istream_iterator<pid_t>()};
+}
+
+std::vector<pid_t> ranks_of(pid_t launcher) {
+  std::map<int, pid_t> found;
+  std::vector<pid_t> left = children_of(launcher);
+  while (!left.empty()) {
+    const pid_t process = left.back();
+    left.pop_back();
+    if (const int rank = rank_of(process); rank >= 0) {
+      found.emplace(rank, process);
+    } else {
+      const std::vector<pid_t> below = children_of(process);
+      left.insert(left.end(), below.begin(), below.end());
+    }
+  }
+  std::vector<pid_t> ranks;
+  ranks.reserve(found.size());
+  for (const auto& [rank, process] : found) ranks.push_back(process);
+  return ranks;
 }
 
 std::string slurp(const std::filesystem::path& path) {

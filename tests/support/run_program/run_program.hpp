@@ -28,9 +28,13 @@ struct ProgramResult {
 /// Waits until a started program ends. @return its exit code, 128 + signal if it was killed
 int wait_for_program(pid_t program);
 
-/// `mpirun -n ranks` with the flags that let more ranks than cores run, also as root, in front of
+/// The launcher of this build's MPI (tests/support/launch.sh.in), "-n" and `ranks` in front of
 /// `command`. One rank runs without launcher.
 [[nodiscard]] std::vector<std::string> under_mpirun(int ranks, std::vector<std::string> command);
+/// Processes that `parent` has started and not waited for.
+[[nodiscard]] std::vector<pid_t> children_of(pid_t parent);
+/// Processes of the ranks that a launcher has started so far, in the order of ranks.
+[[nodiscard]] std::vector<pid_t> ranks_of(pid_t launcher);
 
 /// Whole content of a file.
 [[nodiscard]] std::string slurp(const std::filesystem::path& path);

@@ -9,7 +9,7 @@
 #include "gridmill/base/error.hpp"
 #include "gridmill/grid/collectives.hpp"
 #include "gridmill/grid/grid.hpp"
-#include "gridmill/grid/mpi_handles.hpp"
+#include "gridmill/grid/launcher.hpp"
 
 namespace gridmill {
 namespace {
@@ -58,7 +58,7 @@ class LauncherTest : public testing::Test {
   static void clear() {
     for (const char* variable :
          {"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID",
-          "SLURM_STEPID", "PMIX_RANK", "PMI_RANK", "PMI_FD"}) {
+          "SLURM_STEPID", "PMIX_RANK", "PMI_RANK", "PMI_SIZE", "PMI_FD"}) {
       unsetenv(variable);
     }
   }
@@ -70,7 +70,7 @@ TEST_F(LauncherTest, WithoutALauncherOneRankIsFine) {
 }
 
 TEST_F(LauncherTest, SeveralTasksOfWhichMpiSeesOneAreRefused) {
-  for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"}) {
+  for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"}) {
     clear();
     setenv(variable, "4", 1);
     EXPECT_NO_THROW(check_launcher(4, launcher_tasks()));
@@ -81,7 +81,7 @@ TEST_F(LauncherTest, SeveralTasksOfWhichMpiSeesOneAreRefused) {
       const std::string message = error.what();
       EXPECT_NE(message.find("4 tasks"), std::string::npos);
       EXPECT_NE(message.find(variable), std::string::npos);
-      EXPECT_NE(message.find("srun --mpi=pmix"), std::string::npos);
+      EXPECT_NE(message.find("srun --mpi=pmi"), std::string::npos);
     }
   }
 }
@@ -92,10 +92,29 @@ TEST_F(LauncherTest, MpirunInsideAStepOfItsDaemonsCounts) {
   EXPECT_NO_THROW(check_launcher(1, launcher_tasks()));
 }
 
+TEST_F(LauncherTest, HydraInsideAStepOfItsProxiesCounts) {
+  setenv("SLURM_STEP_NUM_TASKS", "3", 1);
+  setenv("PMI_SIZE", "1", 1);
+  EXPECT_NO_THROW(check_launcher(1, launcher_tasks()));
+}
+
 TEST_F(LauncherTest, TellsWhichTaskThisIs) {
   setenv("SLURM_STEP_NUM_TASKS", "3", 1);
   setenv("SLURM_PROCID", "2", 1);
   EXPECT_EQ(launcher_tasks()->task, 2);
+  setenv("PMI_SIZE", "3", 1);
+  setenv("PMI_RANK", "1", 1);
+  EXPECT_EQ(launcher_tasks()->task, 1);
+}
+
+TEST_F(LauncherTest, AProcessManagerIsSeenByEachOfItsVariables) {
+  EXPECT_TRUE(without_process_manager());
+  for (const char* variable :
+       {"PMIX_RANK", "PMI_RANK", "PMI_SIZE", "PMI_FD", "OMPI_COMM_WORLD_SIZE"}) {
+    setenv(variable, "0", 1);
+    EXPECT_FALSE(without_process_manager()) << variable;
+    unsetenv(variable);
+  }
 }
 
 TEST_F(LauncherTest, ATaskOfSrunWithoutPmiIsKnownBeforeMpiStarts) {
