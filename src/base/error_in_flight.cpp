@@ -2,6 +2,8 @@
 
 #include <exception>
 #include <new>
+#include <string>
+#include <system_error>
 
 #include "gridmill/base/format.hpp"
 
@@ -15,6 +17,15 @@ Error error_in_flight() {
   } catch (const std::bad_alloc&) {
     return ResourceError(
         "out of memory; use fewer ranks per node, fewer slots or a larger machine");
+  } catch (const std::system_error& error) {
+    // Threads that cannot be made, and files that cannot be looked at.
+    const std::error_code& code = error.code();
+    const bool no_room =
+        code == std::errc::resource_unavailable_try_again || code == std::errc::not_enough_memory ||
+        code == std::errc::too_many_files_open || code == std::errc::too_many_files_open_in_system;
+    const std::string message = fmt::format("the system refused a call: {}", error.what());
+    if (no_room) return ResourceError(message);
+    return SystemError(message);
   } catch (const std::exception& error) {
     return InternalError(fmt::format("unexpected exception: {}", error.what()));
   } catch (...) {

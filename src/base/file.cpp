@@ -1,6 +1,7 @@
 #include "gridmill/base/file.hpp"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,9 +14,16 @@
 
 namespace gridmill {
 
-namespace {
-std::string reason() { return std::strerror(errno); }  // NOLINT(concurrency-mt-unsafe)
-}  // namespace
+std::string system_reason() { return system_reason(errno); }
+
+std::string system_reason(int code) {
+  std::string text = std::strerror(code);  // NOLINT(concurrency-mt-unsafe)
+  rlimit limit{};
+  if (code == EFBIG && ::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+    text += fmt::format(" (the limit of file sizes, ulimit -f, is {} bytes)", limit.rlim_cur);
+  }
+  return text;
+}
 
 FileDescriptor::~FileDescriptor() {
   if (fd_ >= 0) ::close(fd_);
@@ -23,12 +31,13 @@ FileDescriptor::~FileDescriptor() {
 
 void FileDescriptor::close() {
   const int fd = std::exchange(fd_, -1);
-  if (fd >= 0 && ::close(fd) != 0) throw IoError("closing a file failed: " + reason());
+  if (fd >= 0 && ::close(fd) != 0) throw IoError("closing a file failed: " + system_reason());
 }
 
 FileDescriptor open_for_reading(const std::string& path) {
   FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.valid()) throw MissingInputError(fmt::format("cannot read {}: {}", path, reason()));
+  if (!file.valid())
+    throw MissingInputError(fmt::format("cannot read {}: {}", path, system_reason()));
   struct stat status {};
   if (::fstat(file.get(), &status) == 0 && S_ISDIR(status.st_mode)) {
     throw MissingInputError(fmt::format("cannot read {}: it is a folder", path));
@@ -46,7 +55,7 @@ std::string read_text_file(const std::string& path) {
 std::uint64_t file_size(const FileDescriptor& file, const std::string& path) {
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) {
-    throw IoError(fmt::format("cannot find the size of {}: {}", path, reason()));
+    throw IoError(fmt::format("cannot find the size of {}: {}", path, system_reason()));
   }
   return static_cast<std::uint64_t>(status.st_size);
 }
@@ -56,7 +65,7 @@ void read_exactly(const FileDescriptor& file, std::uint64_t offset, std::span<st
   while (!bytes.empty()) {
     const ssize_t got = ::pread(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw IoError(fmt::format("reading {} failed: {}", path, reason()));
+    if (got < 0) throw IoError(fmt::format("reading {} failed: {}", path, system_reason()));
     if (got == 0) {
       throw FormatError(fmt::format("{} is cut short: {} more bytes expected at offset {}", path,
                                     bytes.size(), offset));
@@ -72,7 +81,7 @@ void write_exactly(const FileDescriptor& file, std::uint64_t offset,
     const ssize_t put =
         ::pwrite(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (put < 0 && errno == EINTR) continue;
-    if (put < 0) throw IoError(fmt::format("writing {} failed: {}", path, reason()));
+    if (put < 0) throw IoError(fmt::format("writing {} failed: {}", path, system_reason()));
     bytes = bytes.subspan(static_cast<std::size_t>(put));
     offset += static_cast<std::uint64_t>(put);
   }
@@ -82,16 +91,16 @@ void write_file_atomically(const std::string& path, std::string_view content) {
   const std::string temporary = path + ".tmp";
   FileDescriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
   if (!file.valid()) {
-    throw OutputError(fmt::format("cannot create {}: {}", temporary, reason()));
+    throw OutputError(fmt::format("cannot create {}: {}", temporary, system_reason()));
   }
   try {
     write_exactly(file, 0, std::as_bytes(std::span(content)), temporary);
     if (::fsync(file.get()) != 0) {
-      throw IoError(fmt::format("syncing {} failed: {}", temporary, reason()));
+      throw IoError(fmt::format("syncing {} failed: {}", temporary, system_reason()));
     }
     file.close();
     if (std::rename(temporary.c_str(), path.c_str()) != 0) {
-      throw IoError(fmt::format("renaming {} to {} failed: {}", temporary, path, reason()));
+      throw IoError(fmt::format("renaming {} to {} failed: {}", temporary, path, system_reason()));
     }
   } catch (...) {
     ::unlink(temporary.c_str());
@@ -105,7 +114,7 @@ void sync_parent_folder(const std::string& path) {
   const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
   const FileDescriptor handle(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!handle.valid() || ::fsync(handle.get()) != 0) {
-    throw IoError(fmt::format("syncing folder {} failed: {}", folder, reason()));
+    throw IoError(fmt::format("syncing folder {} failed: {}", folder, system_reason()));
   }
 }
 

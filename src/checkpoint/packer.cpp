@@ -3,9 +3,9 @@
 #include <span>
 
 #include "checkpoint/packer_detail.hpp"
-#include "checkpoint/parallel_detail.hpp"
 #include "checkpoint/unit_layout_detail.hpp"
 #include "gridmill/base/check.hpp"
+#include "gridmill/base/parallel.hpp"
 
 namespace gridmill::checkpoint_detail {
 

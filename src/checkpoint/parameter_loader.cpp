@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <exception>
 #include <optional>
 #include <string>
 #include <utility>
@@ -129,7 +128,9 @@ class Loader {
 
   /// Collective over the world; only the ranks of a node know how much it has.
   void check_memory(std::size_t bytes, const std::string& what) {
-    agree_on(grid_.world(), [&] { check_node_memory(grid_.node(), bytes, what); });
+    CollectiveStage stage(grid_.world());
+    stage.collective([&] { check_node_memory(grid_.node(), bytes, what); });
+    stage.finish();
   }
 
   /// One copy a node, packed by all its ranks together and completed from other nodes.
@@ -138,8 +139,10 @@ class Loader {
     const Arena arena = plan_arena(loaded_.layouts, 0, true);
     const Communicator& sharers = grid_.node_tp_peers();
     check_memory(sharers.rank() == 0 ? arena.bytes : 0, "the parameters");
-    loaded_.shared = agree_on(
-        grid_.world(), [&] { return NodeMemory::create(sharers, arena.bytes, "the parameters"); });
+    CollectiveStage sharing(grid_.world());
+    sharing.collective(
+        [&] { loaded_.shared = NodeMemory::create(sharers, arena.bytes, "the parameters"); });
+    sharing.finish();
     std::byte* base = loaded_.shared.bytes().data();
     loaded_.resident = resident_units(arena, base);
 
@@ -177,8 +180,9 @@ class Loader {
     agree_on(grid_.world(), [&] { packer_.run(options_.threads); });
     transfer_pieces(peers_comm, outgoing, incoming);
     for (const IncomingPiece& piece : incoming) loaded_.bytes_received += piece.bytes.size();
-    loaded_.shared.seal(sharers);
-    grid_.world().barrier();
+    CollectiveStage sealing(grid_.world());
+    sealing.collective([&] { loaded_.shared.seal(sharers); });
+    sealing.finish();
   }
 
   /// Through two buffers of the host, since packing happens there: a piece is read and packed while
@@ -202,13 +206,13 @@ class Loader {
     for (std::size_t unit = 0; unit < parameters_.units.size(); ++unit) {
       std::byte* block = loaded_.memory.data() + arena.block_starts[unit];
       std::byte* kept = loaded_.memory.data() + arena.kept_starts[unit];
-      std::exception_ptr failure;
-      if (gathers) failure = gather_block(unit, *staging, block);
-      agree_on(grid_.world(), [&] {
-        if (failure) std::rethrow_exception(failure);
+      CollectiveStage stage(grid_.world());
+      if (gathers) gather_block(unit, *staging, block, stage);
+      stage.local([&] {
         if (!gathers) upload_pieces(*staging, pieces_of(unit, UnitPart::block), block, pack);
         upload_pieces(*staging, pieces_of(unit, UnitPart::kept), kept, pack);
       });
+      stage.finish();
     }
     agree_on(grid_.world(), [&] { staging->finish(); });
   }
@@ -241,42 +245,33 @@ class Loader {
   }
 
   /// Packs the own block of a unit and gathers those of all fsdp ranks to `device`, a window of all
-  /// blocks at a time. Collective over the world.
-  /// @return what failed on this rank: it takes part to the end, since others wait for it.
-  [[nodiscard]] std::exception_ptr gather_block(std::size_t unit, DeviceStaging& staging,
-                                                std::byte* device) {
+  /// blocks at a time. Collective over the world; `stage` has yet to be finished.
+  void gather_block(std::size_t unit, DeviceStaging& staging, std::byte* device,
+                    CollectiveStage& stage) {
     const UnitLayout& layout = loaded_.layouts[unit];
     const std::size_t block_bytes = layout.block_bytes[static_cast<std::size_t>(own_)];
+    const auto ranks = static_cast<std::size_t>(grid_.fsdp().size());
+    const std::size_t window = gather_window(block_bytes);
     std::vector<std::byte> own;
-    agree_on(grid_.world(), [&] {
+    stage.local([&] {
       own.resize(block_bytes);
       for (const UnitPiece& piece : pieces_of(unit, UnitPart::block)) {
         pack_piece(packer_, piece, std::span(own).subspan(piece.begin, piece.bytes),
                    options_.threads);
       }
     });
-    std::exception_ptr failure;
-    const auto unless_failed = [&failure](const auto& work) {
-      if (failure) return;
-      try {
-        work();
-      } catch (...) {
-        failure = std::current_exception();
-      }
-    };
-    const auto ranks = static_cast<std::size_t>(grid_.fsdp().size());
-    const std::size_t window = gather_window(block_bytes);
+    stage.finish();  // a rank without its block has nothing to send
     for (std::size_t at = 0; at < block_bytes; at += window) {
       const std::size_t bytes = std::min(window, block_bytes - at);
-      std::vector<std::byte> nowhere;
+      std::vector<std::byte> nowhere;  // for what others send to a rank that has failed
       std::span<std::byte> whole;
-      unless_failed([&] { whole = staging.next().first(ranks * bytes); });
-      if (failure) {
+      stage.local([&] { whole = staging.next().first(ranks * bytes); });
+      if (stage.failed()) {
         nowhere.resize(ranks * bytes);
         whole = nowhere;
       }
       all_gather_bytes(grid_.fsdp(), std::span(own).subspan(at, bytes), whole);
-      unless_failed([&] {
+      stage.local([&] {
         for (std::size_t rank = 0; rank < ranks; ++rank) {
           staging.upload(whole.subspan(rank * bytes, bytes),
                          device + layout.block_starts[rank] + at);
@@ -284,7 +279,6 @@ class Loader {
       });
     }
     loaded_.bytes_received += layout.gathered_bytes - block_bytes;
-    return failure;
   }
 
   const CheckpointFile& file_;

@@ -8,14 +8,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
-#include <cstdlib>
-#include <cstring>
-#include <fstream>
-#include <limits>
 #include <optional>
-#include <sstream>
 
 #include "grid/descriptor_passing_detail.hpp"
+#include "gridmill/base/available_memory.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/file.hpp"
 #include "gridmill/base/format.hpp"
@@ -38,45 +34,6 @@ constexpr int MADV_COLLAPSE = 25;  // Linux 6.1; the headers of Debian 12 do not
       static_cast<double>(bytes) / kMiB, what, reason));
 }
 
-std::string reason() { return std::strerror(errno); }  // NOLINT(concurrency-mt-unsafe)
-
-/// A whole number from a one-line file; empty if there is none ("max").
-std::optional<std::size_t> read_number(const std::string& path) {
-  std::ifstream file(path);
-  std::size_t number = 0;
-  if (file >> number) return number;
-  return std::nullopt;
-}
-
-/// What the memory cgroup (version 2) of this process, or one above it, still allows.
-std::size_t cgroup_headroom() {
-  std::size_t headroom = std::numeric_limits<std::size_t>::max();
-  std::ifstream groups("/proc/self/cgroup");
-  std::string path;
-  for (std::string line; std::getline(groups, line);) {
-    if (line.rfind("0::", 0) == 0) path = line.substr(3);
-  }
-  while (!path.empty()) {
-    const std::string folder = "/sys/fs/cgroup" + (path == "/" ? "" : path);
-    const auto limit = read_number(folder + "/memory.max");
-    const auto used = read_number(folder + "/memory.current");
-    if (limit && used) {
-      std::size_t reclaimable = 0;  // page cache counts as used, but goes when it is in the way
-      std::ifstream statistics(folder + "/memory.stat");
-      std::size_t value = 0;
-      for (std::string name; statistics >> name >> value;) {
-        if (name == "inactive_file" || name == "active_file") reclaimable += value;
-      }
-      headroom =
-          std::min(headroom, *limit - std::min(*limit, *used - std::min(*used, reclaimable)));
-    }
-    const std::size_t slash = path.rfind('/');
-    if (slash == std::string::npos || path == "/") break;
-    path = slash == 0 ? "/" : path.substr(0, slash);
-  }
-  return headroom;
-}
-
 /// Where rank 0 keeps the memory.
 struct Origin {
   std::int64_t pid = 0;
@@ -91,14 +48,17 @@ bool is_same_file(const FileDescriptor& file, const Origin& origin) {
          status.st_ino == origin.inode;
 }
 
+Origin origin_of(const FileDescriptor& file) {
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) {
+    throw SystemError("fstat of a memfd failed: " + system_reason());
+  }
+  return {::getpid(), file.get(), status.st_dev, status.st_ino};
+}
+
 /// Collective: a descriptor of rank 0's memory on every rank.
 FileDescriptor share(const Communicator& comm, FileDescriptor own, MemoryHandOver hand_over) {
-  Origin origin;
-  if (comm.rank() == 0) {
-    struct stat status {};
-    if (::fstat(own.get(), &status) != 0) throw SystemError("fstat of a memfd failed: " + reason());
-    origin = {::getpid(), own.get(), status.st_dev, status.st_ino};
-  }
+  Origin origin = agree_on(comm, [&] { return comm.rank() == 0 ? origin_of(own) : Origin{}; });
   broadcast(comm, 0, origin);
   FileDescriptor file;
   if (hand_over != MemoryHandOver::unix_socket && comm.rank() != 0) {
@@ -127,7 +87,7 @@ void allocate_pages(const FileDescriptor& file, std::size_t first, std::size_t b
     if (code == EINTR) continue;
     if (code != 0) {
       errno = code;
-      no_memory(piece, what, reason());
+      no_memory(piece, what, system_reason());
     }
     first += piece;
     bytes -= piece;
@@ -143,7 +103,7 @@ struct Reserved {
 Reserved reserve(std::size_t bytes, int protection, const std::string& what) {
   const std::size_t mapped_bytes = bytes + kHugePage;
   void* mapped = ::mmap(nullptr, mapped_bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapped == MAP_FAILED) no_memory(bytes, what, "mmap: " + reason());
+  if (mapped == MAP_FAILED) no_memory(bytes, what, "mmap: " + system_reason());
   const std::span mapping{static_cast<std::byte*>(mapped), mapped_bytes};
   const std::size_t past = reinterpret_cast<std::uintptr_t>(mapped) % kHugePage;
   return {mapping, mapping.subspan(past == 0 ? 0 : kHugePage - past, bytes)};
@@ -176,9 +136,9 @@ void NodeMemory::map_shared(const Communicator& comm, std::size_t bytes, const s
   FileDescriptor own = agree_on(comm, [&] {
     if (comm.rank() != 0) return FileDescriptor();
     FileDescriptor made(::memfd_create("gridmill", MFD_CLOEXEC));
-    if (!made.valid()) no_memory(bytes, what, "memfd_create: " + reason());
+    if (!made.valid()) no_memory(bytes, what, "memfd_create: " + system_reason());
     if (::ftruncate(made.get(), static_cast<off_t>(bytes)) != 0) {
-      no_memory(bytes, what, "ftruncate: " + reason());
+      no_memory(bytes, what, "ftruncate: " + system_reason());
     }
     return made;
   });
@@ -188,7 +148,7 @@ void NodeMemory::map_shared(const Communicator& comm, std::size_t bytes, const s
     mapping_ = reserved.mapping;
     void* mapped = ::mmap(reserved.bytes.data(), bytes, PROT_READ | PROT_WRITE,
                           MAP_SHARED | MAP_FIXED, file.get(), 0);
-    if (mapped == MAP_FAILED) no_memory(bytes, what, "mmap: " + reason());
+    if (mapped == MAP_FAILED) no_memory(bytes, what, "mmap: " + system_reason());
     bytes_ = reserved.bytes;
     // Every rank takes its part: faster, and spread over the memory of all their sockets.
     const auto ranks = static_cast<std::size_t>(comm.size());
@@ -213,30 +173,21 @@ NodeMemory::~NodeMemory() {
 
 void NodeMemory::seal(const Communicator& comm) {
   comm.barrier();
-  if (!bytes_.empty() && ::mprotect(bytes_.data(), bytes_.size(), PROT_READ) != 0) {
-    throw SystemError("mprotect of shared memory failed: " + reason());
-  }
-}
-
-std::size_t available_node_memory() {
-  std::size_t available = std::numeric_limits<std::size_t>::max();
-  std::ifstream memory("/proc/meminfo");
-  for (std::string line; std::getline(memory, line);) {
-    if (line.rfind("MemAvailable:", 0) == 0) {
-      available = std::strtoull(line.c_str() + std::strlen("MemAvailable:"), nullptr, 10) * 1024;
+  agree_on(comm, [&] {
+    if (!bytes_.empty() && ::mprotect(bytes_.data(), bytes_.size(), PROT_READ) != 0) {
+      throw SystemError("mprotect of shared memory failed: " + system_reason());
     }
-  }
-  return std::min(available, cgroup_headroom());
+  });
 }
 
 void check_node_memory(const Communicator& node, std::size_t bytes, const std::string& what) {
   const auto wanted = static_cast<std::size_t>(sum_over_ranks(node, bytes));
   agree_on(node, [&] {
-    const std::size_t available = available_node_memory();
-    if (wanted > available) {
-      no_memory(
-          wanted, what,
-          fmt::format("this node has {:.0f} MiB left", static_cast<double>(available) / kMiB));
+    const std::optional<std::uint64_t> available = available_memory().shared_bytes;
+    if (available && wanted > *available) {
+      no_memory(wanted, what,
+                fmt::format("the node or a control group has {:.0f} MiB left",
+                            static_cast<double>(*available) / kMiB));
     }
   });
 }

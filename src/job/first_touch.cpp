@@ -1,13 +1,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <span>
-#include <thread>
 #include <vector>
 
 #include "gridmill/base/clock.hpp"
 #include "gridmill/base/file.hpp"
+#include "gridmill/base/parallel.hpp"
 #include "job/first_touch_detail.hpp"
 
 namespace gridmill::job_detail {
@@ -36,24 +35,12 @@ double first_touch_copy_seconds(const std::string& path, Backend& backend, int t
 
   const auto start = SteadyClock::now();
   const Buffer memory = backend.allocate(size);
-  std::vector<std::exception_ptr> failures(static_cast<std::size_t>(threads));
-  const auto part = [&](std::uint64_t index) {
-    const auto parts = static_cast<std::uint64_t>(threads);
-    try {
-      copy_range(file, path, size / parts * index,
-                 index + 1 == parts ? size : size / parts * (index + 1), memory.data(), true);
-    } catch (...) {
-      failures[index] = std::current_exception();
-    }
-  };
-  std::vector<std::jthread> helpers;
-  for (int index = 1; index < threads; ++index) helpers.emplace_back(part, index);
-  part(0);
-  helpers.clear();  // joins
+  const auto parts = static_cast<std::uint64_t>(threads);
+  run_parallel(threads, parts, [&](std::size_t index) {
+    copy_range(file, path, size / parts * index,
+               index + 1 == parts ? size : size / parts * (index + 1), memory.data(), true);
+  });
   const double seconds = seconds_since(start);
-  for (const std::exception_ptr& failure : failures) {
-    if (failure) std::rethrow_exception(failure);
-  }
   return seconds;
 }
 

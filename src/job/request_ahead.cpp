@@ -1,12 +1,14 @@
 #include <utility>
 
 #include "gridmill/base/check.hpp"
+#include "gridmill/base/thread.hpp"
 #include "job/request_ahead_detail.hpp"
 
 namespace gridmill::job_detail {
 
 RequestAhead::RequestAhead(Make make)
-    : make_(std::move(make)), thread_([this](const std::stop_token& stop) { run(stop); }) {}
+    : make_(std::move(make)),
+      thread_(start_thread("preparing rows", [this](const std::stop_token& stop) { run(stop); })) {}
 
 void RequestAhead::announce(std::span<const RowId> rows) {
   if (rows.empty()) return;

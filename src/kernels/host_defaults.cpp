@@ -1,10 +1,11 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "gridmill/base/available_memory.hpp"
 #include "gridmill/base/philox.hpp"
-#include "gridmill/base/process.hpp"
 #include "gridmill/kernels/backend.hpp"
 
 // What every backend on the host does alike; one on a device has its own ways.
@@ -24,9 +25,9 @@ std::unique_ptr<Exchange> Backend::make_device_exchange(Exchange& /*group*/) { r
 
 StateBudget Backend::state_budget(int node_ranks, std::uint64_t /*workspace_bytes*/) const {
   // Half: pages of files, buffers and the other programs of the node want some, too.
-  const std::uint64_t available = available_memory_bytes();
-  return {.known = available != 0,
-          .bytes = available / 2 / static_cast<std::uint64_t>(node_ranks),
+  const std::optional<std::uint64_t> available = available_memory().share_of(node_ranks);
+  return {.known = available.has_value(),
+          .bytes = available.value_or(0) / 2,
           .most_slots = 64,
           .pooled = false};
 }

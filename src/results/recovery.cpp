@@ -2,13 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cstring>
-#include <exception>
-#include <mutex>
-#include <thread>
 
 #include "gridmill/base/error.hpp"
+#include "gridmill/base/parallel.hpp"
 #include "gridmill/results/row.hpp"
 #include "zeros_detail.hpp"
 
@@ -74,32 +71,14 @@ std::vector<RowState> scan_rows(const RowFile& file, const ResultLayout& layout,
   }
   std::vector<RowState> states(static_cast<std::size_t>(count), RowState::missing);
   const std::uint64_t blocks = (count + kBlockRows - 1) / kBlockRows;
-  std::atomic<std::uint64_t> next{0};
-  std::mutex mutex;
-  std::exception_ptr failure;
-  const auto work = [&] {
-    try {
-      for (std::uint64_t block = next++; block < blocks; block = next++) {
-        const std::uint64_t begin = block * kBlockRows;
-        const std::uint64_t rows = std::min(kBlockRows, count - begin);
-        scan_block(file, layout, first + begin,
-                   std::span(states).subspan(static_cast<std::size_t>(begin),
-                                             static_cast<std::size_t>(rows)),
-                   options);
-      }
-    } catch (...) {
-      const std::lock_guard lock(mutex);
-      failure = std::current_exception();
-      next = blocks;
-    }
-  };
-  const auto helpers =
-      std::min<std::uint64_t>(static_cast<std::uint64_t>(std::max(options.threads, 1)) - 1, blocks);
-  std::vector<std::jthread> threads;
-  for (std::uint64_t i = 0; i < helpers; ++i) threads.emplace_back(work);
-  work();
-  threads.clear();
-  if (failure) std::rethrow_exception(failure);
+  run_parallel(options.threads, static_cast<std::size_t>(blocks), [&](std::size_t block) {
+    const std::uint64_t begin = block * kBlockRows;
+    const std::uint64_t rows = std::min(kBlockRows, count - begin);
+    scan_block(
+        file, layout, first + begin,
+        std::span(states).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(rows)),
+        options);
+  });
   return states;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gridmill/base/device.hpp"
+#include "gridmill/base/error.hpp"
 #include "gridmill/grid/mpi_exchange.hpp"
 #include "gridmill/grid/transfer.hpp"
 
@@ -201,6 +202,42 @@ TEST_F(CollectivesTest, TheExchangeGathersInPlaceAndThroughHostStaging) {
   for (int& value : whole) value = ~value;
   EXPECT_EQ(whole, expected);
   EXPECT_EQ(stream.synchronized, 2);
+}
+
+TEST_F(CollectivesTest, ARankThatFailedInAStageStillMakesItsCollectiveCalls) {
+  for (int failing = 0; failing < ranks_; ++failing) {
+    std::string message;
+    int local_work = 0;
+    CollectiveStage stage(world_);
+    stage.local([&] {
+      if (rank_ == failing) throw FormatError("rank " + std::to_string(rank_) + " cannot read");
+      ++local_work;
+    });
+    EXPECT_EQ(stage.failed(), rank_ == failing);
+    EXPECT_EQ(sum_over_ranks(world_, 1), static_cast<std::uint64_t>(ranks_));
+    stage.local([&] { ++local_work; });
+    try {
+      stage.finish();
+    } catch (const FormatError& error) {
+      message = error.what();
+    }
+    EXPECT_EQ(message, "rank " + std::to_string(failing) + " cannot read");
+    EXPECT_EQ(local_work, rank_ == failing ? 0 : 2);
+  }
+}
+
+TEST_F(CollectivesTest, AGroupThatFailedInAStageFailsTheOthersToo) {
+  const Communicator half = Communicator::split(world_.get(), rank_ % 2, rank_);
+  const int failing = ranks_ > 1 ? 1 : 0;
+  CollectiveStage stage(world_);
+  // The second call is one of all groups, although the first has failed in one.
+  stage.collective([&] {
+    agree_on(half, [&] {
+      if (rank_ % 2 == failing && half.rank() == 0) throw ResourceError("no room in a group");
+    });
+  });
+  stage.collective([&] { half.barrier(); });
+  EXPECT_THROW(stage.finish(), ResourceError);
 }
 
 }  // namespace

@@ -2,11 +2,14 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <fstream>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "gridmill/base/available_memory.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/grid/collectives.hpp"
 
@@ -47,7 +50,8 @@ TEST(NodeMemory, NothingIsEmpty) {
 
 TEST(NodeMemory, TooMuchIsRefusedOnEveryRankBeforeAnythingIsTaken) {
   const Communicator world = Communicator::duplicate(MPI_COMM_WORLD);
-  const std::size_t each = available_node_memory() / static_cast<std::size_t>(world.size());
+  const std::size_t each =
+      available_memory().shared_bytes.value() / static_cast<std::size_t>(world.size());
   EXPECT_GT(each, 0U);
   EXPECT_NO_THROW(check_node_memory(world, 1 << 20, "a test"));
   try {
@@ -80,6 +84,45 @@ TEST(NodeMemory, ARankThatCannotMapItFailsEveryRank) {
   EXPECT_NE(message.find("the model"), std::string::npos) << message;
   EXPECT_EQ(all_gather_text(world, message),
             std::vector<std::string>(static_cast<std::size_t>(world.size()), message));
+}
+
+/// Lets this process open no further descriptor as long as it lives.
+class NoMoreFiles {
+ public:
+  NoMoreFiles() {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    const int lowest_free = ::dup(STDERR_FILENO);
+    ::close(lowest_free);
+    rlimit tight = before_;
+    tight.rlim_cur = static_cast<rlim_t>(lowest_free);
+    ::setrlimit(RLIMIT_NOFILE, &tight);
+  }
+  NoMoreFiles(const NoMoreFiles&) = delete;
+  NoMoreFiles& operator=(const NoMoreFiles&) = delete;
+  ~NoMoreFiles() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+TEST(NodeMemory, ARankWithoutDescriptorsFailsEveryRank) {
+  const Communicator world = Communicator::duplicate(MPI_COMM_WORLD);
+  if (world.size() == 1) return;  // it needs none
+  for (int unlucky = 0; unlucky < world.size(); ++unlucky) {
+    std::string message;
+    {
+      std::optional<NoMoreFiles> limit;
+      if (world.rank() == unlucky) limit.emplace();
+      try {
+        static_cast<void>(NodeMemory::create(world, 4096, "the model"));
+      } catch (const ResourceError& error) {
+        message = error.what();
+      }
+    }
+    EXPECT_NE(message, "") << "rank " << unlucky;
+    EXPECT_EQ(all_gather_text(world, message),
+              std::vector<std::string>(static_cast<std::size_t>(world.size()), message));
+  }
 }
 
 }  // namespace

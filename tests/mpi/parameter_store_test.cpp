@@ -1,6 +1,7 @@
 #include "gridmill/checkpoint/parameter_store.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
@@ -517,6 +518,36 @@ TEST_F(ParameterStoreTest, AReadErrorOfOneRankReachesAllWithinSeconds) {
                 std::vector<std::string>(static_cast<std::size_t>(world_.size()), message));
     }
   }
+}
+
+TEST_F(ParameterStoreTest, ANodeWithoutRoomForItsCopyFailsEveryRank) {
+  if (world_.size() == 1) return;
+  // The ranks of the last of two nodes share a copy; its last rank cannot map it.
+  const Setting setting{.shape = {world_.size(), 1, 1}, .nodes = 2};
+  const CheckpointFile opened = file(setting);
+  Grid made = grid(setting);
+  const auto backend = make_backend("reference", {});
+  const auto stream = backend->make_stream();
+  const ModelParameters parameters = model(setting).parameters(1, 0);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_AS, &before), 0);
+  if (world_.rank() == world_.size() - 1) {
+    rlimit tight = before;
+    std::size_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    tight.rlim_cur = pages * 4096 + (std::size_t{1} << 20);  // a copy begins at a border of 2 MiB
+    ASSERT_EQ(::setrlimit(RLIMIT_AS, &tight), 0);
+  }
+  std::string message;
+  try {
+    static_cast<void>(make_parameter_source(opened, parameters, made, *backend, *stream, {}));
+  } catch (const ResourceError& error) {
+    message = error.what();
+  }
+  ::setrlimit(RLIMIT_AS, &before);
+  EXPECT_NE(message.find("the parameters"), std::string::npos) << message;
+  EXPECT_EQ(all_gather_text(world_, message),
+            std::vector<std::string>(static_cast<std::size_t>(world_.size()), message));
 }
 
 TEST_F(ParameterStoreTest, TheDominantDtypeIsThatOfMostBytes) {

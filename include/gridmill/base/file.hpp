@@ -29,6 +29,12 @@ class FileDescriptor {
   int fd_ = -1;
 };
 
+/// Why the last system call failed, as the system says it; a file that grew beyond its limit
+/// (EFBIG) also with the limit.
+[[nodiscard]] std::string system_reason();
+/// The same for a value of errno.
+[[nodiscard]] std::string system_reason(int code);
+
 /// @throws MissingInputError if `path` cannot be opened for reading.
 [[nodiscard]] FileDescriptor open_for_reading(const std::string& path);
 /// The whole content as text. @throws MissingInputError

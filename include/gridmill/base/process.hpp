@@ -9,9 +9,6 @@ namespace gridmill {
 [[nodiscard]] std::string host_name();
 /// Cores that this process may run on; at least 1.
 [[nodiscard]] int usable_cores();
-/// Memory that this process may still take, in bytes: the smaller of what the kernel calls
-/// available and what its control group leaves. 0 if unknown.
-[[nodiscard]] std::uint64_t available_memory_bytes();
 /// Resident memory of this process now, in bytes.
 [[nodiscard]] std::uint64_t resident_bytes();
 /// High-water mark of this process's resident memory, in bytes.

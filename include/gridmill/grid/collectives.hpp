@@ -20,7 +20,8 @@ namespace gridmill {
 /// kind, code and message); else nobody throws. For stage boundaries: open, load, create, close.
 void agree(const Communicator& comm, const std::optional<Error>& local);
 
-/// Collective: runs `stage`, which must make no collective call, and agrees on how it ended.
+/// Collective: runs `stage`, which must make no collective call (CollectiveStage is for one that
+/// does), and agrees on how it ended.
 /// @return what `stage` returned, if it did so everywhere.
 template <typename Stage>
 auto agree_on(const Communicator& comm, Stage&& stage) {
@@ -43,6 +44,46 @@ auto agree_on(const Communicator& comm, Stage&& stage) {
     return std::move(*result);
   }
 }
+
+/// A stage that consists of local work and collective calls in turns. A rank on which something
+/// failed still makes every collective call, since others wait for it there; finish() agrees.
+///
+///   CollectiveStage stage(world);
+///   stage.local([&] { piece = read(); });
+///   all_gather_bytes(world, piece, whole);      // also by a rank that could not read
+///   stage.local([&] { use(whole); });
+///   stage.finish();
+class CollectiveStage {
+ public:
+  explicit CollectiveStage(const Communicator& comm) : comm_(comm) {}
+  CollectiveStage(const CollectiveStage&) = delete;
+  CollectiveStage& operator=(const CollectiveStage&) = delete;
+  ~CollectiveStage() = default;
+
+  /// Runs `work`, which makes no collective call; left out once something has failed here.
+  template <typename Work>
+  void local(Work&& work) {
+    if (!error_) collective(std::forward<Work>(work));
+  }
+  /// Runs `work`, a collective call over some ranks of the stage that throws on all of them or on
+  /// none; whatever failed before.
+  template <typename Work>
+  void collective(Work&& work) {
+    try {
+      work();
+    } catch (...) {
+      if (!error_) error_ = error_in_flight();
+    }
+  }
+  /// Whether something has failed on this rank.
+  [[nodiscard]] bool failed() const { return error_.has_value(); }
+  /// Collective over the stage's communicator: throws as agree() does.
+  void finish() const { agree(comm_, error_); }
+
+ private:
+  const Communicator& comm_;
+  std::optional<Error> error_;
+};
 
 /// Collective: `bytes` of `root` arrive everywhere; any size, the same on every rank.
 void broadcast_bytes(const Communicator& comm, int root, std::span<std::byte> bytes);

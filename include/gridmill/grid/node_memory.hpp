@@ -41,7 +41,7 @@ class NodeMemory {
 
   [[nodiscard]] std::span<std::byte> bytes() const { return bytes_; }
   /// Collective over the communicator of create(): waits until everybody has written and takes the
-  /// right to write away.
+  /// right to write away. @throws SystemError on every rank.
   void seal(const Communicator& comm);
 
  private:
@@ -54,12 +54,9 @@ class NodeMemory {
 };
 
 /// Collective over `node`: checks that the bytes that its ranks are about to take together are
-/// there (free memory and this process's memory cgroup), since the kernel would kill somebody
+/// there (base/available_memory.hpp), since the kernel would kill somebody
 /// instead of failing the call.
 /// @throws ResourceError on every rank of this node.
 void check_node_memory(const Communicator& node, std::size_t bytes, const std::string& what);
-
-/// Bytes that this node can still give to this process.
-[[nodiscard]] std::size_t available_node_memory();
 
 }  // namespace gridmill

@@ -7,6 +7,7 @@
 #include <cstddef>
 
 #include "gridmill/base/log.hpp"
+#include "gridmill/base/thread.hpp"
 
 namespace gridmill::cpu {
 
@@ -27,7 +28,7 @@ std::vector<int> allowed_cores() {
   return cores;
 }
 
-void pin(std::thread& thread, int core) {
+void pin(std::jthread& thread, int core) {
   cpu_set_t set;
   CPU_ZERO(&set);
   CPU_SET(core, &set);
@@ -43,19 +44,26 @@ ThreadPool::ThreadPool(int threads) {
   const auto core_count = static_cast<int>(cores.size());
   spins_ = core_count >= threads ? kSpins : 0;
   const bool bound = core_count < sysconf(_SC_NPROCESSORS_ONLN);
-  for (int index = 1; index < threads; ++index) {
-    threads_.emplace_back([this, index] { serve(index); });
-    if (bound && core_count >= threads) {
-      pin(threads_.back(), cores[static_cast<std::size_t>(index)]);
+  try {
+    for (int index = 1; index < threads; ++index) {
+      threads_.push_back(start_thread("the CPU kernels", [this, index] { serve(index); }));
+      if (bound && core_count >= threads) {
+        pin(threads_.back(), cores[static_cast<std::size_t>(index)]);
+      }
     }
+  } catch (...) {
+    end();  // those that were made; else they would be waited for
+    throw;
   }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { end(); }
+
+void ThreadPool::end() {
   stopping_.store(true, std::memory_order_relaxed);
   epoch_.fetch_add(1, std::memory_order_release);
   epoch_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();  // joins
 }
 
 void ThreadPool::wait_for_change(const std::atomic<std::uint32_t>& word, std::uint32_t seen) const {

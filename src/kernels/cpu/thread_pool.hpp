@@ -17,6 +17,7 @@ class ThreadPool {
   /// @param threads  the caller included; >= 1. Threads are pinned, one to a core, if the process
   /// is bound to a set of at least that many cores; an unbound process may share its cores with
   /// others.
+  /// @throws ResourceError if the system has no room for so many.
   explicit ThreadPool(int threads);
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -37,6 +38,7 @@ class ThreadPool {
   using Function = void (*)(const void*, int);
   void run_erased(int parts, Function function, const void* task);
   void serve(int index);
+  void end();
   /// Returns once `word` differs from `seen`.
   void wait_for_change(const std::atomic<std::uint32_t>& word, std::uint32_t seen) const;
 
@@ -49,7 +51,7 @@ class ThreadPool {
   int parts_ = 0;
   int spins_ = 0;
   std::atomic<bool> stopping_{false};
-  std::vector<std::thread> threads_;
+  std::vector<std::jthread> threads_;
 };
 
 }  // namespace gridmill::cpu

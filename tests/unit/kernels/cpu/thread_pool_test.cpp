@@ -1,14 +1,19 @@
 #include "kernels/cpu/thread_pool.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdio>
+#include <cstdlib>
 #include <thread>
 #include <vector>
 
 #include "gridmill/base/clock.hpp"
+#include "gridmill/base/error.hpp"
+#include "support/few_threads.hpp"
 
 namespace gridmill::cpu {
 namespace {
@@ -53,6 +58,32 @@ TEST(ThreadPool, OfOneThreadRunsOnTheCaller) {
   std::thread::id where;
   pool.run(1, [&](int) { where = std::this_thread::get_id(); });
   EXPECT_EQ(where, std::this_thread::get_id());
+}
+
+/// Ends with the code of the error that a pool of four threads throws where `allowed` can be made.
+void make_a_pool_with(rlim_t allowed) {
+  test::allow_threads(allowed);
+  try {
+    const ThreadPool pool(4);
+  } catch (const Error& error) {
+    std::fputs(error.what(), stderr);
+    std::exit(static_cast<int>(error.code()));
+  }
+  std::exit(0);
+}
+
+TEST(ThreadPool, ThatCannotHaveItsThreadsIsAnErrorNotTheEnd) {
+  EXPECT_EXIT(make_a_pool_with(0), ::testing::ExitedWithCode(69),
+              "cannot start a thread for the CPU kernels");
+}
+
+TEST(ThreadPool, ThatCannotHaveAllItsThreadsEndsThoseItHas) {
+  if (::geteuid() != 0) GTEST_SKIP() << "a limit between two threads needs root";
+  for (const rlim_t allowed : {1, 2}) {
+    EXPECT_EXIT(make_a_pool_with(allowed), ::testing::ExitedWithCode(69),
+                "cannot start a thread for the CPU kernels");
+  }
+  EXPECT_EXIT(make_a_pool_with(3), ::testing::ExitedWithCode(0), "");
 }
 
 TEST(ThreadPool, ManyPoolsOnFewCoresDoNotCrawl) {

@@ -1,12 +1,17 @@
+#include "gridmill/base/parallel.hpp"
+
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdio>
+#include <cstdlib>
 #include <stdexcept>
 #include <vector>
 
-#include "checkpoint/parallel_detail.hpp"
+#include "gridmill/base/error.hpp"
+#include "support/few_threads.hpp"
 
-namespace gridmill::checkpoint_detail {
+namespace gridmill {
 namespace {
 
 TEST(RunParallel, CallsEveryIndexOnceWhateverTheThreads) {
@@ -26,5 +31,20 @@ TEST(RunParallel, ThrowsWhatAThreadThrew) {
                std::out_of_range);
 }
 
+TEST(RunParallel, EndsWithAnErrorWhereThereCanBeNoThreads) {
+  EXPECT_EXIT(
+      {
+        test::allow_threads(0);
+        try {
+          run_parallel(4, 1000, [](std::size_t) {});
+        } catch (const Error& error) {
+          std::fputs(error.what(), stderr);
+          std::exit(static_cast<int>(error.code()));
+        }
+        std::exit(0);
+      },
+      ::testing::ExitedWithCode(69), "cannot start a thread");
+}
+
 }  // namespace
-}  // namespace gridmill::checkpoint_detail
+}  // namespace gridmill
