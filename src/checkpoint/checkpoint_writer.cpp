@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
-#include <cstring>
 #include <unordered_map>
 #include <utility>
 
@@ -22,8 +21,6 @@ namespace gridmill {
 namespace layout = checkpoint_layout;
 
 namespace {
-
-std::string reason() { return std::strerror(errno); }  // NOLINT(concurrency-mt-unsafe)
 
 /// HDF5 takes '/' as a step into a group and "." as the group itself.
 void check_name(const std::string& name, const std::string& kind) {
@@ -157,11 +154,15 @@ CheckpointWriter::CheckpointWriter(std::string path, CheckpointDescription descr
                          size_of(parameter.dtype);
     filling.parameter = std::move(parameter);
   }
-  impl_->create(description);
+  try {
+    impl_->create(description);
+  } catch (const IoError& error) {
+    throw OutputError(fmt::format("cannot create {}: {}", impl_->path, error.what()));
+  }
   impl_->find_offsets();
   impl_->file = FileDescriptor(::open(impl_->temporary.c_str(), O_WRONLY | O_CLOEXEC));
   if (!impl_->file.valid()) {
-    throw OutputError(fmt::format("cannot write {}: {}", impl_->temporary, reason()));
+    throw OutputError(fmt::format("cannot write {}: {}", impl_->temporary, system_reason()));
   }
 }
 
@@ -199,12 +200,12 @@ void CheckpointWriter::finish() {
   write_exactly(impl_->file, impl_->hashes_offset, std::as_bytes(std::span(text)),
                 impl_->temporary);
   if (::fsync(impl_->file.get()) != 0) {
-    throw IoError(fmt::format("syncing {} failed: {}", impl_->temporary, reason()));
+    throw IoError(fmt::format("syncing {} failed: {}", impl_->temporary, system_reason()));
   }
   impl_->file.close();
   if (std::rename(impl_->temporary.c_str(), impl_->path.c_str()) != 0) {
-    throw OutputError(
-        fmt::format("renaming {} to {} failed: {}", impl_->temporary, impl_->path, reason()));
+    throw OutputError(fmt::format("renaming {} to {} failed: {}", impl_->temporary, impl_->path,
+                                  system_reason()));
   }
   impl_->exists = false;
   sync_parent_folder(impl_->path);

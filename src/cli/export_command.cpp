@@ -2,7 +2,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -14,6 +13,7 @@
 
 #include "cli/command.hpp"
 #include "gridmill/base/content_hash.hpp"
+#include "gridmill/base/file.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/json.hpp"
 #include "gridmill/base/log.hpp"
@@ -44,7 +44,7 @@ class Destination {
     if (path_.empty()) return;
     stream_ = std::fopen((path_ + ".tmp").c_str(), "w");
     if (stream_ == nullptr) {
-      throw OutputError(fmt::format("cannot create {}.tmp: {}", path_, std::strerror(errno)));
+      throw OutputError(fmt::format("cannot create {}.tmp: {}", path_, system_reason()));
     }
   }
   Destination(const Destination&) = delete;
@@ -67,8 +67,8 @@ class Destination {
 
  private:
   [[noreturn]] void fail() const {
-    throw IoError(fmt::format("writing {} failed: {}", path_.empty() ? "stdout" : path_,
-                              std::strerror(errno)));
+    throw IoError(
+        fmt::format("writing {} failed: {}", path_.empty() ? "stdout" : path_, system_reason()));
   }
   std::string path_;
   std::FILE* stream_;
@@ -78,7 +78,7 @@ class Destination {
 /// hash.
 class Sources {
  public:
-  Sources(const ExportOptions& options, const ResultFile& result) {
+  Sources(const ExportOptions& options, const ResultFile& result) try {
     const std::optional<Json> run = last_run(options.file);
     const auto path_of = [&](const std::string& given, const char* field) {
       if (!given.empty()) return given;
@@ -104,6 +104,10 @@ class Sources {
     }
     prompts_ =
         PromptSource::open(prompts_path, std::move(index), job.value("prompt_field", "prompt"));
+  } catch (const Json::exception& problem) {
+    throw FormatError(fmt::format(
+        "{}: its job attribute, its run log or its checkpoint does not say what it should: {}",
+        options.file, problem.what()));
   }
 
   /// The new tokens without eod, as text. Without tokenizer there is none.

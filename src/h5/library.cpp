@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <charconv>
 #include <string_view>
 
+#include "gridmill/base/file.hpp"
 #include "gridmill/h5/file.hpp"
 #include "library_detail.hpp"
 
@@ -34,6 +36,13 @@ extern "C" herr_t gridmill_h5_keep_description(unsigned /*depth*/, const H5E_err
 std::string in_one_line(std::string text) {
   constexpr std::string_view kCause = "error message = '";
   const std::size_t begin = text.find(kCause);
+  constexpr std::string_view kNumber = "errno = ";
+  const std::size_t number = text.find(kNumber);
+  if (number != std::string::npos) {
+    int code = 0;
+    std::from_chars(text.data() + number + kNumber.size(), text.data() + text.size(), code);
+    if (code != 0) return system_reason(code);
+  }
   if (begin != std::string::npos) {
     const std::size_t end = text.find('\'', begin + kCause.size());
     return text.substr(begin + kCause.size(), end - begin - kCause.size());

@@ -105,20 +105,34 @@ ExitCode run_score_job(const ScoreConfig& config) {
     if (world.rank() == 0) layout = create_score_file(config.output, layout);
   });
   broadcast(world, 0, layout);
-  context.load();
-  const SlotPlan slots =
-      context.resolve_slots(static_cast<std::int64_t>(std::max<std::uint64_t>(layout.columns, 1)));
+  SlotPlan slots;
+  try {
+    context.load();
+    slots = context.resolve_slots(
+        static_cast<std::int64_t>(std::max<std::uint64_t>(layout.columns, 1)));
+  } catch (...) {
+    discard_score_file(config.output);
+    throw;
+  }
   try {
     std::optional<ScoreWriter> writer;
     if (context.is_leader()) writer.emplace(config.output, layout);
     score_rows(config, context, own, slots, layout, writer ? &*writer : nullptr);
     if (writer) writer->sync();
   } catch (...) {
-    abort_with(error_in_flight());
+    const Error error = error_in_flight();
+    discard_score_file(config.output);
+    abort_with(error);
   }
   world.barrier();
   agree_on(world, [&] {
-    if (world.rank() == 0) publish_score_file(config.output);
+    if (world.rank() != 0) return;
+    try {
+      publish_score_file(config.output);
+    } catch (...) {
+      discard_score_file(config.output);
+      throw;
+    }
   });
   const std::uint64_t unusable = sum_over_ranks(world, context.is_leader() ? own.unusable : 0);
   if (unusable == 0) return ExitCode::ok;

@@ -1,11 +1,10 @@
-#include <signal.h>  // NOLINT(modernize-deprecated-headers): pthread_sigmask is POSIX
-
 #include <algorithm>
 #include <chrono>
 #include <utility>
 
 #include "commit_detail.hpp"
 #include "gridmill/base/clock.hpp"
+#include "gridmill/base/thread.hpp"
 
 namespace gridmill::detail {
 
@@ -18,30 +17,12 @@ milliseconds tick_of(milliseconds commit_interval) {
   return std::max(milliseconds{1}, commit_interval * 2 / 5);
 }
 
-/// Blocks signals for the life of the object, so that a thread started meanwhile takes none: they
-/// belong to the threads of the program. What a thread does to itself still reaches its handler.
-class WithoutSignals {
- public:
-  WithoutSignals() {
-    sigset_t all;
-    ::sigfillset(&all);
-    for (const int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) ::sigdelset(&all, own);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  WithoutSignals(const WithoutSignals&) = delete;
-  WithoutSignals& operator=(const WithoutSignals&) = delete;
-  ~WithoutSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_{};
-};
-
 }  // namespace
 
 Committer::Committer(RowFile& file, const ResultLayout& layout, ResultStoreOptions options)
     : file_(&file), options_(std::move(options)), writer_(file, layout) {
   const WithoutSignals inherited_by_the_thread;
-  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+  thread_ = start_thread("committing rows", [this](const std::stop_token& stop) { run(stop); });
 }
 
 Committer::~Committer() { stop(); }
@@ -87,17 +68,18 @@ bool Committer::tick() {
 }
 
 bool Committer::commit_once() {
-  if (options_.check_ownership) options_.check_ownership();
-  const std::vector<PendingRecord> written = std::exchange(synced_, {});
-  const std::uint64_t bytes_before = writer_.bytes_written();
-  writer_.write_records(written);
   std::vector<PendingRow> queued;
   {
     const std::lock_guard lock(mutex_);
     queued = std::exchange(queued_, {});
     queued_bytes_ = 0;
   }
-  if (written.empty() && queued.empty()) return false;
+  // An idle store asks nobody: a check opens a file, and thousands of ranks share its server.
+  if (synced_.empty() && queued.empty()) return false;
+  if (options_.check_ownership) options_.check_ownership();
+  const std::vector<PendingRecord> written = std::exchange(synced_, {});
+  const std::uint64_t bytes_before = writer_.bytes_written();
+  writer_.write_records(written);
   synced_ = writer_.write(std::move(queued));
   const SteadyClock::time_point start = SteadyClock::now();
   file_->sync();

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <optional>
 #include <span>
 
@@ -118,7 +117,7 @@ constexpr int kThrew = 3;
 /// Runs `open` in a child process. @return how the child ended, as waitpid says.
 int try_in_child(const std::string& path, void (*open)(const std::string& path)) {
   const pid_t child = ::fork();
-  if (child < 0) throw SystemError(fmt::format("cannot fork: {}", std::strerror(errno)));
+  if (child < 0) throw SystemError(fmt::format("cannot fork: {}", system_reason()));
   if (child == 0) {
     constexpr unsigned kPatienceSeconds = 5;
     // Default actions, no reports: the parent tells what this means.
@@ -164,7 +163,7 @@ std::vector<Extent> data_extents(const ResultLayout& layout) {
 void write_metadata_check(const std::string& path, const ResultLayout& layout) {
   const FileDescriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
   if (!file.valid()) {
-    throw IoError(fmt::format("cannot open {}: {}", path, std::strerror(errno)));
+    throw IoError(fmt::format("cannot open {}: {}", path, system_reason()));
   }
   CheckBlock block;
   std::array<std::byte, sizeof(block)> before{};
@@ -185,7 +184,7 @@ void write_metadata_check(const std::string& path, const ResultLayout& layout) {
 bool restore_metadata(const std::string& path, const std::string& fresh,
                       const ResultLayout& layout) {
   const FileDescriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
-  if (!file.valid()) throw IoError(fmt::format("cannot open {}: {}", path, std::strerror(errno)));
+  if (!file.valid()) throw IoError(fmt::format("cannot open {}: {}", path, system_reason()));
   const FileDescriptor source = open_for_reading(fresh);
   const std::uint64_t size = file_size(source, fresh);
   if (file_size(file, path) != size) return false;
@@ -202,7 +201,7 @@ bool restore_metadata(const std::string& path, const std::string& fresh,
     write_exactly(file, at, piece, path);
   });
   if (::fsync(file.get()) != 0) {
-    throw IoError(fmt::format("syncing {} failed: {}", path, std::strerror(errno)));
+    throw IoError(fmt::format("syncing {} failed: {}", path, system_reason()));
   }
   return true;
 }

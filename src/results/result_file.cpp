@@ -8,7 +8,6 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <limits>
 #include <optional>
 #include <vector>
@@ -66,8 +65,6 @@ std::string shown(const std::vector<std::uint64_t>& extent) {
   return fmt::format("[{}]", fmt::join(extent, ", "));
 }
 
-std::string reason() { return std::strerror(errno); }  // NOLINT(concurrency-mt-unsafe)
-
 std::string folder_of(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   return slash == std::string::npos ? "." : path.substr(0, slash + 1);
@@ -94,7 +91,7 @@ void check_arguments(const JobIdentity& identity, const ResultShape& shape) {
 void require_room(const std::string& path, std::uint64_t bytes) {
   struct statvfs status {};
   if (::statvfs(folder_of(path).c_str(), &status) != 0) {
-    throw OutputError(fmt::format("cannot create {}: {}", path, reason()));
+    throw OutputError(fmt::format("cannot create {}: {}", path, system_reason()));
   }
   const std::uint64_t free = std::uint64_t{status.f_bavail} * status.f_frsize;
   if (free < bytes) {
@@ -119,7 +116,7 @@ void write_empty_file(const std::string& path, const JobIdentity& identity,
 /// Blocks for the records, so that a commit never fails half way for want of room for them.
 void reserve_and_sync(const std::string& path, const ResultLayout& layout) {
   FileDescriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
-  if (!file.valid()) throw OutputError(fmt::format("cannot create {}: {}", path, reason()));
+  if (!file.valid()) throw OutputError(fmt::format("cannot create {}: {}", path, system_reason()));
   const auto size = static_cast<off_t>(layout.shape.rows * sizeof(RowRecord));
   const int refused =
       size == 0 ? 0 : ::posix_fallocate(file.get(), static_cast<off_t>(layout.rows_offset), size);
@@ -127,10 +124,11 @@ void reserve_and_sync(const std::string& path, const ResultLayout& layout) {
   // do.
   if (refused != 0 && refused != EINVAL && refused != EOPNOTSUPP) {
     errno = refused;
-    throw OutputError(fmt::format("cannot create {}: no room for its records: {}", path, reason()));
+    throw OutputError(
+        fmt::format("cannot create {}: no room for its records: {}", path, system_reason()));
   }
   if (::fsync(file.get()) != 0) {
-    throw OutputError(fmt::format("cannot create {}: syncing failed: {}", path, reason()));
+    throw OutputError(fmt::format("cannot create {}: syncing failed: {}", path, system_reason()));
   }
   file.close();
 }
@@ -215,7 +213,8 @@ void ResultFile::create(const std::string& path, const JobIdentity& identity,
     detail::write_metadata_check(temporary, layout);
     reserve_and_sync(temporary, layout);
     if (std::rename(temporary.c_str(), path.c_str()) != 0) {
-      throw OutputError(fmt::format("renaming {} to {} failed: {}", temporary, path, reason()));
+      throw OutputError(
+          fmt::format("renaming {} to {} failed: {}", temporary, path, system_reason()));
     }
   } catch (const Error& error) {
     ::unlink(temporary.c_str());
@@ -235,11 +234,16 @@ bool ResultFile::restore(const std::string& path, const JobIdentity& identity,
   }
   const std::string fresh = path + ".tmp";
   bool restored = false;
-  for (std::size_t i = 0; i < versions.size() && !restored; ++i) {
-    write_empty_file(fresh, identity, shape, versions[i]);
-    const ResultLayout layout = open_unguarded(fresh).layout();
-    detail::write_metadata_check(fresh, layout);
-    restored = detail::restore_metadata(path, fresh, layout);
+  try {
+    for (std::size_t i = 0; i < versions.size() && !restored; ++i) {
+      write_empty_file(fresh, identity, shape, versions[i]);
+      const ResultLayout layout = open_unguarded(fresh).layout();
+      detail::write_metadata_check(fresh, layout);
+      restored = detail::restore_metadata(path, fresh, layout);
+    }
+  } catch (...) {
+    ::unlink(fresh.c_str());
+    throw;
   }
   ::unlink(fresh.c_str());
   if (restored) log::warn("the metadata of {} were damaged; they have been restored", path);

@@ -38,14 +38,14 @@ class ResultStore::Impl {
     reporting([&] { committer_.discard(rows); });
   }
 
+  /// In every state: another thread may want the last commit while close() is in it. After
+  /// close() nothing is queued, and only the first error is thrown again.
   void flush() {
-    require_open();
     reporting([&] { committer_.flush(); });
   }
 
   void close() {
-    if (closed_) return;
-    closed_ = true;
+    if (!open_.exchange(false)) return;
     committer_.stop();
     reporting([&] { committer_.flush(); });
   }
@@ -54,14 +54,14 @@ class ResultStore::Impl {
     reporting([&] { committer_.rethrow_failure(); });
   }
 
-  [[nodiscard]] bool closed() const { return closed_; }
+  [[nodiscard]] bool is_open() const { return open_; }
   /// Whether a caller has heard of the store's first error.
   [[nodiscard]] bool reported() const { return reported_; }
   [[nodiscard]] StoreCounters counters() const { return committer_.counters(); }
 
  private:
   void require_open() const {
-    if (closed_) throw InternalError("the result store is used after close()");
+    if (!is_open()) throw InternalError("the result store is used after close()");
   }
 
   void check_fits(const RowResult& result) const {
@@ -95,7 +95,7 @@ class ResultStore::Impl {
   std::unique_ptr<RowFile> file_;
   ResultLayout layout_;
   detail::Committer committer_;
-  bool closed_ = false;
+  std::atomic<bool> open_{true};  ///< takes rows
   std::atomic<bool> reported_{false};
 };
 
@@ -112,7 +112,7 @@ ResultStore::ResultStore(ResultStore&&) noexcept = default;
 ResultStore& ResultStore::operator=(ResultStore&&) noexcept = default;
 
 ResultStore::~ResultStore() {
-  if (impl_ == nullptr || impl_->closed()) return;
+  if (impl_ == nullptr || !impl_->is_open()) return;
   const bool heard = impl_->reported();
   try {
     impl_->close();

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <limits>
 
 #include "gridmill/base/error.hpp"
@@ -15,8 +14,6 @@
 namespace gridmill {
 
 namespace {
-
-std::string reason() { return std::strerror(errno); }  // NOLINT(concurrency-mt-unsafe)
 
 class PosixRowFile final : public RowFile {
  public:
@@ -35,7 +32,7 @@ class PosixRowFile final : public RowFile {
 
   void sync() override {
     if (::fdatasync(file_.get()) != 0) {
-      throw IoError(fmt::format("syncing {} failed: {}", path_, reason()));
+      throw IoError(fmt::format("syncing {} failed: {}", path_, system_reason()));
     }
     struct stat status {};
     if (::fstat(file_.get(), &status) == 0 && status.st_nlink == 0) {
@@ -62,7 +59,8 @@ std::unique_ptr<RowFile> open_row_file(const std::string& path, bool writable) {
   if (!writable) return std::make_unique<PosixRowFile>(open_for_reading(path), path);
   FileDescriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
   if (!file.valid()) {
-    const std::string message = fmt::format("cannot open {} for writing: {}", path, reason());
+    const std::string message =
+        fmt::format("cannot open {} for writing: {}", path, system_reason());
     if (errno == ENOENT) throw MissingInputError(message);
     throw OutputError(message);
   }

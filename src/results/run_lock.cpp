@@ -7,7 +7,6 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <cstring>
 #include <random>
 #include <string_view>
 
@@ -24,8 +23,6 @@ namespace {
 // ...\n". Its first line has a fixed size, so that one write replaces it.
 constexpr std::size_t kEpochLineBytes = 6 + 20 + 7 + 16 + 1;
 
-std::string reason() { return std::strerror(errno); }  // NOLINT(concurrency-mt-unsafe)
-
 std::string epoch_line(const RunEpoch& epoch) {
   return fmt::format("epoch {:020} nonce {:016x}\n", epoch.number, epoch.nonce);
 }
@@ -40,7 +37,7 @@ std::string holder_line() {
 std::string read_lock(const FileDescriptor& file, const std::string& path) {
   std::string text(512, '\0');
   const ssize_t got = ::pread(file.get(), text.data(), text.size(), 0);
-  if (got < 0) throw IoError(fmt::format("reading {} failed: {}", path, reason()));
+  if (got < 0) throw IoError(fmt::format("reading {} failed: {}", path, system_reason()));
   text.resize(static_cast<std::size_t>(got));
   return text;
 }
@@ -72,8 +69,8 @@ void take_lock(const FileDescriptor& file, const std::string& path, const std::s
   }
   // Some cluster file systems are mounted without locks: the epoch still stops the older of two
   // runs.
-  log::warn("{} cannot be locked ({}): make sure that no other run writes {}", path, reason(),
-            output);
+  log::warn("{} cannot be locked ({}): make sure that no other run writes {}", path,
+            system_reason(), output);
 }
 
 }  // namespace
@@ -83,7 +80,7 @@ std::string lock_path_of(const std::string& output) { return output + ".lock"; }
 RunLock RunLock::acquire(const std::string& output) {
   const std::string path = lock_path_of(output);
   FileDescriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
-  if (!file.valid()) throw OutputError(fmt::format("cannot create {}: {}", path, reason()));
+  if (!file.valid()) throw OutputError(fmt::format("cannot create {}: {}", path, system_reason()));
   take_lock(file, path, output);
   std::random_device random;
   const RunEpoch epoch{epoch_number_of(read_lock(file, path)) + 1,
@@ -95,7 +92,7 @@ RunLock RunLock::acquire(const std::string& output) {
     throw OutputError(error.what());
   }
   if (::ftruncate(file.get(), static_cast<off_t>(text.size())) != 0 || ::fsync(file.get()) != 0) {
-    throw OutputError(fmt::format("writing {} failed: {}", path, reason()));
+    throw OutputError(fmt::format("writing {} failed: {}", path, system_reason()));
   }
   sync_parent_folder(path);
   return {std::move(file), epoch};
@@ -110,7 +107,7 @@ void RunGuard::check() const {
   if (!file.valid()) {
     throw OutputError(
         fmt::format("{} is gone ({}), so this run cannot know that it still owns the output",
-                    lock_path_, reason()));
+                    lock_path_, system_reason()));
   }
   const std::string text = read_lock(file, lock_path_);
   if (!text.starts_with(epoch_line(epoch_))) {
@@ -123,7 +120,7 @@ bool on_network_file_system(const std::string& path) {
   constexpr decltype(std::declval<struct statfs>().f_type) kNfsMagic = 0x6969;
   struct statfs status {};
   if (::statfs(path.c_str(), &status) != 0) {
-    throw IoError(fmt::format("cannot tell the file system of {}: {}", path, reason()));
+    throw IoError(fmt::format("cannot tell the file system of {}: {}", path, system_reason()));
   }
   return status.f_type == kNfsMagic;
 }

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <string_view>
 
 #include "gridmill/base/error.hpp"
@@ -14,8 +13,6 @@
 namespace gridmill {
 
 namespace {
-
-std::string reason() { return std::strerror(errno); }  // NOLINT(concurrency-mt-unsafe)
 
 /// One line; bytes of a command line that are no UTF-8 become U+FFFD.
 std::string line_of(const OrderedJson& record) {
@@ -33,7 +30,7 @@ RunLog::RunLog(const std::string& output, std::uint64_t begun_at)
 
 void RunLog::begin(const OrderedJson& record) {
   FileDescriptor file(::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
-  if (!file.valid()) throw OutputError(fmt::format("cannot create {}: {}", path_, reason()));
+  if (!file.valid()) throw OutputError(fmt::format("cannot create {}: {}", path_, system_reason()));
   std::string line = line_of(record);
   begun_at_ = file_size(file, path_);
   if (*begun_at_ > 0) {
@@ -47,7 +44,7 @@ void RunLog::begin(const OrderedJson& record) {
   // O_APPEND: the offset is ignored, the bytes go to the end.
   write_exactly(file, *begun_at_, std::as_bytes(std::span(line)), path_);
   if (::fsync(file.get()) != 0) {
-    throw IoError(fmt::format("syncing {} failed: {}", path_, reason()));
+    throw IoError(fmt::format("syncing {} failed: {}", path_, system_reason()));
   }
   file.close();
   sync_parent_folder(path_);

@@ -5,7 +5,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <optional>
 #include <vector>
 
@@ -29,10 +28,8 @@ std::uint64_t add_dataset(h5::File& file, const std::string& name, h5::Kind kind
   return *dataset.offset();
 }
 
-}  // namespace
-
-ScoreLayout create_score_file(const std::string& path, ScoreLayout layout) {
-  h5::File file = h5::File::create(temporary(path));
+ScoreLayout lay_out(const std::string& path, ScoreLayout layout) {
+  h5::File file = h5::File::create(path);
   file.write_text_attribute("/", "format", "gridmill-scores");
   file.write_integer_attribute("/", "format_version", 1);
   layout.logprobs_offset =
@@ -47,11 +44,25 @@ ScoreLayout create_score_file(const std::string& path, ScoreLayout layout) {
   return layout;
 }
 
+}  // namespace
+
+ScoreLayout create_score_file(const std::string& path, const ScoreLayout& layout) {
+  try {
+    return lay_out(temporary(path), layout);
+  } catch (const Error& error) {
+    discard_score_file(path);
+    if (error.code() != ExitCode::io) throw;
+    throw OutputError(fmt::format("cannot create {}: {}", path, error.what()));
+  }
+}
+
+void discard_score_file(const std::string& path) noexcept { ::unlink(temporary(path).c_str()); }
+
 void publish_score_file(const std::string& path) {
   const FileDescriptor file(::open(temporary(path).c_str(), O_RDWR | O_CLOEXEC));
   if (!file.valid() || ::fsync(file.get()) != 0 ||
       std::rename(temporary(path).c_str(), path.c_str()) != 0) {
-    throw IoError(fmt::format("cannot complete {}: {}", path, std::strerror(errno)));
+    throw IoError(fmt::format("cannot complete {}: {}", path, system_reason()));
   }
   sync_parent_folder(path);
 }
@@ -59,7 +70,7 @@ void publish_score_file(const std::string& path) {
 ScoreWriter::ScoreWriter(const std::string& path, const ScoreLayout& layout)
     : path_(temporary(path)), layout_(layout), file_(::open(path_.c_str(), O_RDWR | O_CLOEXEC)) {
   if (!file_.valid()) {
-    throw OutputError(fmt::format("cannot write {}: {}", path_, std::strerror(errno)));
+    throw OutputError(fmt::format("cannot write {}: {}", path_, system_reason()));
   }
 }
 
@@ -81,7 +92,7 @@ void ScoreWriter::put(RowId row, std::span<const float> logprobs, double sum,
 
 void ScoreWriter::sync() {
   if (::fdatasync(file_.get()) != 0) {
-    throw IoError(fmt::format("syncing {} failed: {}", path_, std::strerror(errno)));
+    throw IoError(fmt::format("syncing {} failed: {}", path_, system_reason()));
   }
 }
 

@@ -20,8 +20,8 @@ struct ResultStoreOptions {
   /// Called with rows that are durable now, in order of their put(), by the commit thread or by the
   /// caller of flush(), never by both at once. Must not throw, nor call the store.
   std::function<void(std::span<const RowId>)> on_durable{};
-  /// Called before each commit, so before anything is written: throws if another run has taken the
-  /// file over (RunGuard::check).
+  /// Called before each commit that has something to write, before anything is written: throws if
+  /// another run has taken the file over (RunGuard::check).
   std::function<void()> check_ownership{};
 };
 
@@ -66,9 +66,10 @@ class ResultStore {
   void put(const RowResult& result);
   /// Empties the records of damaged rows, to be put again. Durable with the next commit.
   void discard(std::span<const RowId> rows);
-  /// Returns when everything put before is durable. @throws the store's first error.
+  /// Returns when everything put before is durable. From any thread, also while another one is in
+  /// close(), and after it. @throws the store's first error.
   void flush();
-  /// Flushes and ends the commit thread. Later calls of put() are an InternalError.
+  /// Flushes and ends the commit thread. Later calls of put() and discard() are an InternalError.
   /// @throws the store's first error.
   void close();
   /// @throws the store's first error, if there was one: a caller without rows to put learns of it.

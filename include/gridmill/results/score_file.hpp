@@ -23,8 +23,10 @@ struct ScoreLayout {
 
 /// Creates PATH.tmp with root attribute format = "gridmill-scores" and empty datasets of the shape
 /// in `layout`.
-/// @return `layout` with offsets. @throws OutputError
-[[nodiscard]] ScoreLayout create_score_file(const std::string& path, ScoreLayout layout);
+/// @return `layout` with offsets. @throws OutputError; then there is no PATH.tmp.
+[[nodiscard]] ScoreLayout create_score_file(const std::string& path, const ScoreLayout& layout);
+/// Removes PATH.tmp, if it is there: nothing will complete it.
+void discard_score_file(const std::string& path) noexcept;
 /// Makes PATH.tmp durable and gives it its name, when every writer is through. @throws IoError
 void publish_score_file(const std::string& path);
 
