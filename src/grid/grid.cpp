@@ -65,8 +65,6 @@ Grid Grid::build(MPI_Comm parent, GridShape shape, Communicator node) {
   const int rank = world.rank();
   grid.tp_ = Communicator::split(world.get(), dp * grid.shape_.fsdp + fsdp, rank);
   grid.fsdp_ = Communicator::split(world.get(), dp * grid.shape_.tp + tp, rank);
-  grid.dp_ = Communicator::split(world.get(), fsdp * grid.shape_.tp + tp, rank);
-  grid.replica_ = Communicator::split(world.get(), dp, rank);
   grid.tp_peers_ = Communicator::split(world.get(), tp, rank);
   grid.node_ = std::move(node);
   grid.node_tp_peers_ = Communicator::split(grid.node_.get(), tp, rank);

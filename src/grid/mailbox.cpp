@@ -47,13 +47,6 @@ std::optional<Message> Mailbox::poll() {
   return message;
 }
 
-void Mailbox::flush() {
-  for (Outgoing& message : outgoing_) {
-    check_mpi(MPI_Wait(&message.request, MPI_STATUS_IGNORE), "MPI_Wait");
-  }
-  outgoing_.clear();
-}
-
 void Mailbox::drop_finished() {
   while (!outgoing_.empty()) {
     int done = 0;

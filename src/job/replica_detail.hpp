@@ -67,7 +67,6 @@ class Replica {
 
   [[nodiscard]] const GeneratorStatistics& statistics() const { return generator_.statistics(); }
   [[nodiscard]] const ReplicaTimes& times() const { return times_; }
-  [[nodiscard]] bool drained() const { return drained_; }
 
  private:
   /// What the leader tells its tp group before a pass. Rows are announced when they come into the

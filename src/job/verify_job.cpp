@@ -125,11 +125,8 @@ JobPlan plan_of(const JobConfig& made, const VerifiedFile& file, RunContext& con
   return plan;
 }
 
-/// Rows to generate again, ascending. Only rank 0's answer counts: a sample is drawn anew each
-/// time.
+/// Rows to generate again, ascending. A sample is drawn anew each time.
 std::vector<RowId> select_rows(const VerifyConfig& config, std::uint64_t rows) {
-  std::vector<RowId> all(static_cast<std::size_t>(rows));
-  std::iota(all.begin(), all.end(), RowId{0});
   std::vector<RowId> selected;
   if (!config.rows.empty()) {
     selected = config.rows;
@@ -141,11 +138,18 @@ std::vector<RowId> select_rows(const VerifyConfig& config, std::uint64_t rows) {
     }
   } else if (config.sample_percent) {
     const double share = static_cast<double>(rows) * *config.sample_percent / 100.0;
-    const auto count = static_cast<std::int64_t>(std::ceil(share));
+    auto wanted = static_cast<std::uint64_t>(std::ceil(share));
     std::mt19937_64 engine{std::random_device{}()};
-    std::sample(all.begin(), all.end(), std::back_inserter(selected), count, engine);
+    for (RowId row = 0; row < rows && wanted > 0; ++row) {
+      // Of the rows from here on, as many as are still wanted are equally likely.
+      std::uniform_int_distribution<std::uint64_t> draw(0, rows - row - 1);
+      if (draw(engine) >= wanted) continue;
+      selected.push_back(row);
+      --wanted;
+    }
   } else {
-    selected = std::move(all);
+    selected.resize(static_cast<std::size_t>(rows));
+    std::iota(selected.begin(), selected.end(), RowId{0});
   }
   return selected;
 }
@@ -232,8 +236,10 @@ ExitCode run_verify_job(const VerifyConfig& config) {
   const JobPlan plan = agree_on(world, [&] { return plan_of(made, file, context, *prompts); });
   const auto rows = agree_on(world, [&] { return open_row_file(config.file, false); });
   const std::vector<RowState> states = scan_file(world, *rows, file.layout, context.threads());
-  std::vector<RowId> selected =
-      agree_on(world, [&] { return select_rows(config, file.layout.shape.rows); });
+  std::vector<RowId> selected = agree_on(world, [&] {
+    if (world.rank() != 0) return std::vector<RowId>();  // rank 0's counts
+    return select_rows(config, file.layout.shape.rows);
+  });
   broadcast(world, 0, selected);
 
   Findings findings;

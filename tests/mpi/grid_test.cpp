@@ -28,23 +28,18 @@ TEST(Grid, EachCommunicatorHoldsTheRanksThatItsNameSays) {
   for (const GridShape& shape : test::shapes_of_this_job()) {
     const Grid grid = Grid::create(MPI_COMM_WORLD, shape);
     const GridCoord own = grid.coord();
-    std::vector<int> tp, fsdp, dp, replica, tp_peers;
+    std::vector<int> tp, fsdp, tp_peers;
     for (int rank = 0; rank < shape.ranks(); ++rank) {
       const GridCoord other = coord_of(shape, rank);
       if (other.dp == own.dp && other.fsdp == own.fsdp) tp.push_back(rank);
       if (other.dp == own.dp && other.tp == own.tp) fsdp.push_back(rank);
-      if (other.fsdp == own.fsdp && other.tp == own.tp) dp.push_back(rank);
-      if (other.dp == own.dp) replica.push_back(rank);
       if (other.tp == own.tp) tp_peers.push_back(rank);
     }
     EXPECT_EQ(world_ranks(grid.tp(), grid), tp);
     EXPECT_EQ(world_ranks(grid.fsdp(), grid), fsdp);
-    EXPECT_EQ(world_ranks(grid.dp(), grid), dp);
-    EXPECT_EQ(world_ranks(grid.replica(), grid), replica);
     EXPECT_EQ(world_ranks(grid.tp_peers(), grid), tp_peers);
     EXPECT_EQ(grid.tp().rank(), own.tp);
     EXPECT_EQ(grid.fsdp().rank(), own.fsdp);
-    EXPECT_EQ(grid.dp().rank(), own.dp);
   }
 }
 

@@ -35,10 +35,6 @@ class Grid {
   [[nodiscard]] const Communicator& tp() const { return tp_; }
   /// Ranks that share dp and tp: shards of the same parameters.
   [[nodiscard]] const Communicator& fsdp() const { return fsdp_; }
-  /// Ranks that share fsdp and tp: the same shards.
-  [[nodiscard]] const Communicator& dp() const { return dp_; }
-  /// Ranks that share dp: an fsdp x tp group, ordered fsdp first.
-  [[nodiscard]] const Communicator& replica() const { return replica_; }
   /// Ranks that share tp: all that need the same weights, ordered (dp, fsdp).
   [[nodiscard]] const Communicator& tp_peers() const { return tp_peers_; }
   /// Ranks of this node, in world order.
@@ -60,8 +56,6 @@ class Grid {
   Communicator world_;
   Communicator tp_;
   Communicator fsdp_;
-  Communicator dp_;
-  Communicator replica_;
   Communicator tp_peers_;
   Communicator node_;
   Communicator node_tp_peers_;

@@ -41,7 +41,7 @@ class Mailbox {
   /// Collective over `comm`.
   explicit Mailbox(const Communicator& comm) : comm_(Communicator::duplicate(comm.get())) {}
   Mailbox(Mailbox&&) = delete;
-  /// Does not wait for messages that have not left; see flush().
+  /// Does not wait for messages that have not left.
   ~Mailbox();
 
   [[nodiscard]] int rank() const { return comm_.rank(); }
@@ -57,8 +57,6 @@ class Mailbox {
   void send(int to, int tag, const T& value) { send(to, tag, std::as_bytes(std::span(&value, 1))); }
   /// The next message that has arrived, from any rank, if any.
   [[nodiscard]] std::optional<Message> poll();
-  /// Returns when what this rank sent has left; the receivers must be polling.
-  void flush();
 
  private:
   struct Outgoing {

@@ -85,8 +85,6 @@ class LeaseClient {
   [[nodiscard]] std::optional<RowId> next();
   /// Rows that next() will give, in order, behind the first `known` of them.
   [[nodiscard]] std::vector<RowId> in_hand(std::uint64_t known) const;
-  /// Whether a row is in hand.
-  [[nodiscard]] bool has_rows() const { return !rows_.empty(); }
   /// No row is in hand and none will come.
   [[nodiscard]] bool exhausted() const { return rows_.empty() && (no_more_ || draining_); }
   [[nodiscard]] bool draining() const { return draining_; }
