@@ -1,7 +1,6 @@
 #include "gridmill/job/job.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -14,6 +13,7 @@
 #include "gridmill/grid/collectives.hpp"
 #include "gridmill/job/job_plan.hpp"
 #include "gridmill/job/run_context.hpp"
+#include "job/last_words.hpp"
 #include "job/lockstep_detail.hpp"
 #include "job/metrics_detail.hpp"
 #include "job/output_detail.hpp"
@@ -33,26 +33,6 @@ struct Server {
   std::unique_ptr<ProgressReporter> progress;
   std::unique_ptr<MetricsWriter> metrics;
 };
-
-LastWords last_words(std::optional<ResultStore>& store, const std::atomic<bool>& closed,
-                     RunRecord* record) {
-  LastWords words;
-  if (store) {
-    words.commit = [&store, &closed] {
-      if (!closed) store->flush();
-    };
-  }
-  if (record != nullptr) {
-    words.farewell = [record](const Error& why) {
-      if (why.code() == ExitCode::stopped_early) {
-        record->finish(why.code());
-      } else {
-        record->finish_failed(why);
-      }
-    };
-  }
-  return words;
-}
 
 std::vector<int> leader_ranks(const GridShape& shape) {
   std::vector<int> leaders;
@@ -109,12 +89,11 @@ ExitCode run_job(const JobConfig& config) {
         leaders, port);
   });
   std::optional<ResultStore> store;
-  const RunGuard guard(config.output, output.epoch);
   const auto replica = agree_and_record(world, record, [&] {
     if (context.is_leader()) {
       store.emplace(ResultStore::open(config.output, output.layout,
                                       {.commit_interval = config.commit_interval,
-                                       .check_ownership = [&guard] { guard.check(); }}));
+                                       .check_ownership = ownership_check(config, output)}));
     }
     return std::make_unique<Replica>(Replica::Parts{.context = context,
                                                     .config = config,
@@ -130,9 +109,8 @@ ExitCode run_job(const JobConfig& config) {
   const SteadyClock::time_point loop_start = SteadyClock::now();
   StoreCounters store_counters;
   try {
-    std::atomic<bool> closed{false};  // nothing is left to commit
     const JobWatch::Armed armed(context.watch(),
-                                last_words(store, closed, root ? &record : nullptr));
+                                last_words(store ? &*store : nullptr, root ? &record : nullptr));
     const auto every_pass = [&] {
       if (!root) return;
       server.progress->update(server.leases->counts());
@@ -149,7 +127,6 @@ ExitCode run_job(const JobConfig& config) {
     const SteadyClock::time_point finish_start = SteadyClock::now();
     if (store) {
       store->close();
-      closed = true;
       store_counters = store->counters();
     }
     stages.finish_s = seconds_since(finish_start);

@@ -11,6 +11,7 @@
 #include "gridmill/job/job_plan.hpp"
 #include "gridmill/job/progress.hpp"
 #include "gridmill/results/result_store.hpp"
+#include "job/last_words.hpp"
 #include "job/lockstep_batch_detail.hpp"
 #include "job/lockstep_detail.hpp"
 #include "job/output_detail.hpp"
@@ -95,7 +96,6 @@ ExitCode run_lockstep(const JobConfig& config, RunContext& context) {
   ProgressCounts counts;
   std::unique_ptr<ProgressReporter> progress;
   std::optional<ResultStore> store;
-  const RunGuard guard(config.output, output.epoch);
   agree_and_record(world, record, [&] {
     if (root) {
       progress = std::make_unique<ProgressReporter>(config.progress, plan.rows, output.found.done);
@@ -103,14 +103,13 @@ ExitCode run_lockstep(const JobConfig& config, RunContext& context) {
     if (context.is_leader()) {
       store.emplace(ResultStore::open(config.output, output.layout,
                                       {.commit_interval = config.commit_interval,
-                                       .check_ownership = [&guard] { guard.check(); }}));
+                                       .check_ownership = ownership_check(config, output)}));
     }
   });
 
   try {
-    LastWords words;
-    if (store) words.commit = [&store] { store->flush(); };
-    const JobWatch::Armed armed(context.watch(), std::move(words));
+    const JobWatch::Armed armed(context.watch(),
+                                last_words(store ? &*store : nullptr, root ? &record : nullptr));
     const GenerationState state = context.generation_state();
     for (std::uint64_t batch = 0; batch < cut.batches(); ++batch) {
       if (is_finished(output.to_do, batch * cut.batch, cut.batch)) continue;

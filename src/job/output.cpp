@@ -1,4 +1,5 @@
 #include <filesystem>
+#include <functional>
 #include <utility>
 
 #include "gridmill/base/error.hpp"
@@ -62,10 +63,9 @@ void recover(const JobConfig& config, int threads, Output& output) {
   if (!damaged.empty()) {
     log::warn("{} damaged rows in {} (first: row {}): they will be generated again", damaged.size(),
               config.output, damaged.front());
-    const RunGuard guard(config.output, output.epoch);
-    ResultStore store =
-        ResultStore::open(config.output, output.layout,
-                          {.on_durable = nullptr, .check_ownership = [&guard] { guard.check(); }});
+    ResultStore store = ResultStore::open(
+        config.output, output.layout,
+        {.on_durable = nullptr, .check_ownership = ownership_check(config, output)});
     store.discard(damaged);
     store.close();
   }
@@ -96,6 +96,10 @@ void recover(const JobConfig& config, int threads, Output& output) {
 }
 
 }  // namespace
+
+std::function<void()> ownership_check(const JobConfig& config, const Output& output) {
+  return [guard = RunGuard(config.output, output.epoch)] { guard.check(); };
+}
 
 Output open_output(const JobConfig& config, const JobPlan& plan, RunContext& context,
                    bool valid_dataset) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -37,5 +38,8 @@ struct Output {
 /// @throws on every rank the same: OutputError, MissingInputError, FormatError, IoError.
 [[nodiscard]] Output open_output(const JobConfig& config, const JobPlan& plan, RunContext& context,
                                  bool valid_dataset);
+
+/// What a store of this run asks before each commit (RunGuard::check). Refers to nothing.
+[[nodiscard]] std::function<void()> ownership_check(const JobConfig& config, const Output& output);
 
 }  // namespace gridmill::job_detail

@@ -51,7 +51,15 @@ RunContext::RunContext(const RunOptions& options,
       grid_(Grid::create(MPI_COMM_WORLD, options.grid)),
       watch_(grid_, time_limit) {
   log::configure(log::level_from_name(options.log_level), grid_.world().rank());
-  threads_ = options.threads > 0 ? options.threads : threads_for_rank(grid_);
+  const int fair_threads = threads_for_rank(grid_);  // collective, so whatever the options say
+  threads_ = options.threads > 0 ? options.threads : fair_threads;
+  constexpr int kFarMore = 4;
+  if (threads_ / kFarMore > fair_threads) {
+    log::warn(
+        "--threads is {}, but this rank has {} core{} to itself: threads that wait for each other "
+        "on one core are slow; leave --threads out to use what is there",
+        threads_, fair_threads, fair_threads == 1 ? "" : "s");
+  }
   agree_on(grid_.world(), [this] {
     checkpoint_.emplace(CheckpointFile::open(options_.model));
     model_ = make_model(checkpoint_->model());
@@ -85,14 +93,10 @@ RunContext::RunContext(const RunOptions& options,
 }
 
 void RunContext::agree_on_devices() {
-  std::optional<Error> failure;
-  try {
-    tp_devices_ = backend_->make_device_exchange(*tp_exchange_);
-    fsdp_devices_ = backend_->make_device_exchange(*fsdp_exchange_);
-  } catch (...) {
-    failure = error_in_flight();
-  }
-  agree(grid_.world(), failure);
+  CollectiveStage stage(grid_.world());
+  stage.collective([this] { tp_devices_ = backend_->make_device_exchange(*tp_exchange_); });
+  stage.collective([this] { fsdp_devices_ = backend_->make_device_exchange(*fsdp_exchange_); });
+  stage.finish();
 }
 
 void RunContext::load() {

@@ -1,29 +1,41 @@
 #include "gridmill/job/signals.hpp"
 
-#include <time.h>  // NOLINT(modernize-deprecated-headers): clock_gettime is POSIX
+#include <signal.h>  // NOLINT(modernize-deprecated-headers): sigaction is POSIX
+#include <time.h>    // NOLINT(modernize-deprecated-headers): clock_gettime is POSIX
+#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
-#include <csignal>
 #include <cstdint>
 #include <initializer_list>
+#include <string_view>
+
+#include "gridmill/base/error.hpp"
 
 namespace gridmill::signals {
 
 namespace {
 
 // A signal handler reaches nothing but globals; lock-free atomics are safe in it.
+std::atomic<bool> g_attended{false};
 std::atomic<int> g_stop_requests{0};
 std::atomic<bool> g_commit_requested{false};
 std::atomic<std::int64_t> g_first_stop_ns{0};
-std::atomic<int> g_last_stop{0};
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free &&
               std::atomic<std::int64_t>::is_always_lock_free);
 
 /// mpirun, srun and slurmd hand one request on in several ways, within this time.
 constexpr std::int64_t kSameRequest_ns = 1'000'000'000;
 
-extern "C" void on_stop(int signal) {
+/// Calls only what a signal handler may call.
+[[noreturn]] void leave_at_once() {
+  constexpr std::string_view kLine = "gridmill: stopped by a signal; run the same command again\n";
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, kLine.data(), kLine.size());
+  ::_exit(static_cast<int>(ExitCode::stopped_early));
+}
+
+extern "C" void on_stop(int /*signal*/) {
+  if (!g_attended.load(std::memory_order_relaxed)) leave_at_once();
   const int error = errno;
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -34,7 +46,6 @@ extern "C" void on_stop(int signal) {
   } else if (now_ns - first_ns >= kSameRequest_ns) {
     g_stop_requests.fetch_add(1);
   }
-  g_last_stop.store(signal);
   errno = error;
 }
 extern "C" void on_continue(int /*signal*/) {
@@ -56,12 +67,16 @@ void install() {
   handle(SIGUSR1, on_stop);
   handle(SIGINT, on_stop);
   handle(SIGCONT, on_continue);
+  // A write beyond `ulimit -f` then fails as one on a full disk does, with a message.
+  handle(SIGXFSZ, SIG_IGN);
 }
 
 void restore() {
   for (const int signal : {SIGTERM, SIGUSR1, SIGINT, SIGCONT}) handle(signal, SIG_DFL);
-  if (stop_requests() > 0) static_cast<void>(std::raise(g_last_stop.load()));
 }
+
+Attended::Attended() { g_attended = true; }
+Attended::~Attended() { g_attended = false; }
 
 int stop_requests() { return g_stop_requests.load(std::memory_order_relaxed); }
 

@@ -219,6 +219,31 @@ TEST_F(StuckJob, LeavesAtTheTimeLimit) {
   EXPECT_EQ(job.wait(), 75) << RunningJob::errors();
 }
 
+TEST(StartingJob, ARankThatWaitsForAnotherToStartLeavesAtOnce) {
+  cli().remove_output();
+  // The second rank never becomes gridmill, so the first one never gets out of MPI_Init.
+  const Arguments job = under_mpirun(
+      2, {"bash", "-c", "mkdir started || exec sleep 60; exec \"$@\"", "bash", GRIDMILL_PROGRAM,
+          "generate", "--model", "stories.h5", "--prompts", "prompts.txt", "--output", "out.h5"});
+  std::filesystem::remove(cli().file("started"));
+  const pid_t launcher = start_program(job, cli().folder().path(), "err.txt");
+  const auto program = [&]() -> pid_t {
+    for (const pid_t child : children_of(launcher)) {
+      std::ifstream name("/proc/" + std::to_string(child) + "/comm");
+      std::string text;
+      if (name >> text && text == "gridmill") return child;
+    }
+    return 0;
+  };
+  wait_until([&] { return program() != 0; }, "a rank to start");
+  sleep_ms(2000);  // into MPI_Init
+  const auto start = std::chrono::steady_clock::now();
+  ::kill(program(), SIGTERM);
+  EXPECT_EQ(wait_for_program(launcher), 75) << RunningJob::errors();
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+  EXPECT_FALSE(std::filesystem::exists(cli().file("out.h5")));
+}
+
 TEST_F(StuckJob, ACommandThatDoesNotStopCleanlyEndsAsTheSystemSays) {
   const pid_t program = start_program({GRIDMILL_PROGRAM, "tokenize", "--tokenizer", "never.h5"},
                                       cli().folder().path(), "err.txt");

@@ -4,26 +4,35 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 
 #include "gridmill/base/clock.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/grid/side_channel.hpp"
+#include "gridmill/job/signals.hpp"
 
 namespace gridmill {
+
+namespace job_detail {
+class EmergencyExit;
+}  // namespace job_detail
 
 /// What a process does before it leaves while its main thread is busy. Called by another thread.
 struct LastWords {
   /// Makes durable what is finished. @throws Error if it cannot, or may not any more.
   std::function<void()> commit;
-  /// Completes the run's record; only after a commit that worked. Rank 0. @throws Error
+  /// Completes the run's record with the reason; after the commit, and not if another run has
+  /// taken the output over. Rank 0. @throws Error
   std::function<void(const Error&)> farewell;
 };
 
 /// Watches over a job from a thread of its own, on every rank: for signals to any of them, for the
 /// time limit, for hosts that fall silent. So none of these waits for the end of a pass, of
 /// loading, or of a collective call with somebody who is gone.
+///
+/// Commits have a thread of their own, so a slow disk keeps no sign of life from neighbours. A
+/// process whose last commit fails says so; after a stop it then leaves with the code of that
+/// error.
 ///
 /// * A stop (first signal, time limit): main threads are expected to look at stop_requested() and
 ///   leave cleanly. A process in which that takes longer than kPatience commits and leaves (75).
@@ -47,7 +56,8 @@ class JobWatch {
   /// As a signal to this rank would.
   void raise(Alarm alarm) { channel_->raise(alarm); }
 
-  /// While it lives, the process does not leave in a hurry without `words`.
+  /// While alive, an emergency exit first calls `words`. Its destructor waits for one that has
+  /// begun.
   class Armed {
    public:
     Armed(JobWatch& watch, LastWords words);
@@ -61,16 +71,11 @@ class JobWatch {
 
  private:
   void tick();
-  [[nodiscard]] bool commit();
-  [[noreturn]] void leave(const Error& why);
 
-  int rank_;
-  std::mutex mutex_;  ///< of words_
-  LastWords words_;
+  signals::Attended attended_;
   std::optional<SteadyClock::time_point> deadline_;
-  std::optional<SteadyClock::time_point> stop_known_;
-  Alarm last_alarm_ = Alarm::none;
   std::atomic<bool> ready_{false};
+  std::unique_ptr<job_detail::EmergencyExit> exit_;
   std::unique_ptr<SideChannel> channel_;
 };
 

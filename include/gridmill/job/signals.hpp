@@ -7,11 +7,23 @@
 /// SIGCONT: commit now (mpirun sends it one second before it kills).
 namespace gridmill::signals {
 
-/// Installs the handlers; called before anything else, MPI included.
+/// Installs the handlers; called before anything else, MPI included. Also ignores SIGXFSZ: a write
+/// beyond the limit of file sizes fails instead.
 void install();
-/// What the system does without us, for a command that does not look at stop_requests(): the next
-/// signal ends it; so does one that has come already.
+/// For a command that does not look at stop_requests(): the next signal ends it as the system does
+/// without us.
 void restore();
+
+/// While one lives, somebody looks at stop_requests(). Without one a stop request ends the process
+/// at once (75): nothing has begun or all is over, and MPI may wait for a rank that never comes.
+class Attended {
+ public:
+  Attended();
+  Attended(const Attended&) = delete;
+  Attended& operator=(const Attended&) = delete;
+  ~Attended();
+};
+
 /// Stop requests received; 2 or more mean "at once".
 [[nodiscard]] int stop_requests();
 /// True once after each SIGCONT.

@@ -17,7 +17,16 @@ struct FaultPlan {
   std::atomic<int> syncs_left{-1};
   std::atomic<int> writes{0};
   std::atomic<int> syncs{0};
+  std::atomic<bool> hold_syncs{false};  ///< syncs wait as long as this is true
 };
+
+/// Waits until a sync has begun.
+inline void wait_for_a_sync(const FaultPlan& plan) { plan.syncs.wait(0); }
+/// Lets syncs that wait go on.
+inline void release_syncs(FaultPlan& plan) {
+  plan.hold_syncs = false;
+  plan.hold_syncs.notify_all();
+}
 
 /// A file on a disk that breaks when it is told to.
 class FaultyRowFile final : public RowFile {
@@ -36,6 +45,8 @@ class FaultyRowFile final : public RowFile {
   }
   void sync() override {
     ++plan_->syncs;
+    plan_->syncs.notify_all();
+    plan_->hold_syncs.wait(true);
     spend(plan_->syncs_left, "syncing: No space left on device");
     file_->sync();
   }

@@ -325,6 +325,53 @@ TEST_F(ResultStoreTest, ARunThatLostTheFileDiscardsNothing) {
   EXPECT_THROW(store.flush(), OutputError);
 }
 
+TEST_F(ResultStoreTest, AnIdleStoreAsksNobodyWhetherItOwnsTheFile) {
+  std::atomic<int> checks{0};
+  ResultStore store =
+      open({.commit_interval = 3ms, .on_durable = nullptr, .check_ownership = [&] { ++checks; }});
+  std::this_thread::sleep_for(100ms);
+  EXPECT_EQ(checks, 0);
+  store.put(SampleRow(kShape, 1).result());
+  store.flush();
+  EXPECT_GE(checks, 1);
+  store.close();
+}
+
+TEST_F(ResultStoreTest, AFlushInTheMiddleOfCloseReturnsWhenAllIsDurable) {
+  const auto plan = std::make_shared<FaultPlan>();
+  plan->hold_syncs = true;
+  ResultStore store = open_faulty(plan);
+  store.put(SampleRow(kShape, 1).result());
+  std::jthread closer([&] { store.close(); });
+  test::wait_for_a_sync(*plan);
+  ExitCode code = ExitCode::internal;
+  RowState seen = RowState::missing;
+  std::jthread other([&] {
+    code = code_of([&] { store.flush(); });
+    seen = states()[1];
+  });
+  std::this_thread::sleep_for(20ms);  // long enough to be inside flush()
+  test::release_syncs(*plan);
+  other.join();
+  closer.join();
+  EXPECT_EQ(code, ExitCode::ok);
+  EXPECT_EQ(seen, RowState::done);
+}
+
+TEST_F(ResultStoreTest, AFlushAfterCloseTellsHowCloseEnded) {
+  ResultStore sound = open();
+  sound.put(SampleRow(kShape, 1).result());
+  sound.close();
+  EXPECT_NO_THROW(sound.flush());
+
+  const auto plan = std::make_shared<FaultPlan>();
+  plan->syncs_left = 0;
+  ResultStore broken = open_faulty(plan);
+  broken.put(SampleRow(kShape, 2).result());
+  EXPECT_THROW(broken.close(), IoError);
+  EXPECT_THROW(broken.flush(), IoError);
+}
+
 TEST_F(ResultStoreTest, ADoneRowIsNotTouchedAgain) {
   const SampleRow sample(kShape, 20);
   const auto plan = std::make_shared<FaultPlan>();
