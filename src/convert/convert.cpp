@@ -11,7 +11,10 @@
 #include <utility>
 #include <vector>
 
+#include "convert/folder_report.hpp"
+#include "convert/folder_tokenizer.hpp"
 #include "convert/foreign_model_detail.hpp"
+#include "convert/tied_head.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/file.hpp"
 #include "gridmill/base/format.hpp"
@@ -26,6 +29,7 @@ namespace {
 
 using convert_detail::ForeignModel;
 using convert_detail::ForeignTensor;
+using convert_detail::FoundTokenizer;
 using convert_detail::ParameterTake;
 
 /// 64 MiB of fp32; with scratch and the converted bytes about 250 MiB at a time.
@@ -86,28 +90,33 @@ void check_options(const ConvertOptions& options) {
   }
 }
 
-/// Reads the tokenizer that was asked for, and makes sure that it loads.
-void settle_tokenizer(ForeignModel& foreign, const std::string& asked_for) {
-  std::string where = foreign.where + "/" + foreign.tokenizer_kind;
+/// Reads the tokenizer that was asked for, else that of the folder, and makes sure that it loads.
+FoundTokenizer settle_tokenizer(const ForeignModel& foreign, const std::string& asked_for) {
+  FoundTokenizer found;
   if (!asked_for.empty()) {
-    foreign.tokenizer_kind = tokenizer_kind_of(asked_for);
-    foreign.tokenizer = read_text_file(asked_for);
-    where = asked_for;
+    found = {.kind = std::string(tokenizer_kind_of(asked_for)),
+             .bytes = read_text_file(asked_for),
+             .where = asked_for};
+  } else if (foreign.folder) {
+    found = convert_detail::find_tokenizer(*foreign.folder);
   }
-  if (foreign.tokenizer_kind.empty()) {
+  if (found.kind.empty()) {
     log::warn(
         "{}: no tokenizer; prompts for this checkpoint are given as token ids, or convert "
         "again with --tokenizer",
         foreign.where);
-    return;
+    return found;
   }
   const int vocab_size = foreign.model.at("vocab_size").get<int>();
-  const auto tokenizer =
-      make_tokenizer(foreign.tokenizer_kind, foreign.tokenizer, vocab_size, where);
-  if (tokenizer->vocab_size() > vocab_size) {
+  const auto tokenizer = make_tokenizer(found.kind, found.bytes, vocab_size, found.where);
+  if (tokenizer->token_count() > vocab_size) {
     log::warn("{}: has ids up to {}, but the model knows {}; prompts with larger ids will fail",
-              where, tokenizer->vocab_size() - 1, vocab_size);
+              found.where, tokenizer->token_count() - 1, vocab_size);
+  } else if (tokenizer->token_count() < vocab_size) {
+    log::info("{}: has {} tokens, the model {}; ids from {} on stand for no text", found.where,
+              tokenizer->token_count(), vocab_size, tokenizer->token_count());
   }
+  return found;
 }
 
 std::vector<Plan> plan_parameters(ForeignModel& foreign, std::optional<DType> dtype) {
@@ -168,18 +177,19 @@ void write_parameter(const Plan& plan, CheckpointWriter& writer) {
 ConvertReport convert(const ConvertOptions& options) {
   check_options(options);
   ForeignModel foreign = open_source(options.source);
-  settle_tokenizer(foreign, options.tokenizer);
+  convert_detail::untie_other_head(foreign);
+  const FoundTokenizer tokenizer = settle_tokenizer(foreign, options.tokenizer);
   const std::vector<Plan> plans = plan_parameters(foreign, options.dtype);
   warn_of_leftovers(foreign);
+  if (foreign.folder) convert_detail::report_unread_files(*foreign.folder);
 
-  ConvertReport report{.source_kind = foreign.kind,
-                       .model = foreign.model,
-                       .tokenizer_kind = foreign.tokenizer_kind};
+  ConvertReport report{
+      .source_kind = foreign.kind, .model = foreign.model, .tokenizer_kind = tokenizer.kind};
   CheckpointDescription description{.model = foreign.model,
                                     .parameters = {},
                                     .files = foreign.files,
-                                    .tokenizer_kind = foreign.tokenizer_kind,
-                                    .tokenizer = foreign.tokenizer};
+                                    .tokenizer_kind = tokenizer.kind,
+                                    .tokenizer = tokenizer.bytes};
   for (const Plan& plan : plans) {
     description.parameters.push_back({.spec = plan.spec, .dtype = plan.dtype});
     const std::int64_t count = convert_detail::element_count(plan.spec.shape);

@@ -3,11 +3,13 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "convert/foreign_tensor_detail.hpp"
+#include "convert/model_folder.hpp"
 #include "convert/parameter_take_detail.hpp"
 #include "gridmill/base/json.hpp"
 #include "gridmill/params/parameter_spec.hpp"
@@ -30,8 +32,8 @@ struct ForeignModel {
   /// Foreign tensors that nobody needs, and nobody need know of; empty = none.
   std::function<bool(std::string_view)> harmless;
   std::map<std::string, std::string> files;  ///< verbatim into the checkpoint
-  std::string tokenizer_kind;                ///< empty = none
-  std::string tokenizer;
+  /// The folder that the model lies in, maybe with a tokenizer; none for a single file.
+  std::shared_ptr<ModelFolder> folder;
 };
 
 /// A parameter name of ours, taken apart: "layers.3.q_bias" is layer 3, "q_bias".

@@ -1,24 +1,18 @@
-#include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "convert/folder_report.hpp"
 #include "convert/hugging_face_detail.hpp"
 #include "convert/safetensors_detail.hpp"
 #include "gridmill/base/error.hpp"
-#include "gridmill/base/file.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/log.hpp"
-#include "gridmill/tokenizer/tokenizer.hpp"
 
 namespace gridmill::convert_detail {
 
 namespace {
-
-std::optional<std::string> read_if_there(const std::string& path) {
-  if (!std::filesystem::exists(path)) return std::nullopt;
-  return read_text_file(path);
-}
 
 /// The template in tokenizer_config.json: a text, or a list of named ones of which "default"
 /// counts.
@@ -40,27 +34,17 @@ std::optional<std::string> template_in(const std::string& tokenizer_config,
   return std::nullopt;
 }
 
-void add_files(const std::string& folder, ForeignModel& foreign) {
+void add_files(ModelFolder& folder, ForeignModel& foreign) {
   for (const std::string name : {"generation_config.json", "tokenizer_config.json"}) {
-    if (auto content = read_if_there(folder + "/" + name)) foreign.files[name] = *content;
+    if (auto content = folder.read_if_there(name)) foreign.files[name] = *content;
   }
   const std::string own_file = "chat_template.jinja";
-  std::optional<std::string> chat_template = read_if_there(folder + "/" + own_file);
+  std::optional<std::string> chat_template = folder.read_if_there(own_file);
   if (!chat_template && foreign.files.contains("tokenizer_config.json")) {
-    chat_template =
-        template_in(foreign.files["tokenizer_config.json"], folder + "/tokenizer_config.json");
+    chat_template = template_in(foreign.files["tokenizer_config.json"],
+                                folder.place_of("tokenizer_config.json"));
   }
   if (chat_template) foreign.files[own_file] = *chat_template;
-}
-
-void add_tokenizer(const std::string& folder, ForeignModel& foreign) {
-  for (const std::string_view kind : {kHuggingFaceTokenizer, kSentencePieceTokenizer}) {
-    if (auto content = read_if_there(folder + "/" + std::string(kind))) {
-      foreign.tokenizer_kind = kind;
-      foreign.tokenizer = std::move(*content);
-      return;
-    }
-  }
 }
 
 /// Buffers of old Llama checkpoints, and the head that a tied checkpoint may repeat.
@@ -70,19 +54,22 @@ bool is_harmless(std::string_view tensor, bool tied) {
 
 }  // namespace
 
-ForeignModel open_hugging_face(const std::string& folder) {
-  const std::string config_path = folder + "/config.json";
-  if (!std::filesystem::exists(config_path)) {
-    throw FormatError(folder +
-                      ": config.json is missing; expected a Hugging Face folder with config.json "
-                      "and safetensors files");
-  }
+ForeignModel open_hugging_face(const std::string& path) {
   ForeignModel foreign;
   foreign.kind = "Hugging Face";
-  foreign.where = folder;
-  foreign.files["config.json"] = read_text_file(config_path);
+  foreign.where = path;
+  foreign.folder = std::make_shared<ModelFolder>(path);
+  ModelFolder& folder = *foreign.folder;
+  const std::string config_path = folder.place_of("config.json");
+  if (!folder.has("config.json")) {
+    const std::string advice = adapter_advice(folder);
+    throw FormatError(fmt::format(
+        "{}: config.json is missing; expected a Hugging Face folder with config.json and "
+        "safetensors files{}{}",
+        path, advice.empty() ? "" : ". ", advice));
+  }
+  foreign.files["config.json"] = folder.read("config.json");
   add_files(folder, foreign);
-  add_tokenizer(folder, foreign);
 
   const Json config_json = parse_json(foreign.files["config.json"], config_path);
   ConfigFields config(config_json, config_path);
@@ -96,12 +83,14 @@ ForeignModel open_hugging_face(const std::string& folder) {
                                                           : HuggingFaceFamily::xlstm;
     foreign.model = hugging_face_model(config, family);
   }
-  const std::string generation_path = folder + "/generation_config.json";
+  const std::string generation_path = folder.place_of("generation_config.json");
   const Json generation = foreign.files.contains("generation_config.json")
                               ? parse_json(foreign.files["generation_config.json"], generation_path)
                               : Json();
   set_token_ids(foreign.model, config, family, generation, generation_path);
   config.refuse_unread();
+  report_generation_settings(generation.is_null() ? config_json : generation,
+                             generation.is_null() ? config_path : generation_path);
 
   if (xlstm) {
     const bool fused = config.text("weight_mode", "single") == "fused";

@@ -1,21 +1,25 @@
 #include <algorithm>
 #include <array>
-#include <filesystem>
 #include <limits>
 #include <memory>
 #include <set>
 #include <utility>
 
 #include "convert/file_tensor_detail.hpp"
+#include "convert/folder_report.hpp"
 #include "convert/safetensors_detail.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/file.hpp"
 #include "gridmill/base/format.hpp"
-#include "gridmill/base/json.hpp"
+#include "gridmill/base/json_members.hpp"
+#include "gridmill/base/log.hpp"
 
 namespace gridmill::convert_detail {
 
 namespace {
+
+constexpr const char* kWhole = "model.safetensors";
+constexpr const char* kIndex = "model.safetensors.index.json";
 
 struct TypeRow {
   std::string_view name;
@@ -32,24 +36,6 @@ constexpr std::array kTypes = {
 const TypeRow& row_of(SafetensorsType type) {
   return *std::find_if(kTypes.begin(), kTypes.end(),
                        [type](const TypeRow& row) { return row.type == type; });
-}
-
-/// The JSON library keeps the last of several equal keys; here a second tensor of one name is an
-/// error.
-void refuse_duplicate_names(std::string_view header, const std::string& path) {
-  std::set<std::string> names;
-  std::string duplicate;
-  const auto look = [&](int depth, Json::parse_event_t event, Json& value) {
-    if (event == Json::parse_event_t::key && depth == 1 &&
-        !names.insert(value.get<std::string>()).second) {
-      duplicate = value.get<std::string>();
-    }
-    return event == Json::parse_event_t::key || depth == 0;
-  };
-  const Json parsed = Json::parse(header, look, false);
-  if (!duplicate.empty()) {
-    throw FormatError(fmt::format("{}: tensor {} occurs twice in the header", path, duplicate));
-  }
 }
 
 std::uint64_t unsigned_at(const Json& value, const std::string& what) {
@@ -138,8 +124,9 @@ void check_shard_name(const std::string& name, const std::string& index) {
   }
 }
 
-void add_sharded(const std::string& folder, const std::string& index, ForeignTensors& tensors) {
-  const Json parsed = parse_json(read_text_file(index), index);
+void add_sharded(ModelFolder& folder, ForeignTensors& tensors) {
+  const std::string index = folder.place_of(kIndex);
+  const Json parsed = parse_json(folder.read(kIndex), index);
   if (!parsed.is_object() || !parsed.contains("weight_map") || !parsed["weight_map"].is_object()) {
     throw FormatError(index + ": expected an object weight_map of tensor names and files");
   }
@@ -153,7 +140,7 @@ void add_sharded(const std::string& folder, const std::string& index, ForeignTen
   }
   for (const std::string& file : files) {
     try {
-      add_safetensors_file(folder + "/" + file, tensors);
+      add_safetensors_file(folder, file, tensors);
     } catch (MissingInputError& error) {
       error.add_context("reading the shards that " + index + " names");
       throw;
@@ -161,7 +148,7 @@ void add_sharded(const std::string& folder, const std::string& index, ForeignTen
   }
   for (const auto& [tensor, file] : parsed["weight_map"].items()) {
     const ForeignTensor* found = tensors.find(tensor);
-    const std::string expected = folder + "/" + file.get<std::string>();
+    const std::string expected = folder.place_of(file.get<std::string>());
     if (found == nullptr || found->file() != expected) {
       throw FormatError(fmt::format("{}: tensor {} is missing; {} says that it is there", expected,
                                     tensor, index));
@@ -169,28 +156,44 @@ void add_sharded(const std::string& folder, const std::string& index, ForeignTen
   }
 }
 
+[[noreturn]] void refuse_without_weights(const ModelFolder& folder) {
+  std::string others;
+  for (const std::string& name : folder.names()) {
+    if (is_weight_file(name)) others += (others.empty() ? "" : ", ") + name;
+  }
+  std::string advice = adapter_advice(folder);
+  if (advice.empty()) {
+    advice = others.empty()
+                 ? "weights in other formats are unsupported, save the model as safetensors"
+                 : fmt::format(
+                       "it has {}, which is unsupported (pickled files can run code when "
+                       "they are opened): save the model as safetensors",
+                       others);
+  }
+  throw FormatError(
+      fmt::format("{}: neither {} nor {} is there; {}", folder.path(), kWhole, kIndex, advice));
+}
+
 }  // namespace
 
 std::vector<SafetensorsEntry> parse_safetensors_header(std::string_view header,
                                                        std::uint64_t data_bytes,
                                                        const std::string& path) {
-  const Json parsed = parse_json(header, path + " (header)");
-  if (!parsed.is_object()) throw FormatError(path + ": the header is not a JSON object");
-  refuse_duplicate_names(header, path);
   std::vector<SafetensorsEntry> entries;
-  for (const auto& [name, fields] : parsed.items()) {
-    if (name == "__metadata__") {
-      if (!fields.is_object()) throw FormatError(path + ": __metadata__ is not an object");
-      continue;
+  parse_json_members(header, path + " (header)", [&](const std::string& name, const Json& fields) {
+    if (name != "__metadata__") {
+      entries.push_back(entry_of(name, fields, data_bytes, path));
+    } else if (!fields.is_object()) {
+      throw FormatError(path + ": __metadata__ is not an object");
     }
-    entries.push_back(entry_of(name, fields, data_bytes, path));
-  }
+  });
   refuse_overlap(entries, path);
   return entries;
 }
 
-void add_safetensors_file(const std::string& path, ForeignTensors& tensors) {
-  auto file = std::make_shared<const FileDescriptor>(open_for_reading(path));
+void add_safetensors_file(ModelFolder& folder, const std::string& name, ForeignTensors& tensors) {
+  const std::string path = folder.place_of(name);
+  auto file = std::make_shared<const FileDescriptor>(folder.open(name));
   const std::uint64_t size = file_size(*file, path);
   std::uint64_t header_bytes = 0;
   if (size < sizeof header_bytes) {
@@ -216,18 +219,19 @@ void add_safetensors_file(const std::string& path, ForeignTensors& tensors) {
   }
 }
 
-void add_safetensors_folder(const std::string& folder, ForeignTensors& tensors) {
-  const std::string whole = folder + "/model.safetensors";
-  const std::string index = folder + "/model.safetensors.index.json";
-  if (std::filesystem::exists(whole)) {
-    add_safetensors_file(whole, tensors);
-  } else if (std::filesystem::exists(index)) {
-    add_sharded(folder, index, tensors);
+void add_safetensors_folder(ModelFolder& folder, ForeignTensors& tensors) {
+  if (folder.has(kWhole)) {
+    add_safetensors_file(folder, kWhole, tensors);
+    if (folder.has(kIndex)) {
+      log::warn(
+          "{}: {} and {} are both there; the tensors of {} count, as in transformers, and the "
+          "files that the index names are not read",
+          folder.path(), kWhole, kIndex, kWhole);
+    }
+  } else if (folder.has(kIndex)) {
+    add_sharded(folder, tensors);
   } else {
-    throw FormatError(fmt::format(
-        "{}: neither model.safetensors nor model.safetensors.index.json is there; other weight "
-        "files (pytorch_model.bin, ...) are unsupported, save the model as safetensors",
-        folder));
+    refuse_without_weights(folder);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "convert/foreign_tensor_detail.hpp"
+#include "convert/model_folder.hpp"
 
 namespace gridmill::convert_detail {
 
@@ -33,14 +34,14 @@ inline constexpr std::uint64_t kLongestSafetensorsHeader = 100'000'000;
                                                                      std::uint64_t data_bytes,
                                                                      const std::string& path);
 
-/// Adds the tensors of a safetensors file.
-/// @throws MissingInputError, FormatError
-void add_safetensors_file(const std::string& path, ForeignTensors& tensors);
+/// Adds the tensors of the safetensors file `name`.
+/// @throws as ModelFolder::open(), FormatError
+void add_safetensors_file(ModelFolder& folder, const std::string& name, ForeignTensors& tensors);
 
 /// Adds the tensors of a Hugging Face folder: of model.safetensors, or of the files that
 /// model.safetensors.index.json names.
 /// @throws MissingInputError for a file that the index names; FormatError if the folder has no
 ///         weights, or a file lacks a tensor that the index promises.
-void add_safetensors_folder(const std::string& folder, ForeignTensors& tensors);
+void add_safetensors_folder(ModelFolder& folder, ForeignTensors& tensors);
 
 }  // namespace gridmill::convert_detail

@@ -10,16 +10,6 @@
 namespace gridmill::tokenizer_detail {
 namespace {
 
-// Start of the character that ends at `end`; one byte back if no well-formed one does.
-std::size_t previous_character(std::string_view text, std::size_t end) {
-  const std::size_t farthest = end >= 4 ? end - 4 : 0;
-  for (std::size_t begin = farthest; begin < end; ++begin) {
-    const Utf8Unit unit = next_utf8(text.substr(0, end), begin);
-    if (unit.well_formed && begin + unit.length == end) return begin;
-  }
-  return end - 1;
-}
-
 bool is_word_at(std::string_view text, std::size_t begin) {
   const Utf8Unit unit = next_utf8(text, begin);
   return unit.well_formed && is_word_character(unit.code_point);
@@ -31,7 +21,7 @@ bool is_space_at(std::string_view text, std::size_t begin) {
 }
 
 bool touches_word(std::string_view text, std::size_t begin, std::size_t end) {
-  return (begin > 0 && is_word_at(text, previous_character(text, begin))) ||
+  return (begin > 0 && is_word_at(text, previous_utf8(text, begin))) ||
          (end < text.size() && is_word_at(text, end));
 }
 
@@ -78,8 +68,8 @@ std::vector<Segment> AddedTokenFinder::segments(std::string_view text) const {
     i = end;  // the search goes on here even if the token is refused or takes more space
     const AddedToken& token = tokens_.at(found->id);
     if (token.single_word && touches_word(text, begin, end)) continue;
-    while (token.lstrip && begin > covered && is_space_at(text, previous_character(text, begin))) {
-      begin = previous_character(text, begin);
+    while (token.lstrip && begin > covered && is_space_at(text, previous_utf8(text, begin))) {
+      begin = previous_utf8(text, begin);
     }
     while (token.rstrip && end < text.size() && is_space_at(text, end)) {
       end += next_utf8(text, end).length;

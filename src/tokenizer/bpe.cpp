@@ -15,10 +15,6 @@ std::uint64_t pair_key(TokenId left, TokenId right) {
 }
 
 void refuse_unsupported_fields(const Json& model, const std::string& where) {
-  if (model.contains("type") || !has(model, "merges")) {
-    const std::string& type = type_of(model, where);
-    if (type != "BPE") refuse_component(where, type, "BPE");
-  }
   if (has(model, "dropout") && model.at("dropout") != 0) {
     throw FormatError(where + ": `dropout` is unsupported; set it to null");
   }

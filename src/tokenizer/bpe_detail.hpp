@@ -28,6 +28,7 @@ class BpeModel {
   void append_ids(std::string_view piece, MergeScratch& scratch, std::vector<TokenId>& ids) const;
   /// Tokens as the file spells them.
   [[nodiscard]] const TextMap<TokenId>& vocabulary() const { return vocabulary_; }
+  [[nodiscard]] std::optional<TokenId> find(std::string_view token) const;
 
  private:
   struct RankedMerge {
@@ -47,7 +48,6 @@ class BpeModel {
   void read_vocabulary(const Json& model);
   void read_merges(const Json& model);
   void add_merge(std::string_view left, std::string_view right, std::size_t rank);
-  [[nodiscard]] std::optional<TokenId> find(std::string_view token) const;
   [[nodiscard]] bool add_fallback_symbols(std::string_view piece, std::size_t begin,
                                           std::size_t length, MergeScratch& scratch) const;
   void add_unknown_symbol(std::string_view piece, std::size_t begin, std::size_t length,

@@ -30,20 +30,18 @@ DecodeStream::DecodeStream(const Tokenizer& tokenizer, bool skip_special)
       strips_left_(parts_->rules.strip_count) {}
 
 std::string DecodeStream::push(TokenId id) {
-  const std::string_view bytes = parts_->bytes_after(previous_, id);
-  previous_ = id;
-  const tokenizer_detail::DecodedToken& token = parts_->token(id);
-  if (skip_special_ && token.is_special) return "";
+  const std::optional<std::string_view> bytes = parts_->next_bytes(id, skip_special_, place_);
+  if (!bytes) return "";
   if (!parts_->rules.byte_runs) {
-    pending_ += bytes;
+    pending_ += *bytes;
     return strip_start(take_certain_text());
   }
-  if (token.is_byte) {
-    pending_ += bytes;
+  if (parts_->token(id).is_byte) {
+    pending_ += *bytes;
     return "";
   }
   std::string text = text_of_byte_run(std::exchange(pending_, {}));
-  return strip_start(text += bytes);
+  return strip_start(text += *bytes);
 }
 
 std::string DecodeStream::finish() {
@@ -51,7 +49,7 @@ std::string DecodeStream::finish() {
   std::string text =
       strip_start(parts_->rules.byte_runs ? text_of_byte_run(rest) : replace_ill_formed(rest));
   strips_left_ = parts_->rules.strip_count;
-  previous_.reset();
+  place_ = {};
   return text;
 }
 

@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 #include "tokenizer/byte_level_detail.hpp"
@@ -36,10 +38,10 @@ void TokenDecoder::add(const Json& component) {
   const auto refuse_order = [&place] {
     throw FormatError(place +
                       " in this order is unsupported; gridmill reads ByteLevel alone, or "
-                      "Replace, ByteFallback, Fuse and Strip in this order");
+                      "Replace, Metaspace, ByteFallback, Fuse and Strip in this order");
   };
   const bool is_first = !is_byte_level_ && !is_fused_ && !rules_.byte_runs &&
-                        replacements_.empty() && rules_.strip_count == 0;
+                        replacements_.empty() && !metaspace_ && rules_.strip_count == 0;
   if (is_byte_level_) refuse_order();
   if (type == "Sequence") {
     for (const Json& part : array_at(component, "decoders", place)) add(part);
@@ -47,12 +49,18 @@ void TokenDecoder::add(const Json& component) {
     if (!is_first) refuse_order();
     is_byte_level_ = true;
   } else if (type == "Replace") {
-    if (rules_.byte_runs || is_fused_ || replacements_.size() == kMostReplacements) refuse_order();
+    if (rules_.byte_runs || is_fused_ || metaspace_) refuse_order();
+    if (replacements_.size() == kMostReplacements) {
+      throw FormatError(fmt::format("{}: more than {} of them", place, kMostReplacements));
+    }
     const Json& pattern = object_at(component, "pattern", place);
     if (!has(pattern, "String")) refuse_component(place + ": pattern", pattern.dump(), "String");
     const std::string& searched = text_at(pattern, "String", place);
     if (searched.empty()) throw FormatError(place + ": an empty pattern");
     replacements_.push_back({searched, text_at(component, "content", place)});
+  } else if (type == "Metaspace") {
+    if (rules_.byte_runs || is_fused_ || metaspace_) refuse_order();
+    metaspace_ = read_metaspace(component, place);
   } else if (type == "ByteFallback") {
     if (rules_.byte_runs || is_fused_) refuse_order();
     rules_.byte_runs = true;
@@ -73,7 +81,8 @@ void TokenDecoder::add(const Json& component) {
       throw FormatError(place + ": `content` is not one character");
     }
   } else {
-    refuse_component(where_, type, "ByteLevel, Sequence, Replace, ByteFallback, Fuse and Strip");
+    refuse_component(where_, type,
+                     "ByteLevel, Sequence, Replace, Metaspace, ByteFallback, Fuse and Strip");
   }
 }
 
@@ -86,6 +95,13 @@ DecodedToken TokenDecoder::decode_token(std::string_view token) const {
   decoded.bytes = token;
   for (const Replacement& replacement : replacements_) {
     decoded.bytes = replace_all(decoded.bytes, replacement.pattern, replacement.content);
+  }
+  if (metaspace_) {
+    std::string inside = replace_all(decoded.bytes, metaspace_->mark, " ");
+    if (metaspace_->prepend != PrependScheme::never && inside != decoded.bytes) {
+      decoded.bytes_at_start = replace_all(decoded.bytes, metaspace_->mark, "");
+    }
+    decoded.bytes = std::move(inside);
   }
   if (!rules_.byte_runs) return decoded;
   if (const std::optional<char> byte = byte_of_token_name(decoded.bytes)) {

@@ -8,12 +8,15 @@
 
 #include "gridmill/base/ids.hpp"
 #include "gridmill/base/json.hpp"
+#include "tokenizer/metaspace.hpp"
 
 namespace gridmill::tokenizer_detail {
 
 /// What one token stands for in decoded text.
 struct DecodedToken {
   std::string bytes;
+  /// The same as the first token of a text, if that differs.
+  std::optional<std::string> bytes_at_start = std::nullopt;
   bool is_special = false;
   bool is_byte = false;   ///< a byte token such as `<0x0A>`
   bool is_taken = false;  ///< the file names this id
@@ -30,8 +33,8 @@ struct DecodeRules {
   std::optional<TokenId> no_space_after;
 };
 
-/// The `decoder` of a tokenizer.json: ByteLevel, or a Sequence of Replace, ByteFallback, Fuse and
-/// Strip in this order, each optional.
+/// The `decoder` of a tokenizer.json: ByteLevel, or a Sequence of Replace or Metaspace,
+/// ByteFallback, Fuse and Strip in this order, each optional.
 class TokenDecoder {
  public:
   /// @throws FormatError, with the word `unsupported` for other types and orders.
@@ -52,6 +55,7 @@ class TokenDecoder {
   bool is_byte_level_ = false;
   bool is_fused_ = false;
   std::vector<Replacement> replacements_;
+  std::optional<Metaspace> metaspace_;  // the last of the replacements
   DecodeRules rules_;
 
   void add(const Json& component);

@@ -1,4 +1,6 @@
+#include <deque>
 #include <utility>
+#include <variant>
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
@@ -9,6 +11,7 @@
 #include "tokenizer/normalizer_detail.hpp"
 #include "tokenizer/parts_detail.hpp"
 #include "tokenizer/pre_tokenizer_detail.hpp"
+#include "tokenizer/unigram.hpp"
 
 namespace gridmill::tokenizer_detail {
 namespace {
@@ -16,6 +19,20 @@ namespace {
 const Json& component_of(const Json& root, const char* name) {
   static const Json kNone;
   return root.contains(name) ? root.at(name) : kNone;
+}
+
+using SubwordModel = std::variant<BpeModel, UnigramModel>;
+
+SubwordModel read_model(const Json& model, bool is_byte_level, const std::string& where) {
+  // Old files have no type; their shape tells the two apart.
+  const std::string untyped = has(model, "merges")                                  ? "BPE"
+                              : has(model, "vocab") && model.at("vocab").is_array() ? "Unigram"
+                                                                                    : "";
+  const std::string type =
+      model.contains("type") || untyped.empty() ? type_of(model, where) : untyped;
+  if (type == "Unigram") return UnigramModel(model, is_byte_level, where);
+  if (type != "BPE") refuse_component(where, type, "BPE and Unigram");
+  return BpeModel(model, is_byte_level, where);
 }
 
 /// Added tokens of the raw text, normalizer, added tokens of the normalised text, pre-tokenizer,
@@ -26,38 +43,28 @@ class HuggingFaceEncoder : public TextEncoder {
                      const std::string& where)
       : normalizer_(component_of(root, "normalizer"), where + ": normalizer"),
         pre_tokenizer_(component_of(root, "pre_tokenizer"), where + ": pre_tokenizer"),
-        model_(object_at(root, "model", where), pre_tokenizer_.is_byte_level(), where + ": model") {
+        model_(read_model(object_at(root, "model", where), pre_tokenizer_.is_byte_level(),
+                          where + ": model")) {
     for (const AddedToken& token : added) {
       if (token.normalized) {
-        in_normalized_text_.add(token, normalizer_(token.content), where);
+        in_normalized_text_.add(token, normalizer_(token.content).text, where);
       } else {
         in_raw_text_.add(token, token.content, where);
       }
     }
   }
 
-  [[nodiscard]] const BpeModel& model() const { return model_; }
+  [[nodiscard]] const SubwordModel& model() const { return model_; }
 
-  [[nodiscard]] std::vector<TokenId> encode(std::string_view text) const override {
+  [[nodiscard]] std::vector<TokenId> encode(std::string_view text, Stretch stretch) const override {
     std::vector<TokenId> ids;
-    MergeScratch scratch;
-    std::vector<std::string> storage;
+    Scratch scratch;
     for (const Segment& raw : in_raw_text_.segments(text)) {
       if (raw.id) {
         ids.push_back(*raw.id);
-        continue;
-      }
-      // Each stretch between added tokens is normalised by itself: a Prepend applies to each.
-      const std::string normalized =
-          normalizer_.changes_nothing() ? std::string(raw.text) : normalizer_(raw.text);
-      for (const Segment& segment : in_normalized_text_.segments(normalized)) {
-        if (segment.id) {
-          ids.push_back(*segment.id);
-          continue;
-        }
-        for (const std::string_view piece : pre_tokenizer_(segment.text, storage)) {
-          model_.append_ids(piece, scratch, ids);
-        }
+      } else {
+        const bool first = stretch == Stretch::at_start && raw.text.data() == text.data();
+        append_stretch(raw.text, first, scratch, ids);
       }
     }
     return ids;
@@ -66,21 +73,43 @@ class HuggingFaceEncoder : public TextEncoder {
  private:
   Normalizer normalizer_;
   PreTokenizer pre_tokenizer_;
-  BpeModel model_;
+  SubwordModel model_;
   AddedTokenFinder in_raw_text_;
   AddedTokenFinder in_normalized_text_;
+
+  struct Scratch {
+    MergeScratch merges;
+    std::deque<std::string> storage;
+  };
+
+  // Each stretch between added tokens is normalised by itself: a Prepend applies to each.
+  void append_stretch(std::string_view raw, bool is_first, Scratch& scratch,
+                      std::vector<TokenId>& ids) const {
+    const NormalizedText normalized =
+        normalizer_.changes_nothing() ? NormalizedText{std::string(raw)} : normalizer_(raw);
+    for (const Segment& segment : in_normalized_text_.segments(normalized.text)) {
+      if (segment.id) {
+        ids.push_back(*segment.id);
+        continue;
+      }
+      const bool at_start =
+          is_first && normalized.keeps_start && segment.text.data() == normalized.text.data();
+      const Stretch stretch = at_start ? Stretch::at_start : Stretch::within;
+      for (const std::string_view piece : pre_tokenizer_(segment.text, stretch, scratch.storage)) {
+        if (const auto* bpe = std::get_if<BpeModel>(&model_)) {
+          bpe->append_ids(piece, scratch.merges, ids);
+        } else {
+          std::get<UnigramModel>(model_).append_ids(piece, ids);
+        }
+      }
+    }
+  }
 };
 
 void refuse_unsupported_fields(const Json& root, const std::string& where) {
   const std::string version = text_or(root, "version", "1.0", where);
   if (version != "1.0") refuse_component(where + ": version", version, "version 1.0");
-  for (const char* field : {"truncation", "padding"}) {
-    if (has(root, field)) {
-      throw FormatError(fmt::format(
-          "{}: `{}` is unsupported, as it would change the length of texts; set it to null", where,
-          field));
-    }
-  }
+  // `truncation` and `padding` are settings of a training script; encoding plainly ignores both.
 }
 
 void take_id(TokenizerParts& parts, TokenId id, DecodedToken token, const std::string& name,
@@ -95,28 +124,40 @@ void take_id(TokenizerParts& parts, TokenId id, DecodedToken token, const std::s
   parts.tokens[index].is_taken = true;
 }
 
-// Fills the table by id. An added token may repeat an entry of the vocabulary.
-void read_tokens(TokenizerParts& parts, const TextMap<TokenId>& vocabulary,
-                 const std::vector<AddedToken>& added, const TokenDecoder& decoder,
-                 const std::string& where) {
-  for (const auto& [token, id] : vocabulary) {
+void read_model_tokens(TokenizerParts& parts, const SubwordModel& model,
+                       const TokenDecoder& decoder, const std::string& where) {
+  if (const auto* bpe = std::get_if<BpeModel>(&model)) {
+    for (const auto& [token, id] : bpe->vocabulary()) {
+      take_id(parts, id, decoder.decode_token(token), token, where);
+    }
+    return;
+  }
+  for (const std::string& token : std::get<UnigramModel>(model).tokens()) {
+    const auto id = static_cast<TokenId>(parts.tokens.size());
     take_id(parts, id, decoder.decode_token(token), token, where);
   }
+}
+
+// Fills the table by id. An added token may repeat an entry of the vocabulary.
+void read_tokens(TokenizerParts& parts, const SubwordModel& model,
+                 const std::vector<AddedToken>& added, const TokenDecoder& decoder,
+                 const std::string& where) {
+  read_model_tokens(parts, model, decoder, where);
   TextMap<TokenId> seen;
   for (const AddedToken& token : added) {
-    const auto known = vocabulary.find(token.content);
+    const std::optional<TokenId> known =
+        std::visit([&](const auto& any) { return any.find(token.content); }, model);
     const auto [earlier, is_first] = seen.try_emplace(token.content, token.id);
-    const TokenId expected = known != vocabulary.end() ? known->second : earlier->second;
+    const TokenId expected = known.value_or(earlier->second);
     if (expected != token.id) {
       throw FormatError(fmt::format("{}: added token `{}` has id {} and id {}", where,
                                     token.content, expected, token.id));
     }
-    if (known == vocabulary.end() && is_first) {
-      take_id(parts, token.id, decoder.decode_added_token(token.content), token.content, where);
-      parts.tokens[static_cast<std::size_t>(token.id)].is_special = token.special;
+    DecodedToken decoded = decoder.decode_added_token(token.content);
+    decoded.is_special = token.special;
+    if (!known && is_first) {
+      take_id(parts, token.id, std::move(decoded), token.content, where);
     } else {
-      DecodedToken decoded = decoder.decode_added_token(token.content);
-      decoded.is_special = token.special;
       decoded.is_taken = true;
       parts.tokens[static_cast<std::size_t>(token.id)] = std::move(decoded);
     }
@@ -176,7 +217,7 @@ TokenizerParts read_root(const Json& root, const std::string& where) {
   const std::vector<AddedToken> added = read_added_tokens(root, kMostTokens - 1, where);
   auto encoder = std::make_unique<HuggingFaceEncoder>(root, added, where);
   TokenizerParts parts;
-  read_tokens(parts, encoder->model().vocabulary(), added, decoder, where);
+  read_tokens(parts, encoder->model(), added, decoder, where);
   if (parts.tokens.empty()) throw FormatError(where + ": the vocabulary is empty");
   parts.encoder = std::move(encoder);
   parts.rules = decoder.rules();

@@ -5,14 +5,6 @@
 #include "tokenizer/longest_match_detail.hpp"
 
 namespace gridmill::tokenizer_detail {
-namespace {
-
-std::uint64_t edge(std::uint32_t node, char byte) {
-  return (std::uint64_t{node} << 8) | static_cast<std::uint8_t>(byte);
-}
-
-}  // namespace
-
 void LongestMatch::add(std::string_view word, TokenId id, const std::string& where) {
   if (word.empty() || word.size() > kLongestWord) {
     throw FormatError(fmt::format("{}: token {} has {} bytes, expected 1 to {}", where, id,
@@ -32,14 +24,7 @@ void LongestMatch::add(std::string_view word, TokenId id, const std::string& whe
 std::optional<LongestMatch::Found> LongestMatch::at(std::string_view text,
                                                     std::size_t position) const {
   std::optional<Found> longest;
-  if (!starts_[static_cast<std::uint8_t>(text[position])]) return longest;
-  std::uint32_t node = 0;
-  for (std::size_t i = position; i < text.size(); ++i) {
-    const auto next = next_node_.find(edge(node, text[i]));
-    if (next == next_node_.end()) break;
-    node = next->second;
-    if (words_[node] != kNoWord) longest = Found{i + 1 - position, words_[node]};
-  }
+  each_at(text, position, [&longest](const Found& found) { longest = found; });
   return longest;
 }
 

@@ -1,9 +1,11 @@
+#include <algorithm>
 #include <utility>
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 #include "tokenizer/json_fields_detail.hpp"
 #include "tokenizer/normalizer_detail.hpp"
+#include "tokenizer/utf8_detail.hpp"
 
 namespace gridmill::tokenizer_detail {
 namespace {
@@ -13,13 +15,6 @@ constexpr std::size_t kMostSteps = 64;
 constexpr std::size_t kLongestContent = 1024;
 constexpr std::size_t kGrowth = 64;
 constexpr std::size_t kSlackBytes = 65'536;
-
-template <typename... F>
-struct Overloaded : F... {
-  using F::operator()...;
-};
-template <typename... F>
-Overloaded(F...) -> Overloaded<F...>;
 
 const std::string& short_text_at(const Json& component, const char* key, const std::string& where) {
   const std::string& text = text_at(component, key, where);
@@ -65,36 +60,78 @@ void Normalizer::add(const Json& component) {
   } else if (type == "Replace") {
     steps_.emplace_back(
         Replace{read_pattern(component, place), short_text_at(component, "content", place)});
+  } else if (type == "Precompiled") {
+    const std::string charsmap = place + ": precompiled_charsmap";
+    steps_.emplace_back(Charsmap(
+        decode_base64(text_at(component, "precompiled_charsmap", place), charsmap), charsmap));
+  } else if (type == "Strip") {
+    steps_.emplace_back(Strip{flag_or(component, "strip_left", true, place),
+                              flag_or(component, "strip_right", true, place)});
   } else {
-    refuse_component(where_, type, "NFC, NFD, NFKC, NFKD, Prepend, Replace and Sequence");
+    refuse_component(where_, type,
+                     "NFC, NFD, NFKC, NFKD, Precompiled, Prepend, Replace, Strip and Sequence");
   }
 }
 
-std::string Normalizer::operator()(std::string_view text) const {
-  std::string result(text);
-  const std::size_t limit = text.size() * kGrowth + kSlackBytes;
+void Normalizer::Passage::lost_in_front(std::size_t bytes) {
+  keeps_start = keeps_start && bytes <= put_in_front;
+  put_in_front -= std::min(bytes, put_in_front);
+}
+
+void Normalizer::Passage::apply(NormalizationForm form) { text = normalize_unicode(text, form); }
+
+// A removed first character leaves its place to the next one: the reference library counts so.
+void Normalizer::Passage::apply(const Charsmap& charsmap) { text = charsmap.normalize(text); }
+
+void Normalizer::Passage::apply(const Prepend& prepend) {
+  text.insert(0, prepend.content);
+  put_in_front += prepend.content.size();
+}
+
+void Normalizer::Passage::apply(const Replace& replace) {
+  std::string replaced;
+  const std::string_view whole = text;
+  for (const TextCut& cut : replace.pattern.cut(whole)) {
+    if (cut.is_match && replace.content.empty() && replaced.empty()) {
+      lost_in_front(cut.end - cut.begin);
+    }
+    replaced += cut.is_match ? std::string_view(replace.content)
+                             : whole.substr(cut.begin, cut.end - cut.begin);
+    if (replaced.size() > limit) break;
+  }
+  text = std::move(replaced);
+}
+
+void Normalizer::Passage::apply(const Strip& strip) {
+  std::size_t begin = 0;
+  std::size_t end = text.size();
+  const std::string_view whole = text;
+  const auto space_at = [whole](std::size_t at) {
+    const Utf8Unit unit = next_utf8(whole, at);
+    return unit.well_formed && is_white_space(unit.code_point) ? unit.length : 0;
+  };
+  while (strip.left && begin < end && space_at(begin) > 0) begin += space_at(begin);
+  while (strip.right && begin < end) {
+    const std::size_t last = previous_utf8(whole, end);
+    if (space_at(last) == 0) break;
+    end = last;
+  }
+  lost_in_front(begin);
+  text = text.substr(begin, end - begin);
+}
+
+NormalizedText Normalizer::operator()(std::string_view text) const {
+  Passage passage{
+      .text = std::string(text), .limit = text.size() * kGrowth + kSlackBytes, .put_in_front = 0};
   for (const auto& step : steps_) {
-    if (result.empty()) break;
-    result = std::visit(
-        Overloaded{[&result](NormalizationForm form) { return normalize_unicode(result, form); },
-                   [&result](const Prepend& prepend) { return prepend.content + result; },
-                   [&result, limit](const Replace& replace) {
-                     std::string replaced;
-                     const std::string_view whole = result;
-                     for (const TextCut& cut : replace.pattern.cut(whole)) {
-                       replaced += cut.is_match ? std::string_view(replace.content)
-                                                : whole.substr(cut.begin, cut.end - cut.begin);
-                       if (replaced.size() > limit) break;
-                     }
-                     return replaced;
-                   }},
-        step);
-    if (result.size() > limit) {
-      throw FormatError(
-          fmt::format("{} turns a text of {} bytes into more than {}", where_, text.size(), limit));
+    if (passage.text.empty()) break;
+    std::visit([&passage](const auto& known) { passage.apply(known); }, step);
+    if (passage.text.size() > passage.limit) {
+      throw FormatError(fmt::format("{} turns a text of {} bytes into more than {}", where_,
+                                    text.size(), passage.limit));
     }
   }
-  return result;
+  return {std::move(passage.text), passage.keeps_start};
 }
 
 }  // namespace gridmill::tokenizer_detail

@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <utility>
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
+#include "tokenizer/byte_level_detail.hpp"
 #include "tokenizer/json_fields_detail.hpp"
 #include "tokenizer/normalizer_detail.hpp"
 #include "tokenizer/pre_tokenizer_detail.hpp"
@@ -18,8 +20,13 @@ constexpr std::size_t kMostSteps = 64;  // real files have up to five
 constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
+// Words and runs of symbols; white space between them is dropped. The reference library runs this
+// one with an engine whose \w includes joiners: the pattern is \w+|[^\w\s]+.
+constexpr std::string_view kWhitespacePattern =
+    R"([\w\u200c\u200d]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u200c\u200d\s]+)";
+
 SplitBehavior read_behavior(const Json& component, const std::string& where) {
-  const std::string& name = text_at(component, "behavior", where);
+  const std::string name = text_or(component, "behavior", "Isolated", where);
   if (name == "Removed") return SplitBehavior::removed;
   if (name == "Isolated") return SplitBehavior::isolated;
   if (name == "MergedWithPrevious") return SplitBehavior::merged_with_previous;
@@ -29,15 +36,15 @@ SplitBehavior read_behavior(const Json& component, const std::string& where) {
                    "Removed, Isolated, MergedWithPrevious, MergedWithNext and Contiguous");
 }
 
-std::vector<TextCut> cut_digits(std::string_view text) {
+std::vector<TextCut> cut_characters(std::string_view text, bool (*is_match)(char32_t)) {
   std::vector<TextCut> cuts;
   for (std::size_t i = 0; i < text.size();) {
     const Utf8Unit unit = next_utf8(text, i);
-    const bool numeric = unit.well_formed && is_numeric(unit.code_point);
-    if (!numeric && !cuts.empty() && !cuts.back().is_match) {
+    const bool match = unit.well_formed && is_match(unit.code_point);
+    if (!match && !cuts.empty() && !cuts.back().is_match) {
       cuts.back().end += unit.length;
     } else {
-      cuts.push_back({i, i + unit.length, numeric});
+      cuts.push_back({i, i + unit.length, match});
     }
     i += unit.length;
   }
@@ -115,21 +122,46 @@ void PreTokenizer::add(const Json& component) {
   if (steps_.size() >= kMostSteps) {
     throw FormatError(fmt::format("{} has more than {} steps", where_, kMostSteps));
   }
-  if (is_byte_level_) {
-    throw FormatError(place + " after ByteLevel is unsupported; ByteLevel has to come last");
-  }
   if (type == "Sequence") {
     for (const Json& part : array_at(component, "pretokenizers", place)) add(part);
-  } else if (type == "Split") {
+    return;
+  }
+  if (is_byte_level_) {
+    if (type == "ByteLevel" || type == "Metaspace") {
+      throw FormatError(place + " after ByteLevel is unsupported; only steps that cut may follow");
+    }
+    if (!std::holds_alternative<FromByteLevel>(steps_.back())) {
+      steps_.emplace_back(ToByteLevel{});
+    } else {
+      steps_.pop_back();
+    }
+  }
+  if (type == "Split") {
+    // The field `behavior` is optional in Punctuation only.
+    static_cast<void>(text_at(component, "behavior", place));
     steps_.emplace_back(Split{read_pattern(component, place), read_behavior(component, place),
                               flag_or(component, "invert", false, place)});
   } else if (type == "Digits") {
-    steps_.emplace_back(Digits{flag_or(component, "individual_digits", false, place)});
+    const bool individual = flag_or(component, "individual_digits", false, place);
+    steps_.emplace_back(CutCharacters{
+        is_numeric, individual ? SplitBehavior::isolated : SplitBehavior::contiguous});
+  } else if (type == "Punctuation") {
+    steps_.emplace_back(CutCharacters{is_punctuation, read_behavior(component, place)});
+  } else if (type == "WhitespaceSplit") {
+    steps_.emplace_back(CutCharacters{is_white_space, SplitBehavior::removed});
+  } else if (type == "Whitespace") {
+    steps_.emplace_back(Split{Regex(kWhitespacePattern, place), SplitBehavior::removed, true});
+  } else if (type == "Metaspace") {
+    steps_.emplace_back(read_metaspace(component, place));
   } else if (type == "ByteLevel") {
     add_byte_level(component, place);
+    return;
   } else {
-    refuse_component(where_, type, "ByteLevel, Split, Digits and Sequence");
+    refuse_component(where_, type,
+                     "ByteLevel, Split, Digits, Punctuation, Whitespace, WhitespaceSplit, "
+                     "Metaspace and Sequence");
   }
+  if (is_byte_level_) steps_.emplace_back(FromByteLevel{});
 }
 
 void PreTokenizer::add_byte_level(const Json& component, const std::string& place) {
@@ -140,38 +172,90 @@ void PreTokenizer::add_byte_level(const Json& component, const std::string& plac
   }
 }
 
-std::vector<std::string_view> PreTokenizer::operator()(std::string_view text,
-                                                       std::vector<std::string>& storage) const {
-  std::vector<std::string_view> pieces;
-  if (!text.empty()) pieces.push_back(text);
+template <typename Cutter>
+void PreTokenizer::Pieces::cut_each(const Cutter& cutter) {
   std::vector<std::string_view> parts;
-  for (const auto& step : steps_) {
-    if (std::holds_alternative<LeadingSpace>(step)) {
-      storage.clear();
-      storage.reserve(pieces.size());  // pieces point into it
-      for (std::string_view& piece : pieces) {
-        if (piece.front() != ' ') piece = storage.emplace_back(1, ' ').append(piece);
-      }
-      continue;
+  bool is_first = true;
+  for (const std::string_view piece : pieces) {
+    for (const TextCut& cut : cutter(piece)) {
+      if (cut.begin == cut.end) continue;
+      if (parts.empty()) at_start = at_start && is_first && cut.begin == 0;
+      parts.push_back(piece.substr(cut.begin, cut.end - cut.begin));
     }
-    parts.clear();
-    for (const std::string_view piece : pieces) {
-      std::vector<TextCut> cuts;
-      if (const auto* split = std::get_if<Split>(&step)) {
-        cuts = split->pattern.cut(piece);
-        for (TextCut& cut : cuts) cut.is_match = cut.is_match != split->invert;
-        cuts = apply_behavior(std::move(cuts), split->behavior);
-      } else {
-        cuts = cut_digits(piece);
-        if (!std::get<Digits>(step).individual) cuts = merge_runs(cuts);
-      }
-      for (const TextCut& cut : cuts) {
-        if (cut.begin < cut.end) parts.push_back(piece.substr(cut.begin, cut.end - cut.begin));
-      }
-    }
-    pieces.swap(parts);
+    is_first = false;
   }
-  return pieces;
+  pieces.swap(parts);
+}
+
+void PreTokenizer::Pieces::apply(const Split& split) {
+  cut_each([&split](std::string_view piece) {
+    std::vector<TextCut> cuts = split.pattern.cut(piece);
+    for (TextCut& cut : cuts) cut.is_match = cut.is_match != split.invert;
+    return apply_behavior(std::move(cuts), split.behavior);
+  });
+}
+
+void PreTokenizer::Pieces::apply(const CutCharacters& cut) {
+  cut_each([&cut](std::string_view piece) {
+    return apply_behavior(cut_characters(piece, cut.is_match), cut.behavior);
+  });
+}
+
+void PreTokenizer::Pieces::apply(const Metaspace& metaspace) {
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    std::string& marked = storage.emplace_back();
+    const bool starts = metaspace.prepend == PrependScheme::always ||
+                        (metaspace.prepend == PrependScheme::first && at_start && i == 0);
+    if (starts && pieces[i].front() != ' ' && !pieces[i].starts_with(metaspace.mark)) {
+      marked = metaspace.mark;
+    }
+    for (const char c : pieces[i]) {
+      if (c == ' ') {
+        marked += metaspace.mark;
+      } else {
+        marked += c;
+      }
+    }
+    pieces[i] = marked;
+  }
+  if (!metaspace.split) return;
+  cut_each([&metaspace](std::string_view piece) {
+    std::vector<TextCut> cuts;
+    for (std::size_t begin = 0; begin < piece.size();) {
+      const std::size_t end = std::min(piece.find(metaspace.mark, begin + 1), piece.size());
+      cuts.push_back({begin, end, false});
+      begin = end;
+    }
+    return cuts;
+  });
+}
+
+void PreTokenizer::Pieces::apply(LeadingSpace /*step*/) {
+  for (std::string_view& piece : pieces) {
+    if (piece.front() != ' ') piece = storage.emplace_back(1, ' ').append(piece);
+  }
+}
+
+void PreTokenizer::Pieces::apply(ToByteLevel /*step*/) {
+  for (std::string_view& piece : pieces) piece = storage.emplace_back(to_byte_level(piece));
+}
+
+void PreTokenizer::Pieces::apply(FromByteLevel /*step*/) {
+  // Cuts are between characters of the alphabet, so every piece spells bytes.
+  for (std::string_view& piece : pieces) {
+    piece = storage.emplace_back(from_byte_level(piece).value());
+  }
+}
+
+std::vector<std::string_view> PreTokenizer::operator()(std::string_view text, Stretch stretch,
+                                                       std::deque<std::string>& storage) const {
+  storage.clear();
+  Pieces pieces{.pieces = {}, .at_start = stretch == Stretch::at_start, .storage = storage};
+  if (!text.empty()) pieces.pieces.push_back(text);
+  for (const auto& step : steps_) {
+    std::visit([&pieces](const auto& known) { pieces.apply(known); }, step);
+  }
+  return std::move(pieces.pieces);
 }
 
 }  // namespace gridmill::tokenizer_detail

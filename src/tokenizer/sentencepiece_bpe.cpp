@@ -24,49 +24,24 @@ void SentencePieceBpe::add_user_defined(std::string_view piece, TokenId id) {
   user_defined_.add(piece, id, where_);
 }
 
-std::string SentencePieceBpe::written(std::string_view text) const {
-  if (text_.remove_extra_whitespaces) {
-    const std::size_t first = text.find_first_not_of(' ');
-    if (first == std::string_view::npos) return "";
-    text = text.substr(first, text.find_last_not_of(' ') + 1 - first);
-  }
-  if (text.empty()) return "";
-  std::string result;
-  result.reserve(text.size() + text.size() / 2);
-  if (text_.dummy_prefix) result += text_.space;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != ' ') {
-      result += text[i];
-    } else if (!text_.remove_extra_whitespaces || text[i - 1] != ' ') {
-      result += text_.space;
-    }
-  }
-  // SentencePiece looks for trailing spaces as they are written now, so a text's own U+2581 goes
-  // too.
-  while (text_.remove_extra_whitespaces && result.ends_with(text_.space)) {
-    result.resize(result.size() - text_.space.size());
-  }
-  return result;
-}
-
-std::vector<TokenId> SentencePieceBpe::encode(std::string_view text) const {
-  const std::string whole = written(text);
+std::vector<TokenId> SentencePieceBpe::encode(std::string_view text, Stretch stretch) const {
+  const std::string whole = write_for_pieces(text_, text, user_defined_, stretch);
   const std::string_view rest = whole;
   std::vector<TokenId> ids;
   MergeScratch scratch;
-  std::size_t stretch = 0;
+  std::size_t begin = 0;  // of what is not encoded yet
   for (std::size_t i = 0; !user_defined_.empty() && i < rest.size();) {
     const std::optional<LongestMatch::Found> found = user_defined_.at(rest, i);
     if (found) {
-      append_ids(rest.substr(stretch, i - stretch), scratch, ids);
+      append_ids(rest.substr(begin, i - begin), scratch, ids);
       ids.push_back(found->id);
       i += found->length;
-      stretch = i;
+      begin = i;
     } else {
       ++i;
     }
   }
-  append_ids(rest.substr(stretch), scratch, ids);
+  append_ids(rest.substr(begin), scratch, ids);
   return ids;
 }
 

@@ -1,9 +1,12 @@
+#include <algorithm>
+#include <cctype>
 #include <utility>
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 #include "tokenizer/parts_detail.hpp"
 #include "tokenizer/sentencepiece_bpe_detail.hpp"
+#include "tokenizer/sentencepiece_unigram.hpp"
 #include "tokenizer/utf8_detail.hpp"
 #include "tokenizer/wire_format_detail.hpp"
 
@@ -20,6 +23,10 @@ enum PieceType : std::int64_t {
   byte = 6
 };
 
+// Values of `model_type`.
+constexpr std::int64_t kUnigram = 1;
+constexpr std::int64_t kBpe = 2;
+
 struct Piece {
   std::string_view text;
   float score = 0.0F;
@@ -28,13 +35,15 @@ struct Piece {
 
 struct SentencePieceFile {
   std::vector<Piece> pieces;
-  std::int64_t model_type = 1;
+  std::int64_t model_type = kUnigram;
   bool byte_fallback = false;
   bool space_behind_words = false;
   std::int64_t bos_id = 1;
+  std::int64_t eos_id = 2;
   bool dummy_prefix = true;
   bool remove_extra_whitespaces = true;
   bool escape_whitespaces = true;
+  std::string_view charsmap;
 };
 
 Piece read_piece(std::string_view message, const std::string& where) {
@@ -56,6 +65,7 @@ void read_trainer_spec(std::string_view message, SentencePieceFile& file,
     if (field->number == 24) file.space_behind_words = reader.flag(*field);
     if (field->number == 35) file.byte_fallback = reader.flag(*field);
     if (field->number == 41) file.bos_id = reader.integer(*field);
+    if (field->number == 42) file.eos_id = reader.integer(*field);
   }
 }
 
@@ -63,12 +73,7 @@ void read_normalizer_spec(std::string_view message, SentencePieceFile& file,
                           const std::string& where) {
   WireReader reader(message, where + ": normalizer_spec");
   while (const std::optional<WireField> field = reader.next()) {
-    if (field->number == 2 && !reader.bytes(*field).empty()) {
-      throw FormatError(where +
-                        ": normalizer_spec with a precompiled_charsmap is unsupported; "
-                        "gridmill reads the normalizer `identity`, else use the model's "
-                        "tokenizer.json");
-    }
+    if (field->number == 2) file.charsmap = reader.bytes(*field);
     if (field->number == 3) file.dummy_prefix = reader.flag(*field);
     if (field->number == 4) file.remove_extra_whitespaces = reader.flag(*field);
     if (field->number == 5) file.escape_whitespaces = reader.flag(*field);
@@ -87,9 +92,13 @@ void refuse_denormalizer(std::string_view message, const std::string& where) {
 SentencePieceFile read_file(std::string_view bytes, const std::string& where) {
   SentencePieceFile file;
   WireReader reader(bytes, where);
+  bool has_trainer_spec = false;
   while (const std::optional<WireField> field = reader.next()) {
     if (field->number == 1) file.pieces.push_back(read_piece(reader.bytes(*field), where));
-    if (field->number == 2) read_trainer_spec(reader.bytes(*field), file, where);
+    if (field->number == 2) {
+      has_trainer_spec = true;
+      read_trainer_spec(reader.bytes(*field), file, where);
+    }
     if (field->number == 3) read_normalizer_spec(reader.bytes(*field), file, where);
     if (field->number == 5) refuse_denormalizer(reader.bytes(*field), where);
     if (file.pieces.size() > kMostTokens) {
@@ -97,10 +106,11 @@ SentencePieceFile read_file(std::string_view bytes, const std::string& where) {
     }
   }
   if (file.pieces.empty()) throw FormatError(where + ": no pieces; is this a SentencePiece model?");
-  if (file.model_type != 2) {
+  if (!has_trainer_spec) throw FormatError(where + ": no trainer_spec; is the file cut short?");
+  if (file.model_type != kUnigram && file.model_type != kBpe) {
     throw FormatError(
-        fmt::format("{}: a SentencePiece model of type {} is unsupported; gridmill "
-                    "reads BPE (type 2; 1 is unigram, 3 word, 4 char)",
+        fmt::format("{}: a SentencePiece model of type {} is unsupported; gridmill reads unigram "
+                    "(1) and BPE (2); 3 is word, 4 char",
                     where, file.model_type));
   }
   if (file.space_behind_words) {
@@ -109,15 +119,26 @@ SentencePieceFile read_file(std::string_view bytes, const std::string& where) {
   return file;
 }
 
+SentencePieceText text_rules_of(const SentencePieceFile& file, const std::string& where) {
+  SentencePieceText rules{.space = file.escape_whitespaces ? kEscapedSpace : kPlainSpace,
+                          .dummy_prefix = file.dummy_prefix,
+                          .remove_extra_whitespaces = file.remove_extra_whitespaces};
+  if (!file.charsmap.empty()) {
+    rules.charsmap = std::make_shared<const Charsmap>(
+        file.charsmap, where + ": normalizer_spec: precompiled_charsmap");
+  }
+  return rules;
+}
+
 // Sorts the pieces by their type into the encoder and the table of tokens.
+template <typename Encoder>
 class PieceLoader {
  public:
   PieceLoader(const SentencePieceFile& file, std::string where)
       : file_(file),
         space_(file.escape_whitespaces ? kEscapedSpace : kPlainSpace),
         where_(std::move(where)),
-        encoder_(std::make_unique<SentencePieceBpe>(
-            SentencePieceText{space_, file.dummy_prefix, file.remove_extra_whitespaces}, where_)) {
+        encoder_(std::make_unique<Encoder>(text_rules_of(file, where_), where_)) {
     bytes_.fill(kNoToken);
   }
 
@@ -130,13 +151,10 @@ class PieceLoader {
       parts_.rules.strip_front.assign(1, ' ');
       parts_.rules.strip_count = 1;
     }
-    const bool has_bos = file_.bos_id >= 0 &&
-                         file_.bos_id < static_cast<std::int64_t>(file_.pieces.size()) &&
-                         file_.pieces[static_cast<std::size_t>(file_.bos_id)].type == control;
-    if (has_bos) {
-      parts_.bos = static_cast<TokenId>(file_.bos_id);
-      parts_.prefix = {*parts_.bos};
-    }
+    parts_.bos = control_piece(file_.bos_id);
+    parts_.eos = control_piece(file_.eos_id);
+    if (parts_.bos) parts_.prefix = {*parts_.bos};
+    encoder_->finish();
     parts_.encoder = std::move(encoder_);
     return std::move(parts_);
   }
@@ -145,11 +163,19 @@ class PieceLoader {
   const SentencePieceFile& file_;
   std::string_view space_;
   std::string where_;
-  std::unique_ptr<SentencePieceBpe> encoder_;
+  std::unique_ptr<Encoder> encoder_;
   TokenizerParts parts_;
   ByteTokens bytes_{};
   bool has_unknown_ = false;
   TextMap<TokenId> seen_;
+
+  [[nodiscard]] std::optional<TokenId> control_piece(std::int64_t id) const {
+    const bool is_piece = id >= 0 && id < static_cast<std::int64_t>(file_.pieces.size());
+    if (!is_piece || file_.pieces[static_cast<std::size_t>(id)].type != control) {
+      return std::nullopt;
+    }
+    return static_cast<TokenId>(id);
+  }
 
   void add(const Piece& piece) {
     const auto id = static_cast<TokenId>(parts_.tokens.size());
@@ -182,6 +208,9 @@ class PieceLoader {
       case byte:
         add_byte(piece, id, token, place);
         break;
+      case unused:  // never on the best path; BPE would have to take such pieces apart again
+        if (file_.model_type == kUnigram) break;
+        [[fallthrough]];
       default:
         throw FormatError(fmt::format("{} has type {}, which is unsupported", place, piece.type));
     }
@@ -217,11 +246,31 @@ class PieceLoader {
   }
 };
 
+/// Whether the first line is base64, a space and a number.
+bool is_tiktoken(std::string_view bytes) {
+  const std::string_view line = bytes.substr(0, std::min<std::size_t>(bytes.find('\n'), 4096));
+  const std::size_t space = line.find(' ');
+  if (space == 0 || space == std::string_view::npos || space + 1 >= line.size()) return false;
+  const auto is_base64 = [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '+' || c == '/' || c == '=';
+  };
+  const auto is_digit = [](unsigned char c) { return std::isdigit(c) != 0 || c == '\r'; };
+  return std::all_of(line.begin(), line.begin() + static_cast<std::ptrdiff_t>(space), is_base64) &&
+         std::all_of(line.begin() + static_cast<std::ptrdiff_t>(space) + 1, line.end(), is_digit);
+}
+
 }  // namespace
 
 TokenizerParts read_sentencepiece(std::string_view bytes, const std::string& where) {
+  if (is_tiktoken(bytes)) {
+    throw FormatError(where +
+                      " is a tiktoken file (lines of base64 and rank), which is unsupported: it "
+                      "lacks the splitting pattern and the special tokens; use the model's "
+                      "tokenizer.json");
+  }
   const SentencePieceFile file = read_file(bytes, where);
-  return PieceLoader(file, where).run();
+  if (file.model_type == kUnigram) return PieceLoader<SentencePieceUnigram>(file, where).run();
+  return PieceLoader<SentencePieceBpe>(file, where).run();
 }
 
 }  // namespace gridmill::tokenizer_detail

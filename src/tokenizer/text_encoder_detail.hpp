@@ -14,6 +14,9 @@
 
 namespace gridmill::tokenizer_detail {
 
+/// Where a stretch of text stands: some tokenizers put a space in front of the whole text only.
+enum class Stretch { at_start, within };
+
 /// Text to ids, without the special tokens that a file adds around a text.
 class TextEncoder {
  public:
@@ -22,7 +25,8 @@ class TextEncoder {
   TextEncoder& operator=(const TextEncoder&) = delete;
   virtual ~TextEncoder() = default;
   /// @throws FormatError
-  [[nodiscard]] virtual std::vector<TokenId> encode(std::string_view text) const = 0;
+  [[nodiscard]] virtual std::vector<TokenId> encode(std::string_view text,
+                                                    Stretch stretch) const = 0;
 };
 
 /// Lets a map of strings be searched by std::string_view.

@@ -22,15 +22,22 @@ const DecodedToken& TokenizerParts::token(TokenId id) const {
   return index < tokens.size() ? tokens[index] : kPadding;
 }
 
-std::string_view TokenizerParts::bytes_after(std::optional<TokenId> previous, TokenId id) const {
+std::optional<std::string_view> TokenizerParts::next_bytes(TokenId id, bool skip_special,
+                                                           DecodePlace& place) const {
   const DecodedToken& decoded = token(id);
-  const bool drops_space = rules.no_space_after && previous == rules.no_space_after &&
+  const bool drops_space = rules.no_space_after && place.previous == rules.no_space_after &&
                            !decoded.is_byte && decoded.bytes.starts_with(' ');
+  place.previous = id;
+  if (!decoded.is_taken || (skip_special && decoded.is_special)) return std::nullopt;
+  if (std::exchange(place.at_start, false) && decoded.bytes_at_start) {
+    return *decoded.bytes_at_start;
+  }
   return std::string_view(decoded.bytes).substr(drops_space ? 1 : 0);
 }
 
 }  // namespace tokenizer_detail
 
+using tokenizer_detail::Stretch;
 using tokenizer_detail::TokenizerParts;
 
 Tokenizer::Tokenizer(std::unique_ptr<const TokenizerParts> parts) : parts_(std::move(parts)) {}
@@ -44,7 +51,7 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, bool add_special_t
     throw UsageError(fmt::format("a text of {} bytes; at most {} can be encoded at once",
                                  text.size(), kLongestText));
   }
-  std::vector<TokenId> ids = parts_->encoder->encode(text);
+  std::vector<TokenId> ids = parts_->encoder->encode(text, Stretch::at_start);
   if (add_special_tokens) {
     ids.insert(ids.begin(), parts_->prefix.begin(), parts_->prefix.end());
     ids.insert(ids.end(), parts_->suffix.begin(), parts_->suffix.end());
@@ -54,11 +61,8 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, bool add_special_t
 
 std::string Tokenizer::decode_bytes(std::span<const TokenId> ids, bool skip_special) const {
   std::string bytes;
-  std::optional<TokenId> previous;
-  for (const TokenId id : ids) {
-    const std::string_view piece = parts_->bytes_after(std::exchange(previous, id), id);
-    if (!(skip_special && parts_->token(id).is_special)) bytes += piece;
-  }
+  tokenizer_detail::DecodePlace place;
+  for (const TokenId id : ids) bytes += parts_->next_bytes(id, skip_special, place).value_or("");
   const std::string& strip = parts_->rules.strip_front;
   std::size_t begin = 0;
   for (std::size_t i = 0; i < parts_->rules.strip_count; ++i) {
@@ -75,6 +79,7 @@ std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special) c
   return text += stream.finish();
 }
 
+int Tokenizer::token_count() const { return static_cast<int>(parts_->tokens.size()); }
 int Tokenizer::vocab_size() const { return parts_->vocab_size; }
 std::optional<TokenId> Tokenizer::bos() const { return parts_->bos; }
 std::string Tokenizer::token_bytes(TokenId id) const { return parts_->token(id).bytes; }
@@ -95,12 +100,14 @@ std::unique_ptr<Tokenizer> make_tokenizer(std::string_view kind, std::string_vie
     *parts = tokenizer_detail::read_hugging_face(bytes, where);
   } else if (kind == kSentencePieceTokenizer) {
     *parts = tokenizer_detail::read_sentencepiece(bytes, where);
+  } else if (kind == kSentencePieceBundle) {
+    *parts = tokenizer_detail::read_sentencepiece_bundle(bytes, where);
   } else if (kind == kLlama2cTokenizer) {
     *parts = tokenizer_detail::read_llama2c(bytes, vocab_size_hint, where);
   } else {
-    throw UsageError(fmt::format("{}: tokenizer kind `{}` is unsupported, expected {}, {} or {}",
-                                 where, kind, kHuggingFaceTokenizer, kSentencePieceTokenizer,
-                                 kLlama2cTokenizer));
+    throw UsageError(fmt::format(
+        "{}: tokenizer kind `{}` is unsupported, expected {}, {}, {} or {}", where, kind,
+        kHuggingFaceTokenizer, kSentencePieceTokenizer, kSentencePieceBundle, kLlama2cTokenizer));
   }
   parts->vocab_size = std::max(static_cast<int>(parts->tokens.size()), vocab_size_hint);
   return std::make_unique<Tokenizer>(std::move(parts));

@@ -116,6 +116,15 @@ bool is_numeric(char32_t code_point) {
          category == UTF8PROC_CATEGORY_NO;
 }
 
+bool is_punctuation(char32_t code_point) {
+  if (code_point < 0x80) {
+    return (code_point >= '!' && code_point <= '/') || (code_point >= ':' && code_point <= '@') ||
+           (code_point >= '[' && code_point <= '`') || (code_point >= '{' && code_point <= '~');
+  }
+  const utf8proc_category_t category = category_of(code_point);
+  return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO;
+}
+
 bool is_white_space(char32_t code_point) {
   switch (category_of(code_point)) {
     case UTF8PROC_CATEGORY_ZS:
@@ -146,6 +155,23 @@ bool is_word_character(char32_t code_point) {
       return (code_point >= 0x24B6 && code_point <= 0x24E9) || code_point == 0x200C ||
              code_point == 0x200D;
   }
+}
+
+std::size_t grapheme_length(std::string_view text, std::size_t position) {
+  Utf8Unit unit = next_utf8(text, position);
+  std::size_t end = position + unit.length;
+  utf8proc_int32_t state = 0;
+  while (unit.well_formed && end < text.size()) {
+    const Utf8Unit next = next_utf8(text, end);
+    if (!next.well_formed ||
+        utf8proc_grapheme_break_stateful(static_cast<utf8proc_int32_t>(unit.code_point),
+                                         static_cast<utf8proc_int32_t>(next.code_point), &state)) {
+      break;
+    }
+    end += next.length;
+    unit = next;
+  }
+  return end - position;
 }
 
 }  // namespace gridmill::tokenizer_detail

@@ -30,6 +30,15 @@ Utf8Unit next_utf8(std::string_view text, std::size_t position) {
   return {code_point, length, true, false};
 }
 
+std::size_t previous_utf8(std::string_view text, std::size_t end) {
+  const std::size_t farthest = end >= 4 ? end - 4 : 0;
+  for (std::size_t begin = farthest; begin < end; ++begin) {
+    const Utf8Unit unit = next_utf8(text.substr(0, end), begin);
+    if (unit.well_formed && begin + unit.length == end) return begin;
+  }
+  return end - 1;
+}
+
 bool is_well_formed_utf8(std::string_view text) {
   for (std::size_t i = 0; i < text.size();) {
     const Utf8Unit unit = next_utf8(text, i);

@@ -17,6 +17,9 @@ struct Utf8Unit {
 /// The unit at `position` < text.size(). Maximal parts follow Unicode, section 3.9 (table 3-7).
 [[nodiscard]] Utf8Unit next_utf8(std::string_view text, std::size_t position);
 
+/// Start of the character that ends at `end` > 0; one byte before it if no well-formed one does.
+[[nodiscard]] std::size_t previous_utf8(std::string_view text, std::size_t end);
+
 [[nodiscard]] bool is_well_formed_utf8(std::string_view text);
 void append_utf8(std::string& text, char32_t code_point);
 

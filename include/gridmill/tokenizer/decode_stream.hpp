@@ -9,6 +9,14 @@
 
 namespace gridmill {
 
+namespace tokenizer_detail {
+/// How far a sequence of tokens is decoded, as far as it matters for the next token.
+struct DecodePlace {
+  bool at_start = true;             ///< no token was kept yet
+  std::optional<TokenId> previous;  ///< kept or left out
+};
+}  // namespace tokenizer_detail
+
 /// Decodes a sequence as it grows. What `push` and `finish` return, joined, is exactly
 /// `Tokenizer::decode` of all ids; each part is complete, well-formed UTF-8.
 ///
@@ -29,7 +37,7 @@ class DecodeStream {
   bool skip_special_;
   std::string pending_;  // bytes whose text is not certain yet
   std::size_t strips_left_;
-  std::optional<TokenId> previous_;
+  tokenizer_detail::DecodePlace place_;
 
   [[nodiscard]] std::string take_certain_text();
   [[nodiscard]] std::string strip_start(std::string text);

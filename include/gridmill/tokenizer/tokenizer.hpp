@@ -19,6 +19,9 @@ struct TokenizerParts;
 inline constexpr std::string_view kHuggingFaceTokenizer = "tokenizer.json";
 inline constexpr std::string_view kSentencePieceTokenizer = "tokenizer.model";
 inline constexpr std::string_view kLlama2cTokenizer = "llama2.c";
+/// tokenizer.model with the added tokens and settings of the files beside it, made by convert:
+/// a line of JSON (docs/formats/checkpoint.md), then the file.
+inline constexpr std::string_view kSentencePieceBundle = "tokenizer.model+settings";
 
 /// Text to token ids and back. Immutable: every member may be called from many threads at once.
 class Tokenizer {
@@ -48,6 +51,8 @@ class Tokenizer {
   /// @throws UsageError if an id is outside [0, vocab_size()).
   [[nodiscard]] std::string decode(std::span<const TokenId> ids, bool skip_special) const;
 
+  /// Number of ids up to the largest that the tokenizer's file has a token for.
+  [[nodiscard]] int token_count() const;
   /// Ids are in [0, vocab_size()): the tokenizer's own, and the model's if that has more rows.
   /// Ids without a token (padding rows of the embedding) stand for no bytes.
   [[nodiscard]] int vocab_size() const;
@@ -65,7 +70,7 @@ class Tokenizer {
   std::unique_ptr<const tokenizer_detail::TokenizerParts> parts_;
 };
 
-/// Reads the content of a Hugging Face tokenizer.json: BPE models only.
+/// Reads the content of a Hugging Face tokenizer.json: BPE and Unigram models.
 /// @param where  names the source in messages, e.g. "model/tokenizer.json".
 /// @throws FormatError if the text does not say what it should, or names a component that gridmill
 ///         does not run (the message says `unsupported`).
@@ -74,7 +79,7 @@ class Tokenizer {
 
 /// Reads the bytes of a tokenizer file of any kind.
 ///
-/// @param kind  kHuggingFaceTokenizer, kSentencePieceTokenizer or kLlama2cTokenizer.
+/// @param kind  one of the four above.
 /// @param vocab_size_hint  rows of the model's embedding, or 0 if unknown. A llama2.c file must
 ///        have exactly so many tokens; for the other kinds rows beyond the tokenizer's are padding.
 /// @throws FormatError as above, UsageError for an unknown kind or a negative hint.

@@ -22,13 +22,19 @@ TEST_P(AllTokenizerVectors, AgreeWithTheReference) {
 
 INSTANTIATE_TEST_SUITE_P(
     Golden, AllTokenizerVectors,
-    testing::Values(GoldenTokenizer{"gpt-2", "tokenizers/gpt-2/tokenizer.json"},
-                    GoldenTokenizer{"gpt-neox", "tokenizers/gpt-neox/tokenizer.json"},
-                    GoldenTokenizer{"llama3-style", "tokenizers/llama3-style/tokenizer.json"},
-                    GoldenTokenizer{"qwen2-style", "tokenizers/qwen2-style/tokenizer.json"},
-                    GoldenTokenizer{"stories260K-hf", "stories260K-hf/tokenizer.json"},
-                    GoldenTokenizer{"tiny-xlstm-shakespeare",
-                                    "tiny-xlstm-shakespeare/tokenizer.json"}),
+    testing::Values(
+        GoldenTokenizer{"gpt-2", "tokenizers/gpt-2/tokenizer.json"},
+        GoldenTokenizer{"gpt-neox", "tokenizers/gpt-neox/tokenizer.json"},
+        GoldenTokenizer{"llama3-style", "tokenizers/llama3-style/tokenizer.json"},
+        GoldenTokenizer{"qwen2-style", "tokenizers/qwen2-style/tokenizer.json"},
+        GoldenTokenizer{"metaspace-first", "tokenizers/metaspace-first/tokenizer.json"},
+        GoldenTokenizer{"falcon-style", "tokenizers/falcon-style/tokenizer.json"},
+        GoldenTokenizer{"bloom-style", "tokenizers/bloom-style/tokenizer.json"},
+        GoldenTokenizer{"unigram-bytes", "tokenizers/unigram-bytes/tokenizer.json"},
+        GoldenTokenizer{"unigram-t5", "tokenizers/unigram-t5/tokenizer.json"},
+        GoldenTokenizer{"truncation-padding", "tokenizers/truncation-padding/tokenizer.json"},
+        GoldenTokenizer{"stories260K-hf", "stories260K-hf/tokenizer.json"},
+        GoldenTokenizer{"tiny-xlstm-shakespeare", "tiny-xlstm-shakespeare/tokenizer.json"}),
     [](const testing::TestParamInfo<GoldenTokenizer>& golden) {
       std::string name = golden.param.name;
       std::erase(name, '-');

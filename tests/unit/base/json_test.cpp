@@ -5,7 +5,9 @@
 #include <cstddef>
 #include <string>
 
+#include "gridmill/base/clock.hpp"
 #include "gridmill/base/error.hpp"
+#include "gridmill/base/json_members.hpp"
 
 namespace gridmill {
 namespace {
@@ -65,6 +67,47 @@ TEST(ParseJson, WideIsNotDeep) {
   std::string text = "[0";
   for (int i = 0; i < 1000; ++i) text += ",[]";
   EXPECT_EQ(parse_json(text + "]", "wide.json").size(), 1001U);
+}
+
+TEST(ParseJson, OfEqualKeysTheLastCounts) {
+  EXPECT_EQ(parse_json(R"({"a": 1, "a": {"b": 2, "b": [3]}})", "twice.json"),
+            Json({{"a", {{"b", Json::array({3})}}}}));
+}
+
+// The parser with a callback that the library has would take a minute for each of these.
+TEST(ParseJson, TakesLinearTime) {
+  std::string text = "{\"list\":[[]";
+  for (int i = 0; i < 200'000; ++i) text += ",{\"a\":[]}";
+  text += "]";
+  for (int i = 0; i < 200'000; ++i) text += ",\"key" + std::to_string(i) + "\":{}";
+  const SteadyClock::time_point start = SteadyClock::now();
+  EXPECT_EQ(parse_json(text + "}", "long.json").size(), 200'001U);
+  EXPECT_LT(seconds_since(start), 10.0);
+}
+
+TEST(ParseJson, RefusesMoreValuesThanAnyFileHas) {
+  std::string text(std::size_t{2} << 23, '0');
+  for (std::size_t i = 1; i < text.size(); i += 2) text[i] = ',';
+  EXPECT_THROW((void)parse_json("[" + text + "0]", "many.json"), FormatError);
+}
+
+TEST(ParseJsonMembers, GivesMembersInTheirOrder) {
+  std::string seen;
+  parse_json_members(R"({"b": [1, {"c": 2}], "a": null, "": {"x": {}}})", "test",
+                     [&seen](const std::string& key, const Json& value) {
+                       seen += key + "=" + value.dump() + ";";
+                     });
+  EXPECT_EQ(seen, R"(b=[1,{"c":2}];a=null;={"x":{}};)");
+}
+
+TEST(ParseJsonMembers, RefusesOtherTextAndKeysThatOccurTwice) {
+  const auto parse = [](const std::string& text) {
+    parse_json_members(text, "test", [](const std::string&, const Json&) {});
+  };
+  for (const char* text : {"", "[]", "3", "{", "{\"a\":1} x", R"({"a": 1, "a": 2})"}) {
+    EXPECT_THROW(parse(text), FormatError) << text;
+  }
+  EXPECT_THROW(parse("{\"a\":" + nested(256) + "}"), FormatError);
 }
 
 TEST(OrderedJson, KeepsTheOrderOfKeys) {

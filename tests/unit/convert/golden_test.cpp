@@ -65,7 +65,8 @@ INSTANTIATE_TEST_SUITE_P(Cases, GoldenHuggingFace,
 TEST_P(GoldenHuggingFace, ConvertsWithoutLosingOrInventingANumber) {
   const std::string source = kGolden + "/hf/" + GetParam();
   ForeignTensors tensors;
-  convert_detail::add_safetensors_folder(source, tensors);
+  convert_detail::ModelFolder folder(source);
+  convert_detail::add_safetensors_folder(folder, tensors);
   EXPECT_EQ(sorted_checkpoint(converted(source)), sorted_source(tensors));
 }
 

@@ -97,12 +97,36 @@ TEST_F(HuggingFace, TheDtypeOptionConvertsEveryParameter) {
   EXPECT_EQ(stored_values(file, "head"), expected);
 }
 
-TEST_F(HuggingFace, ATiedModelNeedsNoHeadAndIgnoresOneThatIsThere) {
+TEST_F(HuggingFace, ATiedModelNeedsNoHeadAndStaysTiedWithTheSameNumbers) {
   TinyLlama model;
   model.config["tie_word_embeddings"] = true;
-  EXPECT_EQ(converted(model).parameters().size(), 2U + 2U * 9U);
   model.weights.header().erase("lm_head.weight");
   EXPECT_EQ(converted(model).parameters().size(), 2U + 2U * 9U);
+  model.weights.add("lm_head.weight", {16, 8},
+                    SafetensorsWriter::random_values("model.embed_tokens.weight", {16, 8}));
+  const CheckpointFile file = converted(model);
+  EXPECT_EQ(file.parameters().size(), 2U + 2U * 9U);
+  EXPECT_EQ(file.model().at("tied"), true);
+}
+
+TEST_F(HuggingFace, ATiedModelWithAnotherHeadUsesThatHead) {
+  TinyLlama model;
+  model.config["tie_word_embeddings"] = true;
+  testing::internal::CaptureStderr();
+  const CheckpointFile file = converted(model);
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(contains_all(log, {"lm_head.weight", "other numbers"})) << log;
+  EXPECT_EQ(file.model().at("tied"), false);
+  EXPECT_EQ(stored_values(file, "head"),
+            SafetensorsWriter::random_values("lm_head.weight", {16, 8}));
+}
+
+TEST_F(HuggingFace, ATiedModelWithAHeadOfAnotherShapeIsRefused) {
+  TinyLlama model;
+  model.config["tie_word_embeddings"] = true;
+  model.weights.header().erase("lm_head.weight");
+  model.weights.add_random("lm_head.weight", {17, 8});
+  EXPECT_EQ(outcome_of(model).code, ExitCode::bad_input);
 }
 
 TEST_F(HuggingFace, OldRotaryBuffersAndUnknownTensorsDoNotStopTheConversion) {

@@ -15,6 +15,7 @@ std::string sequence(const std::string& decoders) {
 }
 
 const std::string kReplace = R"({"type": "Replace", "pattern": {"String": "_"}, "content": " "})";
+const std::string kMetaspace = R"({"type": "Metaspace", "replacement": "_"})";
 const std::string kBytes = R"({"type": "ByteFallback"})";
 const std::string kFuse = R"({"type": "Fuse"})";
 const std::string kStrip = R"({"type": "Strip", "content": " ", "start": 1, "stop": 0})";
@@ -37,6 +38,16 @@ TEST(TokenDecoder, TheSentencePieceStyleReplacesAndKnowsBytes) {
   EXPECT_TRUE(decoder.rules().byte_runs);
 }
 
+TEST(TokenDecoder, MetaspaceDropsMarksOfTheFirstToken) {
+  const DecodedToken token = decoder_of(kMetaspace).decode_token("_a_b");
+  EXPECT_EQ(token.bytes, " a b");
+  EXPECT_EQ(token.bytes_at_start, "ab");
+  EXPECT_EQ(decoder_of(kMetaspace).decode_token("a b").bytes_at_start, std::nullopt);
+  const std::string never =
+      R"({"type": "Metaspace", "replacement": "_", "prepend_scheme": "never"})";
+  EXPECT_EQ(decoder_of(never).decode_token("_a").bytes_at_start, std::nullopt);
+}
+
 TEST(TokenDecoder, WithoutByteFallbackByteNamesAreText) {
   const TokenDecoder decoder = decoder_of(sequence(kReplace + "," + kFuse));
   EXPECT_EQ(decoder.decode_token("<0x0A>").bytes, "<0x0A>");
@@ -45,10 +56,10 @@ TEST(TokenDecoder, WithoutByteFallbackByteNamesAreText) {
 TEST(TokenDecoder, NamesWhatIsUnsupported) {
   const std::string byte_level = R"({"type": "ByteLevel"})";
   for (const std::string& json :
-       {std::string("null"), std::string(R"({"type": "WordPiece"})"),
-        std::string(R"({"type": "Metaspace"})"), sequence(kStrip),
-        sequence(kBytes + "," + kReplace), sequence(kFuse + "," + kBytes),
-        sequence(byte_level + "," + kFuse), sequence(kFuse + "," + byte_level),
+       {std::string("null"), std::string(R"({"type": "WordPiece"})"), sequence(kStrip),
+        sequence(kBytes + "," + kMetaspace), sequence(kBytes + "," + kReplace),
+        sequence(kFuse + "," + kBytes), sequence(byte_level + "," + kFuse),
+        sequence(kFuse + "," + byte_level),
         sequence(R"({"type": "Replace", "pattern": {"Regex": "a"}, "content": ""})"),
         sequence(kFuse + R"(, {"type": "Strip", "content": " ", "start": 0, "stop": 1})")}) {
     try {

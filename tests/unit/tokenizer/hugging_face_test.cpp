@@ -86,15 +86,69 @@ TEST(HuggingFaceFile, AnAddedTokenMayRepeatAnEntryOfTheVocabulary) {
   EXPECT_EQ(tokenizer->decode(Ids{0, 2}, true), "a");
 }
 
+TEST(HuggingFaceFile, TruncationAndPaddingAreIgnored) {
+  const auto tokenizer = small(R"({"truncation": {"max_length": 1, "stride": 0},
+                                   "padding": {"strategy": {"Fixed": 5}, "pad_id": 0}})");
+  EXPECT_EQ(tokenizer->encode("abab", false), (Ids{2, 2}));
+}
+
+TEST(HuggingFaceFile, MetaspaceMarksTheFirstStretchOnly) {
+  const std::string metaspace = R"({"type": "Metaspace", "replacement": "_", "split": false,
+                                     "prepend_scheme": "first"})";
+  const auto tokenizer = small(R"({"pre_tokenizer": )" + metaspace + R"(, "decoder": )" +
+                               metaspace + R"(, "model": {"vocab": {"_": 5}}})");
+  EXPECT_EQ(tokenizer->encode("a<x>b", false), (Ids{5, 0, 4, 1}));
+  EXPECT_EQ(tokenizer->encode("<x>b", false), (Ids{4, 1}));
+  EXPECT_EQ(tokenizer->encode(" a", false), (Ids{5, 0}));
+  EXPECT_EQ(tokenizer->decode(Ids{5, 0, 5, 1}, false), "a b");
+  EXPECT_EQ(tokenizer->decode(Ids{3, 5, 0}, true), "a") << "the first token that is kept";
+  EXPECT_EQ(tokenizer->decode(Ids{3, 5, 0}, false), "<s> a");
+}
+
+std::unique_ptr<Tokenizer> unigram(const std::string& vocab, const std::string& rest) {
+  return make_tokenizer(R"({"decoder": {"type": "Fuse"}, "model": {"type": "Unigram", "vocab": )" +
+                            vocab + rest + "}}",
+                        "test.json");
+}
+
+TEST(HuggingFaceFile, UnigramTakesTheLargestSum) {
+  const std::string vocab =
+      R"([["<unk>", 0], ["a", -1], ["b", -1], ["ab", -3], ["abc", -1.5], ["c", -1]])";
+  const auto tokenizer = unigram(vocab, R"(, "unk_id": 0)");
+  EXPECT_EQ(tokenizer->encode("ab", false), (Ids{1, 2}));
+  EXPECT_EQ(tokenizer->encode("abcb", false), (Ids{4, 2}));
+  EXPECT_EQ(tokenizer->encode("axyb", false), (Ids{1, 0, 2})) << "unknown neighbours are one";
+  EXPECT_EQ(tokenizer->encode("a<unk>x", false), (Ids{1, 0}));
+}
+
+TEST(HuggingFaceFile, UnigramFallsBackToBytesIfAllExist) {
+  const std::string vocab = R"([["<unk>", 0], ["a", -1], ["<0x78>", 0], ["<0x79>", 0]])";
+  const auto tokenizer = unigram(vocab, R"(, "unk_id": 0, "byte_fallback": true)");
+  EXPECT_EQ(tokenizer->encode("axya", false), (Ids{1, 2, 3, 1}));
+  EXPECT_EQ(tokenizer->encode("axz", false), (Ids{1, 0})) << "z has no byte token";
+}
+
+TEST(HuggingFaceFile, UnigramWithoutUnknownTokenNamesTheCharacter) {
+  const auto tokenizer = unigram(R"([["a", -1]])", "");
+  EXPECT_EQ(tokenizer->encode("aa", false), (Ids{0, 0}));
+  EXPECT_THROW(static_cast<void>(tokenizer->encode("ax", false)), FormatError);
+}
+
+TEST(HuggingFaceFile, RefusesABadUnigramVocabulary) {
+  for (const char* vocab : {"[]", R"([["a"]])", R"([["a", "b"]])", R"([[1, 0]])", R"({"a": 0})",
+                            R"([["a", 0], 3])", "3"}) {
+    EXPECT_THROW(unigram(vocab, ""), FormatError) << vocab;
+  }
+  EXPECT_THROW(unigram(R"([["a", 0]])", R"(, "unk_id": 1)"), FormatError);
+}
+
 TEST(HuggingFaceFile, UnknownComponentsAreUnsupported) {
   expect_unsupported(R"({"version": "2.0"})");
-  expect_unsupported(R"({"truncation": {"max_length": 8}})");
-  expect_unsupported(R"({"padding": {"strategy": "BatchLongest"}})");
   expect_unsupported(R"({"normalizer": {"type": "Lowercase"}})");
-  expect_unsupported(R"({"pre_tokenizer": {"type": "Metaspace"}})");
+  expect_unsupported(R"({"pre_tokenizer": {"type": "BertPreTokenizer"}})");
   expect_unsupported(R"({"decoder": {"type": "WordPiece"}})");
   expect_unsupported(R"({"decoder": null})");
-  expect_unsupported(R"({"model": {"type": "Unigram"}})");
+  expect_unsupported(R"({"model": {"type": "WordPiece"}})");
   expect_unsupported(R"({"model": {"dropout": 0.5}})");
   expect_unsupported(R"({"post_processor": {"type": "BertProcessing"}})");
   expect_unsupported(R"({"post_processor": {"type": "TemplateProcessing", "special_tokens": {},

@@ -6,8 +6,12 @@
 namespace gridmill::tokenizer_detail {
 namespace {
 
-Normalizer normalizer_of(const std::string& json) {
+Normalizer made_of(const std::string& json) {
   return {parse_json(json, "test"), "test: normalizer"};
+}
+
+std::string normalized(const std::string& json, std::string_view text) {
+  return made_of(json)(text).text;
 }
 
 constexpr const char* kLlama = R"({"type": "Sequence", "normalizers": [
@@ -15,34 +19,59 @@ constexpr const char* kLlama = R"({"type": "Sequence", "normalizers": [
     {"type": "Replace", "pattern": {"String": " "}, "content": "_"}]})";
 
 TEST(Normalizer, NullChangesNothing) {
-  EXPECT_TRUE(normalizer_of("null").changes_nothing());
-  EXPECT_EQ(normalizer_of("null")("a b"), "a b");
+  EXPECT_TRUE(made_of("null").changes_nothing());
+  EXPECT_EQ(normalized("null", "a b"), "a b");
 }
 
-TEST(Normalizer, PrependsAndReplacesInOrder) {
-  EXPECT_EQ(normalizer_of(kLlama)("a b  c"), "_a_b__c");
-}
+TEST(Normalizer, PrependsAndReplacesInOrder) { EXPECT_EQ(normalized(kLlama, "a b  c"), "_a_b__c"); }
 
-TEST(Normalizer, AnEmptyTextStaysEmpty) { EXPECT_EQ(normalizer_of(kLlama)(""), ""); }
+TEST(Normalizer, AnEmptyTextStaysEmpty) { EXPECT_EQ(normalized(kLlama, ""), ""); }
 
 TEST(Normalizer, AStringPatternIsNoRegex) {
+  EXPECT_EQ(normalized(R"({"type": "Replace", "pattern": {"String": "."}, "content": "!"})", "a.b"),
+            "a!b");
   EXPECT_EQ(
-      normalizer_of(R"({"type": "Replace", "pattern": {"String": "."}, "content": "!"})")("a.b"),
-      "a!b");
-  EXPECT_EQ(normalizer_of(R"({"type": "Replace", "pattern": {"Regex": "[0-9]+"}, "content": "#"})")(
-                "a12b3"),
-            "a#b#");
+      normalized(R"({"type": "Replace", "pattern": {"Regex": "[0-9]+"}, "content": "#"})", "a12b3"),
+      "a#b#");
 }
 
 TEST(Normalizer, AppliesUnicodeForms) {
-  EXPECT_EQ(normalizer_of(R"({"type": "NFC"})")("e\u0301"), "\u00E9");
-  EXPECT_EQ(normalizer_of(R"({"type": "NFKC"})")("\uFB01"), "fi");
+  EXPECT_EQ(normalized(R"({"type": "NFC"})", "e\u0301"), "\u00E9");
+  EXPECT_EQ(normalized(R"({"type": "NFKC"})", "\uFB01"), "fi");
+}
+
+TEST(Normalizer, StripTakesWhiteSpaceFromItsSides) {
+  EXPECT_EQ(
+      normalized(R"({"type": "Strip", "strip_left": true, "strip_right": false})", "\u3000 a "),
+      "a ");
+  EXPECT_EQ(normalized(R"({"type": "Strip", "strip_left": false, "strip_right": true})", " a \n"),
+            " a");
+  EXPECT_EQ(normalized(R"({"type": "Strip", "strip_left": true, "strip_right": true})", " \t "),
+            "");
+}
+
+TEST(Normalizer, TellsWhetherTheTextStillBeginsWhereItDid) {
+  const std::string strip = R"({"type": "Strip", "strip_left": true, "strip_right": true})";
+  EXPECT_TRUE(made_of(strip)("a ").keeps_start);
+  EXPECT_FALSE(made_of(strip)(" a").keeps_start);
+  const std::string replace = R"({"type": "Replace", "pattern": {"String": "x"}, "content": ""})";
+  EXPECT_TRUE(made_of(replace)("axb").keeps_start);
+  EXPECT_FALSE(made_of(replace)("xb").keeps_start);
+}
+
+TEST(Normalizer, RefusesACharsmapThatIsNone) {
+  for (const char* map : {"", "AAA", "AAAA", "####", "BAAAAA==", "/////w=="}) {
+    EXPECT_THROW(
+        made_of(std::string(R"({"type": "Precompiled", "precompiled_charsmap": ")") + map + "\"}"),
+        FormatError)
+        << map;
+  }
 }
 
 TEST(Normalizer, NamesAnUnsupportedType) {
-  for (const char* type : {"Lowercase", "BertNormalizer", "Precompiled", "Strip", "nfc"}) {
+  for (const char* type : {"Lowercase", "BertNormalizer", "StripAccents", "nfc"}) {
     try {
-      normalizer_of(std::string(R"({"type": ")") + type + "\"}");
+      made_of(std::string(R"({"type": ")") + type + "\"}");
       ADD_FAILURE() << type << " was accepted";
     } catch (const FormatError& error) {
       const std::string message = error.what();
@@ -58,8 +87,7 @@ TEST(Normalizer, RefusesAFileThatBlowsTextsUp) {
     steps += R"({"type": "Replace", "pattern": {"String": "a"}, "content": "aa"},)";
   }
   steps.pop_back();
-  const Normalizer doubling =
-      normalizer_of(R"({"type": "Sequence", "normalizers": [)" + steps + "]}");
+  const Normalizer doubling = made_of(R"({"type": "Sequence", "normalizers": [)" + steps + "]}");
   EXPECT_THROW(static_cast<void>(doubling("a")), FormatError);
 }
 
@@ -69,7 +97,7 @@ TEST(Normalizer, RefusesWrongFields) {
                            R"({"type": "Replace", "pattern": "a", "content": ""})",
                            R"({"type": "Replace", "pattern": {}, "content": ""})",
                            R"({"type": "Replace", "pattern": {"Regex": "("}, "content": ""})"}) {
-    EXPECT_THROW(normalizer_of(json), FormatError) << json;
+    EXPECT_THROW(made_of(json), FormatError) << json;
   }
 }
 

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <deque>
+
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 #include "tokenizer/pre_tokenizer_detail.hpp"
@@ -7,11 +9,12 @@
 namespace gridmill::tokenizer_detail {
 namespace {
 
-std::string pieces_of(const std::string& json, std::string_view text) {
+std::string pieces_of(const std::string& json, std::string_view text,
+                      Stretch stretch = Stretch::at_start) {
   const PreTokenizer pre_tokenizer(parse_json(json, "test"), "test: pre_tokenizer");
-  std::vector<std::string> storage;
+  std::deque<std::string> storage;
   std::string result;
-  for (const std::string_view piece : pre_tokenizer(text, storage)) {
+  for (const std::string_view piece : pre_tokenizer(text, stretch, storage)) {
     if (!result.empty()) result += '|';
     result += piece;
   }
@@ -72,7 +75,7 @@ TEST(PreTokenizer, ASequenceSplitsThePiecesOfTheStepBefore) {
 }
 
 TEST(PreTokenizer, NamesAnUnsupportedType) {
-  for (const char* type : {"Metaspace", "Whitespace", "BertPreTokenizer", "Punctuation"}) {
+  for (const char* type : {"BertPreTokenizer", "CharDelimiterSplit", "UnicodeScripts", "punct"}) {
     try {
       pieces_of(fmt::format(R"({{"type": "{}"}})", type), "");
       ADD_FAILURE() << type << " was accepted";
@@ -84,9 +87,68 @@ TEST(PreTokenizer, NamesAnUnsupportedType) {
   }
 }
 
-TEST(PreTokenizer, RefusesStepsAfterByteLevelAndUnknownBehaviors) {
+std::string metaspace(const std::string& fields) {
+  return R"({"type": "Metaspace", "replacement": "_", )" + fields + "}";
+}
+
+TEST(PreTokenizer, MetaspaceMarksSpacesAndBeginsPiecesAtMarks) {
+  const std::string always = metaspace(R"("prepend_scheme": "always")");
+  EXPECT_EQ(pieces_of(always, "a  b "), "_a|_|_b|_");
+  EXPECT_EQ(pieces_of(always, " a"), "_a") << "a text that begins with a space has its mark";
+  EXPECT_EQ(pieces_of(always, "_a\tb"), "_a\tb");
+  EXPECT_EQ(pieces_of(always, ""), "");
+  EXPECT_EQ(pieces_of(metaspace(R"("prepend_scheme": "always", "split": false)"), "a b"), "_a_b");
+  EXPECT_EQ(pieces_of(metaspace(R"("prepend_scheme": "never")"), "a b"), "a|_b");
+}
+
+TEST(PreTokenizer, MetaspaceFirstIsTheStartOfTheTextOnly) {
+  const std::string first = metaspace(R"("prepend_scheme": "first", "split": false)");
+  EXPECT_EQ(pieces_of(first, "a b", Stretch::at_start), "_a_b");
+  EXPECT_EQ(pieces_of(first, "a b", Stretch::within), "a_b");
+  const std::string behind_split = R"({"type": "Sequence", "pretokenizers": [)" +
+                                   split("x", "Removed", false) + "," + first + "]}";
+  EXPECT_EQ(pieces_of(behind_split, "axa"), "_a|a");
+  EXPECT_EQ(pieces_of(behind_split, "xa"), "a") << "the piece does not begin where the text does";
+}
+
+TEST(PreTokenizer, MetaspaceReadsTheOldSpelling) {
+  EXPECT_EQ(pieces_of(metaspace(R"("add_prefix_space": true)"), "a"), "_a");
+  EXPECT_EQ(pieces_of(metaspace(R"("add_prefix_space": false)"), "a"), "a");
+  for (const char* fields : {R"("add_prefix_space": false, "prepend_scheme": "first")",
+                             R"("prepend_scheme": "last")", R"("split": 1)"}) {
+    EXPECT_THROW(pieces_of(metaspace(fields), "a"), FormatError) << fields;
+  }
+  EXPECT_THROW(pieces_of(R"({"type": "Metaspace", "replacement": "ab"})", "a"), FormatError);
+}
+
+TEST(PreTokenizer, PunctuationIsAsciiSymbolsAndCategoryP) {
+  EXPECT_EQ(pieces_of(R"({"type": "Punctuation"})", "a.,$b\u3001\u20ac"),
+            "a|.|,|$|b|\u3001|\u20ac");
+  EXPECT_EQ(pieces_of(R"({"type": "Punctuation", "behavior": "Contiguous"})", "a.,b"), "a|.,|b");
+}
+
+TEST(PreTokenizer, WhitespaceIsDropped) {
+  EXPECT_EQ(pieces_of(R"({"type": "WhitespaceSplit"})", " a.b\u3000c "), "a.b|c");
+  EXPECT_EQ(pieces_of(R"({"type": "Whitespace"})", " a_1.!b\u200dc"), "a_1|.!|b\u200dc");
+}
+
+// Byte 0xBD of the half is written as U+00BD, which is numeric.
+TEST(PreTokenizer, StepsBehindByteLevelSeeItsAlphabet) {
+  EXPECT_EQ(pieces_of(R"({"type": "Sequence", "pretokenizers": [
+      {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false},
+      {"type": "Digits", "individual_digits": false},
+      {"type": "Split", "pattern": {"Regex": "[0-9][0-9]"}, "behavior": "Isolated", "invert": false}]})",
+                      "a123 \u00bd"),
+            "a|12|3| \xC2|\xBD");
+}
+
+TEST(PreTokenizer, RefusesSomeStepsAfterByteLevelAndUnknownBehaviors) {
   EXPECT_THROW(pieces_of(R"({"type": "Sequence", "pretokenizers": [
-      {"type": "ByteLevel"}, {"type": "Digits"}]})",
+      {"type": "ByteLevel"}, {"type": "ByteLevel"}]})",
+                         ""),
+               FormatError);
+  EXPECT_THROW(pieces_of(R"({"type": "Sequence", "pretokenizers": [
+      {"type": "ByteLevel"}, {"type": "Metaspace", "replacement": "_"}]})",
                          ""),
                FormatError);
   EXPECT_THROW(pieces_of(split("-", "Sometimes", false), ""), FormatError);

@@ -54,14 +54,35 @@ TEST(Regex, AnIllFormedByteIsASymbol) {
             "[ab]|[\xFF\xFE]|[1]|[\xC3]|[ ]|[\x80]|[z]");
 }
 
+TEST(Regex, AClassInsideAClassIsJoined) {
+  EXPECT_EQ(cuts_of("[[a-c][x-z]1]+", "mbx1n"), "m|[bx1]|n");
+  EXPECT_EQ(cuts_of(" ?[^(\\s|[.,!?])]+", "ab c.(d)"), "[ab]|[ c]|.(|[d]|)");
+  EXPECT_EQ(cuts_of("[^[^a]]+", "bab"), "b|[a]|b");
+  EXPECT_EQ(cuts_of("[a[^\\w]]+", "ba-c"), "b|[a-]|c");
+}
+
+TEST(Regex, TwoAmpersandsIntersect) {
+  EXPECT_EQ(cuts_of("[a-d&&c-f]+", "abcdef"), "ab|[cd]|ef");
+  EXPECT_EQ(cuts_of("[^a-d&&c-f]+", "abcdef"), "[ab]|cd|[ef]") << "negation comes last";
+  EXPECT_EQ(cuts_of("[\\p{L}&&[^\\p{Han}]]+|[\\p{Han}]+", "ab\u4E2D1"), "[ab]|[\u4E2D]|1");
+  EXPECT_EQ(cuts_of("[a-z&&[^b]&&[^d]]+", "abcde"), "[a]|b|[c]|d|[e]");
+}
+
+TEST(Regex, AScriptIsThePropertyScript) {
+  EXPECT_EQ(cuts_of("\\p{Han}+", "\u4E2D\u3005\u3001"), "[\u4E2D\u3005]|\u3001");
+  EXPECT_EQ(cuts_of("\\p{Hiragana}+", "\u3042\u30FC"), "[\u3042]|\u30FC") << "U+30FC is Common";
+  EXPECT_EQ(cuts_of("\\p{^Latin}+", "a1b"), "a|[1]|b");
+  EXPECT_EQ(cuts_of("\\p{Letter}+|\\P{Number}", "ab1-"), "[ab]|1|[-]");
+}
+
 TEST(Regex, ALiteralStandsForItself) {
   const Regex literal = Regex::of_literal("a.(b)", "test");
   EXPECT_EQ(literal.cut("a.(b)axb").size(), 2U);
 }
 
 TEST(Regex, RefusesWhatTheEnginesReadDifferently) {
-  for (const char* pattern : {"\\h", "\\bword", "[a&&b]", "[a[b]]", "\\p{N}{1,3}+", "(?m:.)",
-                              "(*UTF)a", "\\Qa\\E", "a\\Kb", "[\\W]", "(?<name>a)"}) {
+  for (const char* pattern : {"\\h", "\\bword", "[a&&]", "[a-\\d]", "\\p{a(b}", "\\p{N}{1,3}+",
+                              "(?m:.)", "(*UTF)a", "\\Qa\\E", "a\\Kb", "[\\W]", "(?<name>a)"}) {
     try {
       const Regex regex(pattern, "test.json: Split");
       ADD_FAILURE() << pattern << " was accepted";
@@ -74,6 +95,8 @@ TEST(Regex, RefusesWhatTheEnginesReadDifferently) {
 TEST(Regex, NamesAWrongPattern) {
   EXPECT_THROW(Regex("(a", "test"), FormatError);
   EXPECT_THROW(Regex("[a", "test"), FormatError);
+  EXPECT_THROW(Regex("[a[b]", "test"), FormatError);
+  EXPECT_THROW(Regex(std::string(100, '[') + "a" + std::string(100, ']'), "test"), FormatError);
   EXPECT_THROW(Regex("a\\", "test"), FormatError);
   EXPECT_THROW(Regex("\\p{Nonsense}", "test"), FormatError);
   EXPECT_THROW(Regex(std::string(100'000, 'a'), "test"), FormatError);

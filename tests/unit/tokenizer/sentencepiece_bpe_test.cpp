@@ -25,40 +25,40 @@ SentencePieceText plain(bool dummy_prefix, bool remove_extra_whitespaces) {
 TEST(SentencePieceBpe, ThePieceOfTheHighestScoreIsMadeFirst) {
   SentencePieceBpe bpe(plain(false, false), "test");
   fill(bpe, {"bc", "ab", "abc", "a", "b", "c"});
-  EXPECT_EQ(bpe.encode("abcab"), (Ids{12, 11}));
+  EXPECT_EQ(bpe.encode("abcab", Stretch::at_start), (Ids{12, 11}));
 }
 
 TEST(SentencePieceBpe, APieceMayContainCharactersThatAreNoPieces) {
   SentencePieceBpe bpe(plain(false, false), "test");
   fill(bpe, {"xy", "a"});
-  EXPECT_EQ(bpe.encode("axyx"), (Ids{11, 10, 0}));
+  EXPECT_EQ(bpe.encode("axyx", Stretch::at_start), (Ids{11, 10, 0}));
 }
 
 TEST(SentencePieceBpe, WritesSpacesAsTheVocabularyDoes) {
   SentencePieceBpe bpe({}, "test");
   fill(bpe, {"\u2581a", "\u2581", "a"});
-  EXPECT_EQ(bpe.encode("a  a"), (Ids{10, 11, 10}));
-  EXPECT_EQ(bpe.encode(""), Ids{});
+  EXPECT_EQ(bpe.encode("a  a", Stretch::at_start), (Ids{10, 11, 10}));
+  EXPECT_EQ(bpe.encode("", Stretch::at_start), Ids{});
 }
 
 TEST(SentencePieceBpe, RemovesExtraSpacesIfAskedFor) {
   SentencePieceBpe bpe(plain(true, true), "test");
   fill(bpe, {" ", "a", "b"});
-  EXPECT_EQ(bpe.encode("  a   b "), (Ids{10, 11, 10, 12}));
-  EXPECT_EQ(bpe.encode("   "), Ids{});
+  EXPECT_EQ(bpe.encode("  a   b ", Stretch::at_start), (Ids{10, 11, 10, 12}));
+  EXPECT_EQ(bpe.encode("   ", Stretch::at_start), Ids{});
 }
 
 TEST(SentencePieceBpe, UserDefinedPiecesAreCutOutFirst) {
   SentencePieceBpe bpe(plain(false, false), "test");
   fill(bpe, {"ab", "a", "b", "c"});
   bpe.add_user_defined("bc", 5);
-  EXPECT_EQ(bpe.encode("abcab"), (Ids{11, 5, 10}));
+  EXPECT_EQ(bpe.encode("abcab", Stretch::at_start), (Ids{11, 5, 10}));
 }
 
 TEST(SentencePieceBpe, NeighbouringUnknownCharactersShareOneToken) {
   SentencePieceBpe bpe(plain(false, false), "test");
   fill(bpe, {"a"});
-  EXPECT_EQ(bpe.encode("xya\u00E9\xFF"), (Ids{0, 10, 0}));
+  EXPECT_EQ(bpe.encode("xya\u00E9\xFF", Stretch::at_start), (Ids{0, 10, 0}));
 }
 
 TEST(SentencePieceBpe, UnknownCharactersBecomeByteTokens) {
@@ -67,7 +67,8 @@ TEST(SentencePieceBpe, UnknownCharactersBecomeByteTokens) {
   ByteTokens bytes{};
   for (int value = 0; value < 256; ++value) bytes[value] = 1000 + value;
   bpe.set_byte_tokens(bytes);
-  EXPECT_EQ(bpe.encode("a\u00E9\xFF"), (Ids{10, 1000 + 0xC3, 1000 + 0xA9, 1000 + 0xFF}));
+  EXPECT_EQ(bpe.encode("a\u00E9\xFF", Stretch::at_start),
+            (Ids{10, 1000 + 0xC3, 1000 + 0xA9, 1000 + 0xFF}));
 }
 
 TEST(SentencePieceBpe, RefusesPiecesThatNoFileShouldHave) {

@@ -86,10 +86,7 @@ TEST(SentencePieceFile, WithoutABeginPieceNoneIsAdded) {
 }
 
 TEST(SentencePieceFile, NamesWhatIsUnsupported) {
-  expect_unsupported(kPieces, "type 1");  // unigram is the default of the format
   expect_unsupported(kPieces + bytes_field(2, number_field(kModelType, 4)), "type 4");
-  expect_unsupported(kPieces + kBpe + bytes_field(3, bytes_field(2, "map")),
-                     "precompiled_charsmap");
   expect_unsupported(kPieces + kBpe + bytes_field(5, bytes_field(2, "map")),
                      "precompiled_charsmap");
   expect_unsupported(kPieces + bytes_field(2, number_field(kModelType, 2) + number_field(24, 1)),
@@ -97,7 +94,26 @@ TEST(SentencePieceFile, NamesWhatIsUnsupported) {
   expect_unsupported(kPieces + piece("b", 0, 5) + kBpe, "type 5");
 }
 
+TEST(SentencePieceFile, AUnigramModelTakesTheBestPath) {
+  const std::string unigram = bytes_field(2, number_field(kModelType, 1));
+  const auto tokenizer = tokenizer_of(kPieces + unigram + kKeepSpaces);
+  EXPECT_EQ(tokenizer->encode("aa<tool>xx a", false), (Ids{3, 5, 6, 0, 3}));
+  const auto unused = tokenizer_of(kPieces + piece("aa", 0, 5) + unigram + kKeepSpaces);
+  EXPECT_EQ(unused->encode("aa", false), (Ids{3, 5})) << "an unused piece is on no path";
+  const auto byte_model = tokenizer_of(kPieces + bytes_field(2, "") + kKeepSpaces);
+  EXPECT_EQ(byte_model->encode("a", false), (Ids{3})) << "unigram is the default of the format";
+}
+
+TEST(SentencePieceFile, RefusesADamagedCharsmap) {
+  for (const std::string map :
+       {std::string("map"), std::string("\4\0\0\0", 4), std::string("\3\0\0\0abc", 7),
+        std::string("\0\0\0\0abc", 7), std::string("\4\0\0\0abcd\xFF", 9)}) {
+    EXPECT_THROW(tokenizer_of(kPieces + kBpe + bytes_field(3, bytes_field(2, map))), FormatError);
+  }
+}
+
 TEST(SentencePieceFile, RefusesBadPieces) {
+  EXPECT_THROW(tokenizer_of(kPieces), FormatError) << "no trainer_spec: cut short";
   EXPECT_THROW(tokenizer_of(kBpe), FormatError);
   EXPECT_THROW(tokenizer_of(kPieces + piece("a", 0, 1) + kBpe), FormatError);
   EXPECT_THROW(tokenizer_of(kPieces + piece("", 0, 1) + kBpe), FormatError);

@@ -40,7 +40,7 @@ inline std::vector<Json> vectors_of(const std::string& path) {
   EXPECT_TRUE(file.good()) << path;
   std::vector<Json> vectors;
   for (std::string line; std::getline(file, line);) vectors.push_back(parse_json(line, path));
-  EXPECT_GE(vectors.size(), 200U) << path;
+  EXPECT_GE(vectors.size(), 60U) << path;
   return vectors;
 }
 

@@ -57,5 +57,41 @@ TEST(TokenizerVectors, TwoSpellingsOfStories260KGiveTheSameText) {
   }
 }
 
+class ThinnedVectors : public testing::TestWithParam<std::string> {};
+
+TEST_P(ThinnedVectors, AgreeWithTheReference) {
+  const auto tokenizer = tokenizer_of(kData + GetParam() + "/tokenizer.json");
+  expect_all_vectors(*tokenizer, kData + GetParam() + ".jsonl");
+}
+
+INSTANTIATE_TEST_SUITE_P(Structures, ThinnedVectors,
+                         testing::Values("metaspace-first", "falcon-style", "bloom-style",
+                                         "unigram-bytes", "unigram-rules", "truncation-padding"),
+                         [](const testing::TestParamInfo<std::string>& name) {
+                           std::string result = name.param;
+                           std::erase(result, '-');
+                           return result;
+                         });
+
+class SentencePieceVectors : public testing::TestWithParam<std::string> {};
+
+TEST_P(SentencePieceVectors, EncodeAsSentencePieceDoes) {
+  const auto tokenizer = tokenizer_of(kData + GetParam() + "/tokenizer.model");
+  for (const Json& vector : vectors_of(kData + GetParam() + ".jsonl")) {
+    SCOPED_TRACE(vector.dump());
+    EXPECT_EQ(tokenizer->encode(vector.at("text").get<std::string>(), false),
+              vector.at("ids").get<std::vector<TokenId>>());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, SentencePieceVectors,
+                         testing::Values("sentencepiece-unigram", "sentencepiece-unigram-bytes",
+                                         "sentencepiece-bpe-rules"),
+                         [](const testing::TestParamInfo<std::string>& name) {
+                           std::string result = name.param;
+                           std::erase(result, '-');
+                           return result;
+                         });
+
 }  // namespace
 }  // namespace gridmill
