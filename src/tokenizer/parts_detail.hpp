@@ -22,7 +22,7 @@ struct TokenizerParts {
   std::vector<TokenId> suffix;  ///< and behind it
   std::optional<TokenId> bos;
   std::optional<TokenId> eos;  ///< of a SentencePiece file
-  int vocab_size = 0;  ///< >= tokens.size()
+  int vocab_size = 0;          ///< >= tokens.size()
 
   /// @throws UsageError if `id` is outside [0, vocab_size).
   [[nodiscard]] const DecodedToken& token(TokenId id) const;
