@@ -21,7 +21,7 @@ namespace gridmill::cli {
 
 namespace {
 
-constexpr std::array<Command, 10> kCommands = {{
+constexpr std::array<Command, 11> kCommands = {{
     {"generate", "prompts in, one shared result file out", true, run_generate},
     {"convert", "a foreign checkpoint into a gridmill checkpoint", false, run_convert},
     {"export", "a result file as jsonl or text", false, run_export},
@@ -30,6 +30,7 @@ constexpr std::array<Command, 10> kCommands = {{
     {"verify", "generates rows again and compares every bit", true, run_verify},
     {"score", "log-probabilities of given texts", true, run_score},
     {"bench", "speed of prefill and decode on random weights", true, run_bench},
+    {"render", "records to prompts: text and ids", false, run_render},
     {"tokenize", "lines of text to token ids", false, run_tokenize},
     {"detokenize", "token ids to text", false, run_detokenize},
 }};

@@ -28,6 +28,7 @@ ExitCode run_status(const Arguments& arguments, const MpiSession* session);
 ExitCode run_verify(const Arguments& arguments, const MpiSession* session);
 ExitCode run_score(const Arguments& arguments, const MpiSession* session);
 ExitCode run_bench(const Arguments& arguments, const MpiSession* session);
+ExitCode run_render(const Arguments& arguments, const MpiSession* session);
 ExitCode run_tokenize(const Arguments& arguments, const MpiSession* session);
 ExitCode run_detokenize(const Arguments& arguments, const MpiSession* session);
 

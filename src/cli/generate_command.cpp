@@ -1,5 +1,6 @@
 #include "cli/command.hpp"
 #include "cli/generate_options.hpp"
+#include "cli/prompt_options.hpp"
 #include "cli/run_options.hpp"
 #include "gridmill/job/job.hpp"
 
@@ -14,7 +15,9 @@ ExitCode run_generate(const Arguments& arguments, const MpiSession* /*session*/)
           "Generates a completion of every prompt into one shared result file.\n"
           "Killed or stopped (exit code 75)? The same command goes on, also on another grid.",
       .config_file = true};
-  syntax.options.add(run_options(config.run)).add(generate_options(config));
+  syntax.options.add(run_options(config.run))
+      .add(generate_options(config))
+      .add(prompt_options(config.prompting, config.prompt_field));
   const auto check = [&config] {
     check_run_options(config.run);
     check_generate_options(config);

@@ -35,9 +35,6 @@ void add_input_options(po::options_description& options, JobConfig& config) {
   auto add = options.add_options();
   add("prompts", po::value(&config.prompts)->required()->value_name("FILE"),
       ".jsonl (an object a line), .txt (a prompt a line) or .h5 (prefix_tokens)");
-  add("prompt-field",
-      po::value(&config.prompt_field)->default_value(config.prompt_field)->value_name("NAME"),
-      "field of a .jsonl object that holds the text");
   add("output", po::value(&config.output)->required()->value_name("FILE.h5"), "shared result file");
   add("add-special-tokens", switch_value(&config.add_special_tokens),
       "as the tokenizer's post-processor says");
@@ -77,6 +74,10 @@ void add_row_options(po::options_description& options, JobConfig& config) {
 
 void add_lifecycle_options(po::options_description& options, JobConfig& config) {
   auto add = options.add_options();
+  add("show",
+      po::value<std::string>()->value_name("N")->notifier(
+          [&config](const std::string& text) { config.show = positive_integer("--show", text); }),
+      "print the first N prompts as they will be fed, and do nothing else");
   add("resume", po::value(&config.resume)->default_value(config.resume)->value_name("HOW"),
       "auto, never, require");
   add("allow-failed-rows", switch_value(&config.allow_failed_rows),
@@ -131,6 +132,10 @@ po::options_description generate_options(JobConfig& config) {
 void check_generate_options(const JobConfig& config) {
   require_one_of("--resume", config.resume, {"auto", "never", "require"});
   require_one_of("--progress", config.progress, {"auto", "bar", "plain", "json", "none"});
+  check_prompt_options(config.prompting);
+  if (config.lockstep.enabled && config.show > 0) {
+    throw UsageError("--show and --lockstep exclude each other");
+  }
   require_one_of("--rng", config.lockstep.rng, {"jax", "philox"});
   require_one_of("--jax-threefry", config.lockstep.jax_threefry, {"classic", "partitionable"});
   if (!std::isfinite(config.temperature) ||

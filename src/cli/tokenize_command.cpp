@@ -6,10 +6,13 @@
 #include <vector>
 
 #include "cli/command.hpp"
+#include "cli/prompt_options.hpp"
 #include "gridmill/base/file.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/json.hpp"
 #include "gridmill/checkpoint/checkpoint_file.hpp"
+#include "gridmill/job/model_texts.hpp"
+#include "gridmill/prompts/record_renderer.hpp"
 #include "gridmill/tokenizer/tokenizer.hpp"
 
 namespace gridmill::cli {
@@ -22,6 +25,9 @@ struct TokenizeOptions {
   bool jsonl = false;
   bool no_special = false;
   bool skip_special = false;
+  bool record = false;
+  PromptOptions prompting;
+  std::string prompt_field = "prompt";
 };
 
 void add_common(po::options_description& options, TokenizeOptions& values) {
@@ -85,6 +91,33 @@ const Json& field(const Json& object, const char* name) {
   return object.at(name);
 }
 
+/// Records in, the ids that generate would feed out.
+void tokenize_records(const TokenizeOptions& options, const Tokenizer& tokenizer) {
+  check_prompt_options(options.prompting);
+  refuse_cut_options(options.prompting, "tokenize");
+  ModelTexts texts{.name = options.tokenizer, .files = {}, .bos_token = {}, .eos_token = {}};
+  if (!options.model.empty()) {
+    texts = model_texts(CheckpointFile::open(options.model), &tokenizer);
+  } else if (const auto bos = tokenizer.bos()) {
+    texts.bos_token = tokenizer.token_bytes(*bos);
+  }
+  const RecordRenderer renderer(resolve_prompt_options(options.prompting, texts, true),
+                                options.prompt_field);
+  std::uint64_t number = 0;
+  for_each_line([&](const std::string& line) {
+    const RenderedPrompt rendered = renderer.render(line, ++number);
+    if (const auto* bad = std::get_if<BadPrompt>(&rendered.prompt)) {
+      throw FormatError(bad->reason);
+    }
+    const auto* ids = std::get_if<std::vector<TokenId>>(&rendered.prompt);
+    const Json list = ids != nullptr
+                          ? Json(*ids)
+                          : Json(tokenizer.encode(std::get<std::string>(rendered.prompt),
+                                                  !options.no_special && !rendered.from_messages));
+    return options.jsonl ? Json{{"ids", list}}.dump() : list.dump();
+  });
+}
+
 std::string hex_of(const std::string& bytes) {
   std::string hex;
   for (const char byte : bytes) hex += fmt::format("{:02x}", static_cast<unsigned char>(byte));
@@ -104,8 +137,18 @@ ExitCode run_tokenize(const Arguments& arguments, const MpiSession* /*session*/)
   add_common(syntax.options, options);
   syntax.options.add_options()("no-special", switch_value(&options.no_special),
                                "without the special tokens of the post-processor");
+  syntax.options.add_options()("record", switch_value(&options.record),
+                               "a line is a record, as generate would read it");
+  syntax.options.add(prompt_options(options.prompting, options.prompt_field));
   if (!parse(syntax, arguments)) return ExitCode::ok;
   const std::unique_ptr<Tokenizer> tokenizer = load(options);
+  if (options.record) {
+    tokenize_records(options, *tokenizer);
+    return ExitCode::ok;
+  }
+  if (!(options.prompting == PromptOptions()) || options.prompt_field != "prompt") {
+    throw UsageError("options that make prompts of records need --record");
+  }
   for_each_line([&](const std::string& line) {
     if (!options.jsonl) return Json(tokenizer->encode(line, !options.no_special)).dump();
     const Json text = field(parse_json(line, "stdin"), "text");

@@ -18,6 +18,7 @@
 #include "job/metrics_detail.hpp"
 #include "job/output_detail.hpp"
 #include "job/prompt_file_detail.hpp"
+#include "job/prompting.hpp"
 #include "job/replica_detail.hpp"
 #include "job/run_report_detail.hpp"
 
@@ -42,7 +43,8 @@ std::vector<int> leader_ranks(const GridShape& shape) {
 
 }  // namespace
 
-ExitCode run_job(const JobConfig& config) {
+ExitCode run_job(const JobConfig& given) {
+  JobConfig config = given;
   const SteadyClock::time_point start = SteadyClock::now();
   StageTimes stages;
   RunContext context(config.run, config.time_limit);
@@ -52,6 +54,7 @@ ExitCode run_job(const JobConfig& config) {
 
   const std::unique_ptr<PromptSource> prompts =
       open_prompts(world, config.prompts, config.prompt_field);
+  config.prompting = resolve_prompting(given.prompting, context, config.prompt_field, *prompts);
   const JobPlan plan = agree_on(world, [&] {
     return plan_job(config, context.checkpoint(), context.model().info(),
                     {prompts->index().content_hash, prompts->count()},
@@ -61,6 +64,12 @@ ExitCode run_job(const JobConfig& config) {
   const auto requests = agree_on(world, [&] {
     return std::make_unique<RequestMaker>(config, plan, model, *prompts, context.tokenizer());
   });
+  if (config.show > 0) {
+    agree_on(world, [&] {
+      if (root) show_prompts(*requests, config, *prompts, context.tokenizer());
+    });
+    return ExitCode::ok;
+  }
   Output output = open_output(config, plan, context, false);
   stages.open_s = seconds_since(start);
   if (any_rank(world, context.watch().stop_requested())) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
@@ -72,6 +73,10 @@ JobPlan plan_job(const JobConfig& config, const CheckpointFile& checkpoint, cons
                    {"seed", config.seed},
                    {"samples_per_prompt", config.samples_per_prompt},
                    {"logprobs", config.logprobs}};
+  // Without records nothing is added, so that such jobs keep the identity they always had.
+  if (Json prompting = to_json(config.prompting); !prompting.empty()) {
+    plan.identity["prompting"] = std::move(prompting);
+  }
   if (config.lockstep.enabled) {
     // JAX's random numbers depend on the batch and on the place in the mesh.
     plan.identity["lockstep"] = {{"batch_size", config.lockstep.batch_size},

@@ -1,5 +1,6 @@
 #include "gridmill/job/request_maker.hpp"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -17,20 +18,75 @@ RequestMaker::RequestMaker(const JobConfig& config, const JobPlan& plan, const M
                     "token ids in an .h5 file",
                     config.run.model));
   }
+  if (prompts_.index().format == PromptFormat::h5) return;
+  renderer_ = std::make_unique<RecordRenderer>(config.prompting, config.prompt_field);
+  PromptOptions rendering = config.prompting;
+  rendering.max_prompt_tokens = PromptOptions().max_prompt_tokens;
+  rendering.truncate_prompt = PromptOptions().truncate_prompt;
+  plain_ = rendering == PromptOptions();
+}
+
+RenderedPrompt RequestMaker::read(PromptId prompt) const {
+  const bool lines = prompts_.index().format == PromptFormat::text_lines;
+  if (!renderer_ || (plain_ && lines)) return {prompts_.read(prompt)};
+  if (lines) return renderer_->render_text(std::get<std::string>(prompts_.read(prompt)));
+  RenderedPrompt plain;
+  if (plain_) {
+    plain.prompt = prompts_.read(prompt);
+    if (!std::holds_alternative<BadPrompt>(plain.prompt)) return plain;
+  }
+  const std::optional<std::string> record = prompts_.record(prompt);
+  if (!record) return {prompts_.read(prompt)};
+  RenderedPrompt rendered = renderer_->render(*record, std::uint64_t{prompt} + 1);
+  // Of a record that no reading makes a prompt of, the reason is that of the plain one.
+  const auto* bad = std::get_if<BadPrompt>(&rendered.prompt);
+  return plain_ && bad != nullptr && bad->reason != kNoChatTemplate ? plain : rendered;
+}
+
+RequestMaker::PromptLimit RequestMaker::prompt_limit() const {
+  const std::int64_t longest = plan_.max_length;
+  const PromptOptions& options = config_.prompting;
+  if (options.max_prompt_tokens > 0 && options.max_prompt_tokens < longest) {
+    return {options.max_prompt_tokens, "max-prompt-tokens"};
+  }
+  if (options.truncate_prompt == "refuse" || options.max_prompt_tokens > 0) {
+    return {longest, "max-length"};
+  }
+  const std::int64_t fresh = plan_.max_new_tokens > 0 ? plan_.max_new_tokens : 1;
+  return {std::max<std::int64_t>(longest - fresh, 1), "what max-length leaves"};
+}
+
+std::optional<BadPrompt> RequestMaker::cut(std::vector<TokenId>& ids) const {
+  const PromptLimit limit = prompt_limit();
+  const auto size = static_cast<std::int64_t>(ids.size());
+  if (size <= limit.tokens) return std::nullopt;
+  if (config_.prompting.truncate_prompt == "refuse") {
+    return BadPrompt{
+        fmt::format("the prompt has {} tokens, more than {} {}", size, limit.name, limit.tokens)};
+  }
+  if (config_.prompting.truncate_prompt == "left") {
+    // A begin token in front stays there, and counts.
+    const std::ptrdiff_t kept = model_.bos_id >= 0 && ids.front() == model_.bos_id ? 1 : 0;
+    ids.erase(ids.begin() + kept, ids.begin() + kept + (size - limit.tokens));
+  } else {
+    ids.resize(static_cast<std::size_t>(limit.tokens));
+  }
+  return std::nullopt;
 }
 
 std::variant<std::vector<TokenId>, BadPrompt> RequestMaker::tokens_of(PromptId prompt) const {
-  Prompt read = prompts_.read(prompt);
-  if (auto* bad = std::get_if<BadPrompt>(&read)) return std::move(*bad);
+  RenderedPrompt rendered = read(prompt);
+  if (auto* bad = std::get_if<BadPrompt>(&rendered.prompt)) return std::move(*bad);
   std::vector<TokenId> ids;
-  if (const auto* text = std::get_if<std::string>(&read)) {
+  if (const auto* text = std::get_if<std::string>(&rendered.prompt)) {
     try {
-      ids = tokenizer_->encode(*text, config_.add_special_tokens);
+      // A chat template writes every special token itself.
+      ids = tokenizer_->encode(*text, config_.add_special_tokens && !rendered.from_messages);
     } catch (const Error& error) {
       return BadPrompt{error.what()};
     }
   } else {
-    ids = std::move(std::get<std::vector<TokenId>>(read));
+    ids = std::move(std::get<std::vector<TokenId>>(rendered.prompt));
   }
   if (ids.empty()) {
     if (model_.bos_id < 0) return BadPrompt{"the prompt is empty and the model has no begin token"};
@@ -42,10 +98,7 @@ std::variant<std::vector<TokenId>, BadPrompt> RequestMaker::tokens_of(PromptId p
           fmt::format("token id {} is outside the vocabulary of {} tokens", id, model_.vocab_size)};
     }
   }
-  if (ids.size() > static_cast<std::size_t>(plan_.max_length)) {
-    return BadPrompt{fmt::format("the prompt has {} tokens, more than max-length {}", ids.size(),
-                                 plan_.max_length)};
-  }
+  if (std::optional<BadPrompt> bad = cut(ids)) return std::move(*bad);
   return ids;
 }
 

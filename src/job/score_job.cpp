@@ -17,6 +17,7 @@
 #include "gridmill/job/run_context.hpp"
 #include "gridmill/results/score_file.hpp"
 #include "job/prompt_file_detail.hpp"
+#include "job/prompting.hpp"
 #include "job/run_report_detail.hpp"
 
 namespace gridmill {
@@ -88,6 +89,9 @@ ExitCode run_score_job(const ScoreConfig& config) {
   JobConfig rows_config;
   rows_config.run = config.run;
   rows_config.prompts = config.prompts;
+  rows_config.prompt_field = config.prompt_field;
+  rows_config.prompting =
+      resolve_prompting(config.prompting, context, config.prompt_field, *prompts);
   rows_config.add_special_tokens = config.add_special_tokens;
   JobPlan plan;
   plan.max_length = model.model_limit > 0 ? static_cast<std::int32_t>(model.model_limit)

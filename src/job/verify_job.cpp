@@ -64,6 +64,9 @@ JobConfig config_of(const VerifyConfig& config, const VerifiedFile& file) {
   }
   made.prompts = config.prompts;
   made.prompt_field = job.at("prompt_field").get<std::string>();
+  if (const auto prompting = job.find("prompting"); prompting != job.end()) {
+    made.prompting = prompt_options_from_json(*prompting);
+  }
   made.output = config.file;
   made.max_length = job.at("max_length").get<std::int64_t>();
   made.allow_long = true;

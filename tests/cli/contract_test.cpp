@@ -118,7 +118,14 @@ TEST(Contract, OtherCommandsListExactlyTheDocumentedOptions) {
                     "slots",
                     "threads",
                     "log-level"};
+  const Options of_records = {
+      "prompt-field", "messages-field",    "template",       "system",
+      "few-shot",     "chat-template",     "template-vars",  "continue-final-message",
+      "chat-time",    "max-prompt-tokens", "truncate-prompt"};
   for (auto& [command, options] : documented) {
+    if (command == "score" || command == "render" || command == "tokenize") {
+      options.insert(of_records.begin(), of_records.end());
+    }
     if (command == "verify" || command == "score") options.insert(shared.begin(), shared.end());
     EXPECT_EQ(listed(command), options) << command;
   }

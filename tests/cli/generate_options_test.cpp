@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -55,6 +57,126 @@ TEST(GenerateOption, prompt_field) {
   const auto prompt = generated({"--prompts", "fields.jsonl"});
   const auto text = generated({"--prompts", "fields.jsonl", "--prompt-field", "text"});
   EXPECT_NE(prompt, text);
+}
+
+/// What --show prints: the prompts as they would be fed.
+std::vector<Json> shown(std::vector<std::string> options) {
+  options.insert(options.end(), {"--show", "9"});
+  const ProgramResult result = cli().generate(options);
+  EXPECT_TRUE(succeeds(result));
+  std::vector<Json> lines;
+  std::istringstream text(result.out);
+  for (std::string line; std::getline(text, line);) lines.push_back(Json::parse(line));
+  return lines;
+}
+
+/// The text of the first prompt.
+std::string shown_text(const std::vector<std::string>& options) {
+  const std::vector<Json> lines = shown(options);
+  if (lines.empty() || !lines[0].contains("text")) return "no text";
+  return lines[0].at("text").get<std::string>();
+}
+
+/// A file of one conversation under the field `name`, and a chat template.
+std::vector<std::string> chat(const std::string& name = "messages") {
+  cli().folder().write("chat.jsonl",
+                       R"({")" + name + R"(": [{"role": "user", "content": "Ben"}]})" + "\n");
+  cli().folder().write("chat.jinja",
+                       "{% for m in messages %}{{ m.role }}: {{ m.content }}{{ end }} {% endfor %}"
+                       "{% if add_generation_prompt %}bot:{% endif %}");
+  return {"--prompts", "chat.jsonl", "--chat-template", "chat.jinja"};
+}
+
+std::vector<std::string> chat_with(const std::vector<std::string>& more) {
+  std::vector<std::string> options = chat();
+  options.insert(options.end(), more.begin(), more.end());
+  return options;
+}
+
+TEST(GenerateOption, show) {
+  cli().remove_output();
+  const std::vector<Json> lines = shown({});
+  EXPECT_FALSE(std::filesystem::exists(cli().file("out.h5"))) << "nothing is generated";
+  const auto tokens = generated({"--max-new-tokens", "1"});
+  ASSERT_EQ(lines.size(), tokens.size());
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    const auto ids = lines[i].at("ids").get<std::vector<TokenId>>();
+    EXPECT_EQ(std::vector<TokenId>(tokens[i].begin(),
+                                   tokens[i].begin() + static_cast<std::ptrdiff_t>(ids.size())),
+              ids);
+  }
+}
+
+TEST(GenerateOption, chat_template) {
+  EXPECT_EQ(shown_text(chat()), "user: Ben bot:");
+  const auto from_chat = generated(chat());
+  cli().folder().write("text.txt", "user: Ben bot:\n");
+  EXPECT_EQ(generated({"--prompts", "text.txt", "--add-special-tokens=false"}), from_chat);
+}
+
+TEST(GenerateOption, messages_field) {
+  std::vector<std::string> options = chat("turns");
+  options.insert(options.end(), {"--messages-field", "turns"});
+  EXPECT_EQ(shown_text(options), "user: Ben bot:");
+}
+
+TEST(GenerateOption, template) {
+  cli().folder().write("fields.jsonl", "{\"who\": \"Ben\", \"n\": 3}\n");
+  cli().folder().write("fields.jinja", "{{ who }} has {{ n + 1 }} cats.");
+  EXPECT_EQ(shown_text({"--prompts", "fields.jsonl", "--template", "fields.jinja",
+                        "--add-special-tokens=false"}),
+            "Ben has 4 cats.");
+}
+
+TEST(GenerateOption, system) {
+  EXPECT_EQ(shown_text(chat_with({"--system", "Hm"})), "system: Hm user: Ben bot:");
+  cli().folder().write("system.txt", "Oh\n");
+  EXPECT_EQ(shown_text(chat_with({"--system", "@system.txt"})), "system: Oh user: Ben bot:");
+}
+
+TEST(GenerateOption, few_shot) {
+  cli().folder().write("shots.jsonl", "{\"prompt\": \"A\", \"completion\": \"B\"}\n");
+  EXPECT_EQ(shown_text(chat_with({"--few-shot", "shots.jsonl"})),
+            "user: A assistant: B user: Ben bot:");
+}
+
+TEST(GenerateOption, template_vars) {
+  EXPECT_EQ(shown_text(chat_with({"--template-vars", "end=!"})), "user: Ben! bot:");
+}
+
+TEST(GenerateOption, continue_final_message) {
+  EXPECT_EQ(shown_text(chat_with({"--continue-final-message"})), "user: Ben");
+}
+
+TEST(GenerateOption, chat_time) {
+  chat();
+  cli().folder().write("dated.jinja", "{{ strftime_now('%d %b %Y') }}");
+  const std::vector<std::string> dated = {"--prompts", "chat.jsonl", "--chat-template",
+                                          "dated.jinja"};
+  EXPECT_EQ(cli().generate(dated).exit_code, 64);
+  EXPECT_EQ(shown_text({"--prompts", "chat.jsonl", "--chat-template", "dated.jinja", "--chat-time",
+                        "2026-02-03T04:05:06"}),
+            "03 Feb 2026");
+}
+
+TEST(GenerateOption, max_prompt_tokens) {
+  EXPECT_TRUE(shown({"--max-prompt-tokens", "2"}).at(0).contains("error"));
+  EXPECT_FALSE(shown({"--max-prompt-tokens", "50"}).at(0).contains("error"));
+}
+
+TEST(GenerateOption, truncate_prompt) {
+  const auto ids = [](const std::vector<std::string>& options) {
+    return shown(options).at(0).at("ids").get<std::vector<TokenId>>();
+  };
+  const std::vector<TokenId> whole = ids({});
+  ASSERT_GT(whole.size(), 3U);
+  EXPECT_EQ(ids({"--truncate-prompt", "left", "--max-prompt-tokens", "3"}),
+            (std::vector<TokenId>{whole[0], whole[whole.size() - 2], whole.back()}))
+      << "the begin token stays";
+  EXPECT_EQ(ids({"--truncate-prompt", "right", "--max-prompt-tokens", "3"}),
+            std::vector<TokenId>(whole.begin(), whole.begin() + 3));
+  EXPECT_EQ(
+      ids({"--truncate-prompt", "right", "--max-length", "5", "--max-new-tokens", "3"}).size(), 2U);
 }
 
 TEST(GenerateOption, output) {

@@ -9,6 +9,7 @@
 #include "gridmill/base/dtype.hpp"
 #include "gridmill/base/grid_shape.hpp"
 #include "gridmill/base/ids.hpp"
+#include "gridmill/prompts/prompt_options.hpp"
 
 namespace gridmill {
 
@@ -42,6 +43,8 @@ struct JobConfig {
   RunOptions run;
   std::string prompts;
   std::string prompt_field = "prompt";
+  PromptOptions prompting;  ///< how records become prompts
+  int show = 0;             ///< prints so many prompts and does nothing else
   std::string output;
   std::int64_t max_length = 0;  ///< 0 = min(2048, the model's limit)
   bool allow_long = false;

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -9,6 +11,7 @@
 #include "gridmill/job/job_plan.hpp"
 #include "gridmill/model/model.hpp"
 #include "gridmill/prompts/prompt_source.hpp"
+#include "gridmill/prompts/record_renderer.hpp"
 #include "gridmill/tokenizer/tokenizer.hpp"
 
 namespace gridmill {
@@ -25,6 +28,16 @@ class RequestMaker {
   [[nodiscard]] std::variant<Request, BadPrompt> make(RowId row) const;
 
  private:
+  /// A prompt as its file has it, or as it is rendered from its record.
+  [[nodiscard]] RenderedPrompt read(PromptId prompt) const;
+  /// Tokens that a prompt may have, and the option or limit that says so.
+  struct PromptLimit {
+    std::int64_t tokens;
+    const char* name;
+  };
+  [[nodiscard]] PromptLimit prompt_limit() const;
+  /// Cuts `ids` to the limit, or says why it is too long.
+  [[nodiscard]] std::optional<BadPrompt> cut(std::vector<TokenId>& ids) const;
   /// Token ids of a prompt, with special tokens; never empty.
   [[nodiscard]] std::variant<std::vector<TokenId>, BadPrompt> tokens_of(PromptId prompt) const;
 
@@ -33,6 +46,8 @@ class RequestMaker {
   const ModelInfo& model_;
   const PromptSource& prompts_;
   const Tokenizer* tokenizer_;
+  std::unique_ptr<const RecordRenderer> renderer_;  ///< null for prompts of token ids
+  bool plain_ = true;                               ///< no option makes prompts of records
 };
 
 }  // namespace gridmill

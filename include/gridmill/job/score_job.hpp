@@ -12,6 +12,7 @@ struct ScoreConfig {
   RunOptions run;
   std::string prompts;
   std::string prompt_field = "prompt";
+  PromptOptions prompting;
   std::string output;
   bool add_special_tokens = true;
   bool logits = false;

@@ -1,0 +1,67 @@
+#include "job/prompting.hpp"
+
+#include <optional>
+#include <variant>
+
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/format.hpp"
+#include "gridmill/base/json.hpp"
+#include "gridmill/grid/collectives.hpp"
+#include "gridmill/job/model_texts.hpp"
+#include "gridmill/prompts/record_renderer.hpp"
+
+namespace gridmill::job_detail {
+
+namespace {
+
+/// Prompts of token ids have no records: only what cuts a prompt goes with them.
+void require_no_rendering(const PromptOptions& given, const std::string& path) {
+  for (const auto& [name, value] : to_json(given).items()) {
+    if (name == "max-prompt-tokens" || name == "truncate-prompt") continue;
+    throw UsageError(fmt::format("--{} needs prompts that are records or texts; {} holds token ids",
+                                 name, path));
+  }
+}
+
+void require_chat_template(const PromptOptions& resolved, const std::string& prompt_field,
+                           const PromptSource& prompts) {
+  if (prompts.index().format != PromptFormat::jsonl || prompts.count() == 0) return;
+  const std::optional<std::string> record = prompts.record(0);
+  if (!record) return;
+  const RenderedPrompt first = RecordRenderer(resolved, prompt_field).render(*record, 1);
+  const auto* bad = std::get_if<BadPrompt>(&first.prompt);
+  if (bad != nullptr && bad->reason == kNoChatTemplate) {
+    throw UsageError(fmt::format("{}: {}", prompts.path(), kNoChatTemplate));
+  }
+}
+
+PromptOptions resolve(const PromptOptions& given, RunContext& context,
+                      const std::string& prompt_field, const PromptSource& prompts) {
+  const PromptFormat format = prompts.index().format;
+  if (format == PromptFormat::h5) {
+    require_no_rendering(given, prompts.path());
+    return given;
+  }
+  const bool uses_messages =
+      format == PromptFormat::jsonl && mentions_field(prompts.path(), given.messages_field);
+  PromptOptions resolved = resolve_prompt_options(
+      given, model_texts(context.checkpoint(), context.tokenizer()), uses_messages);
+  require_chat_template(resolved, prompt_field, prompts);
+  return resolved;
+}
+
+}  // namespace
+
+PromptOptions resolve_prompting(const PromptOptions& given, RunContext& context,
+                                const std::string& prompt_field, const PromptSource& prompts) {
+  const Communicator& world = context.grid().world();
+  std::string text;
+  agree_on(world, [&] {
+    if (world.rank() != 0) return;
+    text = to_json(resolve(given, context, prompt_field, prompts)).dump();
+  });
+  broadcast(world, 0, text);
+  return prompt_options_from_json(parse_json(text, "prompting"));
+}
+
+}  // namespace gridmill::job_detail
