@@ -85,7 +85,7 @@ Request make_request(const BenchConfig& config, RowId row, std::int64_t vocab_si
     request.prompt.push_back(
         static_cast<TokenId>(words[0] % static_cast<std::uint32_t>(vocab_size)));
   }
-  request.temperature = 0;
+  request.sampling.temperature = 0;
   request.max_length = config.prompt + gen;
   return request;
 }

@@ -21,6 +21,8 @@ ExitCode run_generate(const Arguments& arguments, const MpiSession* /*session*/)
   const auto check = [&config] {
     check_run_options(config.run);
     check_generate_options(config);
+    if (config.top_logprobs > 0) config.logprobs = true;
+    if (config.ignore_eos) config.limits.eod_token_ids = {-1};
   };
   if (!parse_on_every_rank(syntax, arguments, check)) return ExitCode::ok;
   config.command_line = {"gridmill", "generate"};

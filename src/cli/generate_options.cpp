@@ -1,12 +1,16 @@
 #include "cli/generate_options.hpp"
 
-#include <charconv>
-#include <cmath>
+#include <cstdint>
 #include <limits>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
 
 #include "gridmill/base/clock.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
+#include "gridmill/results/layout.hpp"
 
 namespace gridmill::cli {
 
@@ -22,13 +26,30 @@ Integer integer_in_range(const std::string& option, std::int64_t value, std::int
   return static_cast<Integer>(value);
 }
 
-std::uint64_t parse_seed(const std::string& text) {
-  std::uint64_t seed = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), seed);
-  if (problem != std::errc() || end != text.data() + text.size()) {
-    throw UsageError(fmt::format("--seed is '{}', expected 0 to 2^64 - 1", text));
+/// An option for every field of a table.
+template <typename Options>
+void add_fields(po::options_description& options, std::span<const OptionField> fields,
+                Options& target) {
+  auto add = options.add_options();
+  for (const OptionField& field : fields) {
+    if (field.repeatable) {
+      add(field.option,
+          po::value<std::vector<std::string>>()
+              ->value_name(field.value_name)
+              ->notifier([&target, &field](const std::vector<std::string>& texts) {
+                set_from_text(target, field, texts);
+              }),
+          field.help);
+    } else {
+      add(field.option,
+          po::value<std::string>()
+              ->value_name(field.value_name)
+              ->notifier([&target, &field](const std::string& text) {
+                set_from_text(target, field, {text});
+              }),
+          field.help);
+    }
   }
-  return seed;
 }
 
 void add_input_options(po::options_description& options, JobConfig& config) {
@@ -48,20 +69,6 @@ void add_row_options(po::options_description& options, JobConfig& config) {
       }),
       "length of a row, prefix included; default min(2048, the model's limit)");
   add("allow-long", switch_value(&config.allow_long), "let max-length exceed the model's limit");
-  add("max-new-tokens",
-      po::value<std::int64_t>()->value_name("N")->notifier([&config](std::int64_t value) {
-        config.max_new_tokens = integer_in_range<std::int32_t>("--max-new-tokens", value, 1);
-      }),
-      "limits the generated tokens further");
-  add("eod-token-id", po::value(&config.eod_token_ids)->value_name("ID"),
-      "end of document; -1 = never stop; may be given several times; default: the model's");
-  add("temperature",
-      po::value(&config.temperature)->default_value(config.temperature, "1.0")->value_name("T"),
-      "0 = greedy");
-  add("seed",
-      po::value<std::string>()->default_value("0")->value_name("N")->notifier(
-          [&config](const std::string& text) { config.seed = parse_seed(text); }),
-      "64 bit");
   add("samples-per-prompt",
       po::value<std::int64_t>()->default_value(1)->value_name("N")->notifier(
           [&config](std::int64_t value) {
@@ -70,6 +77,24 @@ void add_row_options(po::options_description& options, JobConfig& config) {
           }),
       "rows = prompts x samples");
   add("logprobs", switch_value(&config.logprobs), "add token_logprobs");
+  add("top-logprobs",
+      po::value<std::int64_t>()->default_value(0)->value_name("K")->notifier(
+          [&config](std::int64_t value) {
+            config.top_logprobs = integer_in_range<std::int32_t>("--top-logprobs", value, 0);
+          }),
+      "add the K likeliest tokens of each position; implies --logprobs");
+  add("logprobs-for",
+      po::value(&config.logprobs_for)->default_value(config.logprobs_for)->value_name("WHICH"),
+      "all, generated: those of the prompt are 0, and cost nothing");
+  add("sampling-field",
+      po::value(&config.sampling_field)->default_value(config.sampling_field)->value_name("NAME"),
+      "object of a .jsonl record that overrides sampling options");
+  add("ignore-eos", switch_value(&config.ignore_eos), "the same as --eod-token-id -1");
+  add_fields(options, limit_fields(), config.limits);
+}
+
+void add_sampling_options(po::options_description& options, JobConfig& config) {
+  add_fields(options, sampling_fields(), config.sampling);
 }
 
 void add_lifecycle_options(po::options_description& options, JobConfig& config) {
@@ -118,12 +143,30 @@ void add_lockstep_options(po::options_description& options, JobConfig& config) {
       "classic, partitionable");
 }
 
+/// Options of which one makes the other meaningless.
+void refuse_contradictions(const JobConfig& config) {
+  const SamplingOptions& sampling = config.sampling;
+  if (config.limits.max_new_tokens &&
+      config.limits.min_new_tokens > *config.limits.max_new_tokens) {
+    throw UsageError(fmt::format("--min-new-tokens is {}, more than --max-new-tokens {}",
+                                 config.limits.min_new_tokens, *config.limits.max_new_tokens));
+  }
+  const std::set<TokenId> allowed(sampling.allowed_token_ids.begin(),
+                                  sampling.allowed_token_ids.end());
+  for (const TokenId id : sampling.banned_token_ids) {
+    if (allowed.count(id) == 0) continue;
+    throw UsageError(
+        fmt::format("--allowed-token-ids and --banned-token-ids both name token {}", id));
+  }
+}
+
 }  // namespace
 
 po::options_description generate_options(JobConfig& config) {
   po::options_description options("What is generated");
   add_input_options(options, config);
   add_row_options(options, config);
+  add_sampling_options(options, config);
   add_lifecycle_options(options, config);
   add_lockstep_options(options, config);
   return options;
@@ -138,16 +181,21 @@ void check_generate_options(const JobConfig& config) {
   }
   require_one_of("--rng", config.lockstep.rng, {"jax", "philox"});
   require_one_of("--jax-threefry", config.lockstep.jax_threefry, {"classic", "partitionable"});
-  if (!std::isfinite(config.temperature) ||
-      (config.temperature < 0.0F && !config.lockstep.enabled)) {
-    throw UsageError(
-        fmt::format("--temperature is {}, expected 0 or a positive number", config.temperature));
+  require_one_of("--logprobs-for", config.logprobs_for, {"all", "generated"});
+  if (config.sampling.temperature < 0.0F && !config.lockstep.enabled) {
+    throw UsageError(fmt::format("--temperature is {}, expected 0 or a positive number",
+                                 config.sampling.temperature));
   }
-  for (const TokenId id : config.eod_token_ids) {
-    if (id < -1 || (id == -1 && config.eod_token_ids.size() > 1)) {
-      throw UsageError("--eod-token-id takes ids of the vocabulary, or -1 alone for never");
+  if (config.top_logprobs > static_cast<std::int32_t>(kMostTopLogprobs)) {
+    throw UsageError(fmt::format("--top-logprobs is {}, expected 0 to {}", config.top_logprobs,
+                                 kMostTopLogprobs));
+  }
+  for (const TokenId id : config.limits.eod_token_ids) {
+    if (config.ignore_eos && id != -1) {
+      throw UsageError("--ignore-eos and --eod-token-id contradict each other");
     }
   }
+  refuse_contradictions(config);
   if (config.commit_interval.count() < 2) {
     throw UsageError("--commit-interval must be at least 2ms: a row takes two commits");
   }

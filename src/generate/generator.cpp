@@ -153,16 +153,15 @@ void Generator::select(const Sequence& row, std::int64_t next) {
   if (next < row.length()) {
     // Only its log-probability is asked: the cheapest selection will do.
     rows_.push_back({.plan = {.temperature = 0, .key = {}},
-                     .target = row.tokens[static_cast<std::size_t>(next)]});
+                     .target = row.tokens[static_cast<std::size_t>(next)],
+                     .top = request.top_logprobs});
     return;
   }
-  rows_.push_back({.plan = {.temperature = request.temperature,
-                            .key = {.seed = request.seed,
-                                    .prompt = request.prompt_index,
-                                    .sample = request.sample_index,
-                                    .position = static_cast<std::uint32_t>(next)}},
+  rows_.push_back({.plan = row.rules.plan(request.prompt_index, request.sample_index,
+                                          static_cast<std::uint32_t>(next)),
                    .target = -1,
-                   .logprobs = request.logprobs});
+                   .logprobs = request.logprobs,
+                   .top = request.top_logprobs});
 }
 
 std::vector<Completion> Generator::step() {
@@ -198,16 +197,18 @@ void Generator::take_choices(std::vector<Completion>& completions) {
       if (choice.has_nan) {
         if (failure.empty()) failure = fmt::format("a logit for token {} is not a number", next);
       } else if (next < row.length()) {
-        row.logprobs.push_back(choice.target_logprob);
+        row.add_logprob(choice.target_logprob, choice.top);
+      } else if (choice.id < 0) {
+        if (failure.empty()) failure = fmt::format("no token is allowed as token {}", next);
       } else {
         drawn = choice.id;
-        if (row.request.logprobs) row.logprobs.push_back(choice.logprob);
+        if (row.request.logprobs) row.add_logprob(choice.logprob, choice.top);
       }
     }
     if (!failure.empty()) {
       finish(span.slot, FinishReason::error, failure, completions);
     } else if (drawn >= 0) {
-      row.tokens.push_back(drawn);
+      row.append(drawn);
       ++statistics_.new_tokens;
     }
   }
@@ -226,7 +227,9 @@ void Generator::finish(SlotId slot, FinishReason reason, const std::string& fail
   completion.prefix_length = row->prefix_length();
   completion.tokens = std::move(row->tokens);
   if (row->request.logprobs) completion.logprobs = std::move(row->logprobs);
+  if (row->request.top_logprobs > 0) completion.top = std::move(row->top);
   completion.reason = reason;
+  if (reason == FinishReason::stop) completion.stop_index = row->stop_index;
   completion.failure = failure;
   completions.push_back(std::move(completion));
 }
@@ -239,7 +242,9 @@ std::vector<InFlightRow> Generator::in_flight() const {
                     .prefix_length = row.prefix_length(),
                     .tokens = row.tokens,
                     .logprobs = row.request.logprobs ? std::span<const float>(row.logprobs)
-                                                     : std::span<const float>()});
+                                                     : std::span<const float>(),
+                    .top = row.request.top_logprobs > 0 ? std::span<const TokenLogprob>(row.top)
+                                                        : std::span<const TokenLogprob>()});
   }
   return rows;
 }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "generate/sequence_detail.hpp"
@@ -24,20 +25,47 @@ std::int64_t wanted_rows(LogitsWanted want, std::int64_t count) {
   return 0;
 }
 
-Sequence::Sequence(Request wanted) : request(std::move(wanted)), tokens(request.prompt) {
-  tokens.insert(tokens.end(), request.replay.begin(), request.replay.end());
-  logprobs.push_back(0);  // nothing predicts the first token
+Sequence::Sequence(Request wanted)
+    : request(std::move(wanted)),
+      tokens(request.prompt),
+      rules(request.sampling, request.limits, request.prompt) {
+  // Nothing predicts the first token.
+  const std::size_t unknown = request.generated_only ? request.prompt.size() : 1;
+  for (std::size_t i = 0; i < unknown; ++i) add_logprob(0, {});
+  for (const TokenId id : request.replay) append(id);
   first_pages = demand().wants;
+}
+
+void Sequence::append(TokenId id) {
+  tokens.push_back(id);
+  rules.add_generated(id);
+  stop_index = 0;
+  const std::uint16_t text =
+      request.text_watch != nullptr ? request.text_watch->push(id) : std::uint16_t{0};
+  if (length() - prefix_length() <= request.limits.min_new_tokens) return;
+  for (const StopToken& stop : request.stop_tokens) {
+    if (stop.id == id && stop_index == 0) stop_index = stop.number;
+  }
+  if (stop_index == 0) stop_index = text;
+}
+
+void Sequence::add_logprob(float logprob, std::span<const TokenLogprob> likeliest) {
+  logprobs.push_back(logprob);
+  top.insert(top.end(), likeliest.begin(), likeliest.end());
+  top.resize(logprobs.size() * static_cast<std::size_t>(request.top_logprobs), {.id = 0});
 }
 
 FinishReason Sequence::ended() const {
   const std::int64_t generated = length() - prefix_length();
-  if (generated > 0 && std::find(request.eod_ids.begin(), request.eod_ids.end(), tokens.back()) !=
-                           request.eod_ids.end()) {
+  const RowLimits& limits = request.limits;
+  const std::vector<TokenId>& eod_ids = limits.eod_token_ids;
+  if (generated > limits.min_new_tokens &&
+      std::find(eod_ids.begin(), eod_ids.end(), tokens.back()) != eod_ids.end()) {
     return FinishReason::eod;
   }
+  if (stop_index != 0) return FinishReason::stop;
   const bool full = length() >= request.max_length;
-  const bool enough = request.max_new_tokens && generated >= *request.max_new_tokens;
+  const bool enough = limits.max_new_tokens && generated >= *limits.max_new_tokens;
   return full || enough ? FinishReason::length : FinishReason::none;
 }
 
@@ -67,8 +95,8 @@ Piece Sequence::piece(std::int64_t share) const {
 }
 
 std::int64_t Sequence::allowed_length() const {
-  if (!request.max_new_tokens) return request.max_length;
-  return std::min(request.max_length, prefix_length() + *request.max_new_tokens);
+  const std::optional<std::int64_t>& most = request.limits.max_new_tokens;
+  return most ? std::min(request.max_length, prefix_length() + *most) : request.max_length;
 }
 
 PageDemand Sequence::demand() const {

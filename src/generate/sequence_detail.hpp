@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "generate/page_pool_detail.hpp"
 #include "gridmill/generate/request.hpp"
 #include "gridmill/model/model.hpp"
+#include "gridmill/sampling/row_rules.hpp"
 
 namespace gridmill::generate_detail {
 
@@ -24,8 +26,11 @@ struct Sequence {
   explicit Sequence(Request wanted);
 
   Request request;
-  std::vector<TokenId> tokens;   ///< prompt, replayed, generated
-  std::vector<float> logprobs;   ///< one a token whose log-probability is known
+  std::vector<TokenId> tokens;    ///< prompt, replayed, generated
+  std::vector<float> logprobs;    ///< one a token whose log-probability is known
+  std::vector<TokenLogprob> top;  ///< Request::top_logprobs of each of these
+  RowRules rules;
+  std::uint16_t stop_index = 0;  ///< of the stop that the last token has met; 0 = none
   std::int64_t fed = 0;          ///< tokens that the slot's state holds
   std::int64_t seen = 0;         ///< the most it ever held; more than `fed` after a put_out()
   std::int64_t first_pages = 0;  ///< PageDemand::first
@@ -47,6 +52,10 @@ struct Sequence {
   [[nodiscard]] PageDemand demand() const;
 
   void take(std::int64_t count);
+  /// Appends a generated token.
+  void append(TokenId id);
+  /// The log-probability of the next token that has none, and the likeliest ones in its place.
+  void add_logprob(float logprob, std::span<const TokenLogprob> likeliest);
   /// The state is lost, what has been generated is kept: all of it will be fed again.
   void put_out() { fed = 0; }
   /// Of the next `count` tokens, those that were fed before the row was put out.

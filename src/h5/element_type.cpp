@@ -73,7 +73,8 @@ Handle boolean_type() {
   return type;
 }
 
-Handle row_record_type() {
+/// @param version  of the result file's format.
+Handle row_record_type(int version) {
   Handle type = detail::own<InternalError>(H5Tcreate(H5T_COMPOUND, sizeof(RowRecord)), H5Tclose,
                                            "making the type of rows", "HDF5");
   const auto insert = [&](const char* name, std::size_t offset, hid_t field) {
@@ -86,7 +87,12 @@ Handle row_record_type() {
   insert("sample_index", offsetof(RowRecord, sample_index), H5T_STD_U32LE);
   insert("prefix_length", offsetof(RowRecord, prefix_length), H5T_STD_U32LE);
   insert("length", offsetof(RowRecord, length), H5T_STD_U32LE);
-  insert("reserved", offsetof(RowRecord, reserved), H5T_STD_U32LE);
+  if (version == 1) {
+    insert("reserved", offsetof(RowRecord, stop_index), H5T_STD_U32LE);
+  } else {
+    insert("stop_index", offsetof(RowRecord, stop_index), H5T_STD_U16LE);
+    insert("flags", offsetof(RowRecord, flags), H5T_STD_U16LE);
+  }
   insert("payload_crc", offsetof(RowRecord, payload_crc), H5T_STD_U32LE);
   insert("row_crc", offsetof(RowRecord, row_crc), H5T_STD_U32LE);
   return type;
@@ -131,7 +137,8 @@ Kind kind_of(hid_t id) {
     case H5T_ENUM:
       return is_boolean(id) ? Kind::boolean : Kind::other;
     case H5T_COMPOUND:
-      return H5Tequal(id, row_record_type().id()) > 0 ? Kind::row_record : Kind::other;
+      if (H5Tequal(id, row_record_type(1).id()) > 0) return Kind::row_record;
+      return H5Tequal(id, row_record_type(2).id()) > 0 ? Kind::row_record_2 : Kind::other;
     default:
       return Kind::other;
   }
@@ -140,18 +147,31 @@ Kind kind_of(hid_t id) {
 }  // namespace
 
 ElementType ElementType::of(Kind kind) {
-  constexpr std::array<std::size_t, 17> kSizes = {2, 2, 4, 8, 1, 1, 2,  2, 4,
-                                                  4, 8, 8, 1, 0, 0, 32, 0};
+  constexpr std::array<std::size_t, 18> kSizes = {2, 2, 4, 8, 1, 1, 2,  2,  4,
+                                                  4, 8, 8, 1, 0, 0, 32, 32, 0};
   static_assert(static_cast<std::size_t>(Kind::other) + 1 == kSizes.size());
   return {kind, kSizes.at(static_cast<std::size_t>(kind))};
 }
 
 std::string name_of(const ElementType& type) {
-  constexpr std::array<const char*, 17> kNames = {
-      "float16",    "bfloat16",    "float32", "float64", "int8",
-      "uint8",      "int16",       "uint16",  "int32",   "uint32",
-      "int64",      "uint64",      "bool",    "text",    "text of any length",
-      "row record", "another type"};
+  constexpr std::array<const char*, 18> kNames = {"float16",
+                                                  "bfloat16",
+                                                  "float32",
+                                                  "float64",
+                                                  "int8",
+                                                  "uint8",
+                                                  "int16",
+                                                  "uint16",
+                                                  "int32",
+                                                  "uint32",
+                                                  "int64",
+                                                  "uint64",
+                                                  "bool",
+                                                  "text",
+                                                  "text of any length",
+                                                  "row record",
+                                                  "row record of version 2",
+                                                  "another type"};
   static_assert(static_cast<std::size_t>(Kind::other) + 1 == kNames.size());
   if (type.kind == Kind::fixed_text) return fmt::format("text of {} bytes", type.size_bytes);
   return kNames.at(static_cast<std::size_t>(type.kind));
@@ -193,7 +213,9 @@ Handle make_type(const ElementType& type) {
     case Kind::variable_text:
       return text_type(H5T_VARIABLE);
     case Kind::row_record:
-      return row_record_type();
+      return row_record_type(1);
+    case Kind::row_record_2:
+      return row_record_type(2);
     case Kind::other:
       break;
   }

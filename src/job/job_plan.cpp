@@ -30,7 +30,8 @@ std::int32_t resolve_max_length(const JobConfig& config, const ModelInfo& model)
 }
 
 std::vector<TokenId> resolve_eod(const JobConfig& config, const ModelInfo& model) {
-  std::vector<TokenId> ids = config.eod_token_ids.empty() ? model.eod_ids : config.eod_token_ids;
+  const std::vector<TokenId>& given = config.limits.eod_token_ids;
+  std::vector<TokenId> ids = given.empty() ? model.eod_ids : given;
   std::erase(ids, -1);
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
@@ -56,8 +57,14 @@ JobPlan plan_job(const JobConfig& config, const CheckpointFile& checkpoint, cons
                                  config.prompts, prompts.count));
   }
   plan.max_length = resolve_max_length(config, model);
-  plan.max_new_tokens = static_cast<std::int32_t>(config.max_new_tokens.value_or(0));
-  plan.eod_ids = resolve_eod(config, model);
+  plan.sampling = config.sampling;
+  plan.limits = config.limits;
+  plan.limits.eod_token_ids = resolve_eod(config, model);
+  check_against_vocabulary(plan.sampling, plan.limits, model.vocab_size, false);
+  if (config.top_logprobs > model.vocab_size) {
+    throw UsageError(fmt::format("--top-logprobs is {}, the vocabulary has {} tokens",
+                                 config.top_logprobs, model.vocab_size));
+  }
   plan.identity = {{"model", checkpoint.hash()},
                    {"tokenizer", checkpoint.tokenizer_hash()},
                    {"prompts", prompts.hash},
@@ -67,16 +74,19 @@ JobPlan plan_job(const JobConfig& config, const CheckpointFile& checkpoint, cons
                    {"param_dtype", config.run.param_dtype},
                    {"numerics", numerics_id},
                    {"max_length", plan.max_length},
-                   {"max_new_tokens", plan.max_new_tokens},
-                   {"eod_token_ids", plan.eod_ids},
-                   {"temperature", config.temperature},
-                   {"seed", config.seed},
                    {"samples_per_prompt", config.samples_per_prompt},
                    {"logprobs", config.logprobs}};
   // Without records nothing is added, so that such jobs keep the identity they always had.
   if (Json prompting = to_json(config.prompting); !prompting.empty()) {
     plan.identity["prompting"] = std::move(prompting);
   }
+  write_identity(plan.sampling, plan.identity);
+  write_identity(plan.limits, plan.identity);
+  if (config.top_logprobs > 0) plan.identity["top_logprobs"] = config.top_logprobs;
+  if (config.sampling_field != "sampling") {
+    plan.identity["sampling_field"] = config.sampling_field;
+  }
+  if (config.logprobs_for != "all") plan.identity["logprobs_for"] = config.logprobs_for;
   if (config.lockstep.enabled) {
     // JAX's random numbers depend on the batch and on the place in the mesh.
     plan.identity["lockstep"] = {{"batch_size", config.lockstep.batch_size},

@@ -23,12 +23,30 @@ namespace gridmill::job_detail {
 namespace {
 
 void refuse_other_options(const JobConfig& config, const JobPlan& plan) {
-  if (config.samples_per_prompt != 1 || config.logprobs || config.max_new_tokens) {
+  if (config.samples_per_prompt != 1 || config.logprobs || config.limits.max_new_tokens) {
     throw UsageError(
         "--lockstep takes no --samples-per-prompt, --logprobs or --max-new-tokens: it follows "
         "generate_tokens argument for argument");
   }
-  if (plan.eod_ids.size() > 1) {
+  // What it takes: temperature, seed and the end of document.
+  SamplingOptions sampling;
+  sampling.temperature = config.sampling.temperature;
+  sampling.seed = config.sampling.seed;
+  RowLimits limits;
+  limits.eod_token_ids = config.limits.eod_token_ids;
+  if (const OptionField* other = first_difference(config.sampling, sampling)) {
+    throw UsageError(
+        fmt::format("--lockstep takes no --{}: it follows generate_tokens argument for "
+                    "argument",
+                    other->option));
+  }
+  if (const OptionField* other = first_difference(config.limits, limits)) {
+    throw UsageError(
+        fmt::format("--lockstep takes no --{}: it follows generate_tokens argument for "
+                    "argument",
+                    other->option));
+  }
+  if (plan.limits.eod_token_ids.size() > 1) {
     throw UsageError(
         "--lockstep takes one --eod-token-id (or -1); this model has several, name one");
   }
@@ -121,7 +139,8 @@ ExitCode run_lockstep(const JobConfig& config, RunContext& context) {
       GenerateTokensOptions options = context.generate_tokens_options();
       options.prefix_mask = TensorView<const std::uint8_t, 2>(prefix.given.data(), extents);
       options.max_length = plan.max_length;
-      options.eod_token_id = plan.eod_ids.empty() ? -1 : plan.eod_ids.front();
+      options.eod_token_id =
+          plan.limits.eod_token_ids.empty() ? -1 : plan.limits.eod_token_ids.front();
       options.token_sample_fn = sampler_of(config);
       const RandomSource random = config.lockstep.rng == "philox"
                                       ? RandomSource(philox_random_of(config, first))

@@ -23,18 +23,19 @@ BatchCut cut_batches(const JobConfig& config, std::uint64_t rows, const GridShap
 }
 
 JaxRandom jax_random_of(const JobConfig& config, std::uint64_t batch) {
-  const JaxKey key = jax_key(config.seed);
+  const JaxKey key = jax_key(config.sampling.seed);
   return {.key = batch == 0 ? key : fold_in(key, static_cast<std::uint32_t>(batch)),
           .layout = config.lockstep.jax_threefry == "classic" ? ThreefryLayout::classic
                                                               : ThreefryLayout::partitionable};
 }
 
 PhiloxRandom philox_random_of(const JobConfig& config, std::uint64_t first_row) {
-  return {.seed = config.seed, .first_prompt = static_cast<PromptId>(first_row)};
+  return {.seed = config.sampling.seed, .first_prompt = static_cast<PromptId>(first_row)};
 }
 
 TokenSampler sampler_of(const JobConfig& config) {
-  return config.temperature == 0.0F ? greedy_sampler() : temperature_sampler(config.temperature);
+  return config.sampling.temperature == 0.0F ? greedy_sampler()
+                                             : temperature_sampler(config.sampling.temperature);
 }
 
 RowResult result_of(RowId row, const GeneratedBatch& batch, std::int64_t local,
@@ -45,8 +46,8 @@ RowResult result_of(RowId row, const GeneratedBatch& batch, std::int64_t local,
   while (length > 0 && valid[length - 1] == 0) --length;
   std::size_t prefix = 0;
   while (prefix < given.size() && prefix < length && given[prefix] != 0) ++prefix;
-  const bool ended = length > prefix && !plan.eod_ids.empty() &&
-                     tokens[length - 1] == plan.eod_ids.front() &&
+  const bool ended = length > prefix && !plan.limits.eod_token_ids.empty() &&
+                     tokens[length - 1] == plan.limits.eod_token_ids.front() &&
                      (length > given.size() || given[length - 1] == 0);
   return {.row = row,
           .status = RowStatus::done,

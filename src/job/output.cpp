@@ -16,12 +16,20 @@ namespace gridmill::job_detail {
 
 namespace {
 
+/// Whether rows can have stops, or top log-probabilities.
+bool needs_version_2(const JobConfig& config) {
+  return config.top_logprobs > 0 || !config.limits.stop.empty() ||
+         !config.limits.stop_token_ids.empty() || config.sampling_field != "sampling";
+}
+
 ResultShape shape_of(const JobConfig& config, const JobPlan& plan, bool valid_dataset) {
   return {.rows = plan.rows,
           .samples_per_prompt = config.samples_per_prompt,
           .max_length = static_cast<std::uint32_t>(plan.max_length),
           .logprobs = static_cast<std::uint8_t>(config.logprobs ? 1 : 0),
-          .valid = static_cast<std::uint8_t>(valid_dataset ? 1 : 0)};
+          .valid = static_cast<std::uint8_t>(valid_dataset ? 1 : 0),
+          .version = static_cast<std::uint8_t>(needs_version_2(config) ? 2 : 1),
+          .top = static_cast<std::uint32_t>(config.top_logprobs)};
 }
 
 void refuse_shared_network_writes(const std::string& output, int nodes) {

@@ -21,7 +21,9 @@ RowResult result_of(const Completion& completion) {
           .finish_reason = completion.reason,
           .prefix_length = static_cast<std::uint32_t>(completion.prefix_length),
           .tokens = completion.tokens,
-          .logprobs = completion.logprobs};
+          .logprobs = completion.logprobs,
+          .top = completion.top,
+          .stop_index = completion.stop_index};
 }
 
 }  // namespace

@@ -96,13 +96,15 @@ void regenerate_lockstep_rows(const RegenerationJob& job, const GridShape& grid,
     GenerateTokensOptions options;
     options.prefix_mask = TensorView<const std::uint8_t, 2>(prefix.given.data(), extents);
     options.max_length = job.plan.max_length;
-    options.eod_token_id = job.plan.eod_ids.empty() ? -1 : job.plan.eod_ids.front();
+    options.eod_token_id =
+        job.plan.limits.eod_token_ids.empty() ? -1 : job.plan.limits.eod_token_ids.front();
     options.gather_params_once = context.options().gather_params_once;
     RandomSource random = philox_random_of(job.config, first);
     options.token_sample_fn = sampler_of(job.config);
-    if (job.config.lockstep.rng == "jax" && job.config.temperature != 0.0F) {
-      options.token_sample_fn = FormerShards(jax_random_of(job.config, groups[i].batch),
-                                             first_shard, grid.fsdp, job.config.temperature);
+    if (job.config.lockstep.rng == "jax" && job.config.sampling.temperature != 0.0F) {
+      options.token_sample_fn =
+          FormerShards(jax_random_of(job.config, groups[i].batch), first_shard, grid.fsdp,
+                       job.config.sampling.temperature);
     }
     const GeneratedBatch batch = generate_tokens(
         context.generation_state(), random,

@@ -170,7 +170,9 @@ void Replica::put(const Completion& completion) {
                      .finish_reason = completion.reason,
                      .prefix_length = static_cast<std::uint32_t>(completion.prefix_length),
                      .tokens = completion.tokens,
-                     .logprobs = completion.logprobs});
+                     .logprobs = completion.logprobs,
+                     .top = completion.top,
+                     .stop_index = completion.stop_index});
   ++unreported_.rows_done;
 }
 
@@ -187,7 +189,8 @@ void Replica::put_partial_rows() {
                        .finish_reason = FinishReason::none,
                        .prefix_length = static_cast<std::uint32_t>(row.prefix_length),
                        .tokens = row.tokens,
-                       .logprobs = row.logprobs});
+                       .logprobs = row.logprobs,
+                       .top = row.top});
   }
 }
 

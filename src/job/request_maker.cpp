@@ -6,12 +6,19 @@
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
+#include "job/row_options.hpp"
 
 namespace gridmill {
 
 RequestMaker::RequestMaker(const JobConfig& config, const JobPlan& plan, const ModelInfo& model,
                            const PromptSource& prompts, const Tokenizer* tokenizer)
-    : config_(config), plan_(plan), model_(model), prompts_(prompts), tokenizer_(tokenizer) {
+    : config_(config),
+      plan_(plan),
+      model_(model),
+      prompts_(prompts),
+      tokenizer_(tokenizer),
+      options_(
+          std::make_unique<job_detail::RowOptions>(config, plan, model.vocab_size, tokenizer)) {
   if (tokenizer_ == nullptr && prompts_.index().format != PromptFormat::h5) {
     throw UsageError(
         fmt::format("{} holds no tokenizer: convert it with one, or give --prompts as "
@@ -52,7 +59,7 @@ RequestMaker::PromptLimit RequestMaker::prompt_limit() const {
   if (options.truncate_prompt == "refuse" || options.max_prompt_tokens > 0) {
     return {longest, "max-length"};
   }
-  const std::int64_t fresh = plan_.max_new_tokens > 0 ? plan_.max_new_tokens : 1;
+  const std::int64_t fresh = plan_.limits.max_new_tokens.value_or(1);
   return {std::max<std::int64_t>(longest - fresh, 1), "what max-length leaves"};
 }
 
@@ -73,6 +80,8 @@ std::optional<BadPrompt> RequestMaker::cut(std::vector<TokenId>& ids) const {
   }
   return std::nullopt;
 }
+
+RequestMaker::~RequestMaker() = default;
 
 std::variant<std::vector<TokenId>, BadPrompt> RequestMaker::tokens_of(PromptId prompt) const {
   RenderedPrompt rendered = read(prompt);
@@ -109,14 +118,14 @@ std::variant<Request, BadPrompt> RequestMaker::make(RowId row) const {
   Request request;
   request.row = row;
   request.prompt = std::move(std::get<std::vector<TokenId>>(tokens));
-  request.temperature = config_.temperature;
-  request.seed = config_.seed;
   request.prompt_index = prompt;
   request.sample_index = static_cast<std::uint32_t>(row % config_.samples_per_prompt);
   request.max_length = plan_.max_length;
-  if (plan_.max_new_tokens > 0) request.max_new_tokens = plan_.max_new_tokens;
-  request.eod_ids = plan_.eod_ids;
-  request.logprobs = config_.logprobs;
+  try {
+    options_->apply(request, prompts_.record(prompt));
+  } catch (const UsageError& error) {
+    return BadPrompt{error.what()};
+  }
   return request;
 }
 

@@ -70,16 +70,15 @@ JobConfig config_of(const VerifyConfig& config, const VerifiedFile& file) {
   made.output = config.file;
   made.max_length = job.at("max_length").get<std::int64_t>();
   made.allow_long = true;
-  if (const auto most = job.at("max_new_tokens").get<std::int64_t>(); most > 0) {
-    made.max_new_tokens = most;
-  }
-  made.eod_token_ids = job.at("eod_token_ids").get<std::vector<TokenId>>();
-  if (made.eod_token_ids.empty()) made.eod_token_ids = {-1};
+  made.sampling = read_sampling_identity(job);
+  made.limits = read_limits_identity(job);
+  if (made.limits.eod_token_ids.empty()) made.limits.eod_token_ids = {-1};
   made.add_special_tokens = job.at("add_special_tokens").get<bool>();
-  made.temperature = job.at("temperature").get<float>();
-  made.seed = job.at("seed").get<std::uint64_t>();
   made.samples_per_prompt = job.at("samples_per_prompt").get<std::uint32_t>();
   made.logprobs = job.at("logprobs").get<bool>();
+  made.top_logprobs = job.value("top_logprobs", 0);
+  made.sampling_field = job.value("sampling_field", "sampling");
+  made.logprobs_for = job.value("logprobs_for", "all");
   if (const auto lockstep = job.find("lockstep"); lockstep != job.end()) {
     made.lockstep = {.enabled = true,
                      .batch_size = lockstep->at("batch_size").get<std::int64_t>(),
@@ -93,6 +92,9 @@ JobConfig read_config(const VerifyConfig& config, const VerifiedFile& file) {
   try {
     return config_of(config, file);
   } catch (const Json::exception& problem) {
+    throw FormatError(fmt::format("{}: attribute job is not that of a generate run: {}",
+                                  config.file, problem.what()));
+  } catch (const UsageError& problem) {
     throw FormatError(fmt::format("{}: attribute job is not that of a generate run: {}",
                                   config.file, problem.what()));
   }
@@ -209,6 +211,10 @@ RowResult cut_to_partial(const RowResult& complete, const RowRecord& stored) {
   partial.finish_reason = FinishReason::none;
   partial.tokens = complete.tokens.first(length);
   if (!complete.logprobs.empty()) partial.logprobs = complete.logprobs.first(length);
+  if (!complete.top.empty()) {
+    partial.top = complete.top.first(length * (complete.top.size() / complete.tokens.size()));
+  }
+  partial.stop_index = 0;
   return partial;
 }
 

@@ -155,6 +155,10 @@ std::vector<Extent> data_extents(const ResultLayout& layout) {
   add(layout.failure_offset, kFailureBytes);
   if (shape.logprobs != 0) add(layout.logprobs_offset, shape.max_length * sizeof(float));
   if (shape.valid != 0) add(layout.valid_offset, shape.max_length);
+  if (shape.top != 0) {
+    add(layout.top_ids_offset, layout.top_items() * sizeof(TokenId));
+    add(layout.top_logprobs_offset, layout.top_items() * sizeof(float));
+  }
   std::sort(extents.begin(), extents.end(),
             [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
   return extents;

@@ -35,11 +35,13 @@ PendingRow::PendingRow(const ResultLayout& layout, const RowResult& result)
       tokens(result.tokens.begin(), result.tokens.end()),
       logprobs(result.logprobs.begin(), result.logprobs.end()),
       valid(result.valid.begin(), result.valid.end()),
-      failure(result.failure) {}
+      failure(result.failure) {
+  split_top(result.top, top_ids, top_logprobs);
+}
 
 std::size_t PendingRow::bytes() const {
   return sizeof(*this) + tokens.size() * sizeof(TokenId) + logprobs.size() * sizeof(float) +
-         valid.size() + failure.size();
+         top_ids.size() * (sizeof(TokenId) + sizeof(float)) + valid.size() + failure.size();
 }
 
 std::vector<PendingRecord> PayloadWriter::write(std::vector<PendingRow> rows) {
@@ -53,8 +55,9 @@ std::vector<PendingRecord> PayloadWriter::write(std::vector<PendingRow> rows) {
     sorted.push_back(&rows[i]);
   }
   std::vector<bool> settled(sorted.size());
-  const auto widest = std::max<std::uint64_t>(
-      kFailureBytes, layout_.shape.max_length * std::max(sizeof(TokenId), sizeof(float)));
+  const std::uint64_t items = layout_.shape.max_length * std::max(1U, layout_.shape.top);
+  const auto widest =
+      std::max<std::uint64_t>(kFailureBytes, items * std::max(sizeof(TokenId), sizeof(float)));
   const auto most = static_cast<std::size_t>(std::max<std::uint64_t>(1, kMostAtOnce / widest));
   for_each_run(
       sorted.size(), most, [&](std::size_t i) { return sorted[i]->row; },
@@ -92,6 +95,11 @@ void PayloadWriter::write_run(Rows run, std::vector<bool>& settled, std::size_t 
     write_slots(rows, layout_.tokens_at(row), shape.max_length, &PendingRow::tokens);
     if (shape.logprobs != 0) {
       write_slots(rows, layout_.logprobs_at(row), shape.max_length, &PendingRow::logprobs);
+    }
+    if (shape.top != 0) {
+      write_slots(rows, layout_.top_ids_at(row), layout_.top_items(), &PendingRow::top_ids);
+      write_slots(rows, layout_.top_logprobs_at(row), layout_.top_items(),
+                  &PendingRow::top_logprobs);
     }
     if (shape.valid != 0) {
       write_slots(rows, layout_.valid_at(row), shape.max_length, &PendingRow::valid);
@@ -175,13 +183,18 @@ bool PayloadWriter::is_settled(const RowRecord& old, const PendingRow& row) cons
 void PayloadWriter::retire_record_unless_it_stays_true(const RowRecord& old,
                                                        const PendingRow& row) {
   const auto logprobs = std::span(row.logprobs);
+  const std::size_t top_items =
+      std::min(std::size_t{old.length} * layout_.shape.top, row.top_ids.size());
   const bool stays_true =
       is_consistent(layout_, row.row, old) &&
       old.status == static_cast<std::uint16_t>(RowStatus::partial) &&
       old.length <= row.tokens.size() &&
-      old.payload_crc == payload_crc(std::span(row.tokens).first(old.length),
-                                     logprobs.first(layout_.shape.logprobs != 0 ? old.length : 0),
-                                     "", row.valid);
+      old.payload_crc ==
+          payload_crc({.tokens = std::span(row.tokens).first(old.length),
+                       .logprobs = logprobs.first(layout_.shape.logprobs != 0 ? old.length : 0),
+                       .top_ids = std::span(row.top_ids).first(top_items),
+                       .top_logprobs = std::span(row.top_logprobs).first(top_items),
+                       .valid = row.valid});
   if (stays_true) return;
   const RowRecord empty;
   write_bytes(layout_.record_at(row.row), std::as_bytes(std::span(&empty, 1)));

@@ -27,6 +27,8 @@ struct PendingRow {
   RowRecord record;
   std::vector<TokenId> tokens;
   std::vector<float> logprobs;
+  std::vector<TokenId> top_ids;
+  std::vector<float> top_logprobs;
   std::vector<std::uint8_t> valid;
   std::string failure;
 };

@@ -23,6 +23,13 @@ bool ends_in_zeros(const RowFile& file, const ResultLayout& layout, RowId row,
          (layout.shape.logprobs == 0 ||
           detail::all_zero(file, layout.logprobs_at(row) + length * sizeof(float),
                            rest * sizeof(float))) &&
+         (layout.shape.top == 0 ||
+          (detail::all_zero(file,
+                            layout.top_ids_at(row) + length * layout.shape.top * sizeof(TokenId),
+                            rest * layout.shape.top * sizeof(TokenId)) &&
+           detail::all_zero(file,
+                            layout.top_logprobs_at(row) + length * layout.shape.top * sizeof(float),
+                            rest * layout.shape.top * sizeof(float)))) &&
          detail::all_zero(file, layout.failure_at(row) + stored.failure.size(),
                           kFailureBytes - stored.failure.size());
 }

@@ -31,7 +31,7 @@ constexpr std::uint64_t kAlignment = 4096;
 struct DatasetSpec {
   const char* name;
   h5::ElementType type;
-  bool per_token;  ///< [N, max_length], else [N]
+  std::uint32_t per_row;  ///< extents behind N: none, max_length, or max_length and top
   std::uint64_t ResultLayout::*offset;
 };
 
@@ -39,26 +39,36 @@ std::vector<DatasetSpec> datasets_of(const ResultShape& shape) {
   using h5::ElementType;
   using h5::Kind;
   std::vector<DatasetSpec> specs = {
-      {"/rows", ElementType::of(Kind::row_record), false, &ResultLayout::rows_offset},
-      {"/tokens", ElementType::of(Kind::i32), true, &ResultLayout::tokens_offset},
-      {"/failure", ElementType::fixed_text(kFailureBytes), false, &ResultLayout::failure_offset}};
+      {"/rows", ElementType::of(shape.version == 1 ? Kind::row_record : Kind::row_record_2), 0,
+       &ResultLayout::rows_offset},
+      {"/tokens", ElementType::of(Kind::i32), 1, &ResultLayout::tokens_offset},
+      {"/failure", ElementType::fixed_text(kFailureBytes), 0, &ResultLayout::failure_offset}};
   if (shape.logprobs != 0) {
     specs.push_back(
-        {"/token_logprobs", ElementType::of(Kind::fp32), true, &ResultLayout::logprobs_offset});
+        {"/token_logprobs", ElementType::of(Kind::fp32), 1, &ResultLayout::logprobs_offset});
+  }
+  if (shape.top != 0) {
+    specs.push_back({"/top_ids", ElementType::of(Kind::i32), 2, &ResultLayout::top_ids_offset});
+    specs.push_back(
+        {"/top_logprobs", ElementType::of(Kind::fp32), 2, &ResultLayout::top_logprobs_offset});
   }
   if (shape.valid != 0) {
-    specs.push_back({"/valid", ElementType::of(Kind::u8), true, &ResultLayout::valid_offset});
+    specs.push_back({"/valid", ElementType::of(Kind::u8), 1, &ResultLayout::valid_offset});
   }
   return specs;
 }
 
 std::vector<std::uint64_t> extent_of(const DatasetSpec& spec, const ResultShape& shape) {
-  if (spec.per_token) return {shape.rows, shape.max_length};
-  return {shape.rows};
+  std::vector<std::uint64_t> extent = {shape.rows};
+  if (spec.per_row > 0) extent.push_back(shape.max_length);
+  if (spec.per_row > 1) extent.push_back(shape.top);
+  return extent;
 }
 
 std::uint64_t bytes_of(const DatasetSpec& spec, const ResultShape& shape) {
-  return shape.rows * spec.type.size_bytes * (spec.per_token ? shape.max_length : 1);
+  std::uint64_t bytes = spec.type.size_bytes;
+  for (const std::uint64_t items : extent_of(spec, shape)) bytes *= items;
+  return bytes;
 }
 
 std::string shown(const std::vector<std::uint64_t>& extent) {
@@ -78,8 +88,8 @@ void check_arguments(const JobIdentity& identity, const ResultShape& shape) {
     throw InternalError("a job's identity and the shape of its result file disagree");
   }
   // Offsets stay far below 2^63, where off_t ends.
-  const double bytes =
-      static_cast<double>(shape.rows) * (288.0 + 9.0 * static_cast<double>(shape.max_length));
+  const double bytes = static_cast<double>(shape.rows) *
+                       (288.0 + (9.0 + 8.0 * shape.top) * static_cast<double>(shape.max_length));
   if (bytes > 4e18) {
     throw OutputError(fmt::format("{} rows of {} tokens make a file of {:.0e} bytes; split the job",
                                   shape.rows, shape.max_length, bytes));
@@ -100,11 +110,29 @@ void require_room(const std::string& path, std::uint64_t bytes) {
   }
 }
 
+/// The top log-probabilities of a job are its largest part by far: what no disk could hold is
+/// refused before the work.
+void require_room_for_top(const std::string& path, const ResultShape& shape) {
+  if (shape.top == 0) return;
+  struct statvfs status {};
+  if (::statvfs(folder_of(path).c_str(), &status) != 0) return;  // require_room() has reported it
+  const std::uint64_t disk = std::uint64_t{status.f_blocks} * status.f_frsize;
+  std::uint64_t bytes = 0;
+  for (const DatasetSpec& spec : datasets_of(shape)) bytes += bytes_of(spec, shape);
+  if (bytes <= disk) return;
+  throw OutputError(
+      fmt::format("cannot create {}: with {} top log-probabilities a token its {} rows of {} "
+                  "tokens take up to {:.1f} GB, the disk has {:.1f} GB; lower --top-logprobs or "
+                  "--max-length, or split the job",
+                  path, shape.top, shape.rows, shape.max_length, static_cast<double>(bytes) / 1e9,
+                  static_cast<double>(disk) / 1e9));
+}
+
 void write_empty_file(const std::string& path, const JobIdentity& identity,
                       const ResultShape& shape, const std::string& version) {
   h5::File file = h5::File::create(path);
   file.write_text_attribute("/", "format", kFormat);
-  file.write_integer_attribute("/", "format_version", ResultFile::kFormatVersion);
+  file.write_integer_attribute("/", "format_version", shape.version);
   file.write_text_attribute("/", "gridmill_version", version);
   file.write_text_attribute("/", "job", identity.text());
   for (const DatasetSpec& spec : datasets_of(shape)) {
@@ -145,8 +173,9 @@ h5::Dataset open_dataset(const h5::File& file, const DatasetSpec& spec, const Re
 }
 
 /// Sizes as `rows` and `tokens` have them.
-ResultShape shape_of(const h5::File& file, const JobIdentity& job) {
+ResultShape shape_of(const h5::File& file, const JobIdentity& job, std::uint8_t version) {
   ResultShape shape;
+  shape.version = version;
   const auto samples = job.fields.find(kSamplesField);
   if (samples == job.fields.end() || !samples->is_number_integer() ||
       samples->get<std::int64_t>() <= 0 ||
@@ -165,6 +194,14 @@ ResultShape shape_of(const h5::File& file, const JobIdentity& job) {
   shape.max_length = static_cast<std::uint32_t>(tokens.shape()[1]);
   shape.logprobs = file.exists("/token_logprobs") ? 1 : 0;
   shape.valid = file.exists("/valid") ? 1 : 0;
+  if (file.exists("/top_ids")) {
+    const h5::Dataset top = file.dataset("/top_ids");
+    if (top.shape().size() != 3 || top.shape()[2] == 0 || top.shape()[2] > kMostTopLogprobs) {
+      throw FormatError(fmt::format("{} is {}, expected [rows, max_length, 1 to {}]", top.where(),
+                                    shown(top.shape()), kMostTopLogprobs));
+    }
+    shape.top = static_cast<std::uint32_t>(top.shape()[2]);
+  }
   return shape;
 }
 
@@ -206,6 +243,7 @@ void ResultFile::create(const std::string& path, const JobIdentity& identity,
   const std::string temporary = path + ".tmp";
   constexpr std::uint64_t kMetadataBytes = 64 << 10;
   require_room(path, kMetadataBytes + shape.rows * sizeof(RowRecord));
+  require_room_for_top(path, shape);
   try {
     write_empty_file(temporary, identity, shape, version);
     // Opening checks all that writing relies on, above all that offsets are there and aligned.
@@ -263,8 +301,8 @@ ResultFile ResultFile::open_unguarded(const std::string& path) {
         "{} is no result file of gridmill: root attribute 'format' is not '{}'", path, kFormat));
   }
   const std::int64_t format_version = file.read_integer_attribute("/", "format_version");
-  if (format_version != kFormatVersion) {
-    throw FormatError(fmt::format("{} has format_version {}, this gridmill knows {}", path,
+  if (format_version < 1 || format_version > kFormatVersion) {
+    throw FormatError(fmt::format("{} has format_version {}, this gridmill knows 1 to {}", path,
                                   format_version, kFormatVersion));
   }
   ResultFile result;
@@ -273,7 +311,8 @@ ResultFile ResultFile::open_unguarded(const std::string& path) {
       JobIdentity::from_text(file.read_text_attribute("/", "job"), path + ":/, attribute 'job'");
   result.file_ = open_row_file(path, false);
   const std::uint64_t size = file_size(open_for_reading(path), path);
-  result.layout_ = layout_of(file, shape_of(file, result.job_), size);
+  result.layout_ =
+      layout_of(file, shape_of(file, result.job_, static_cast<std::uint8_t>(format_version)), size);
   return result;
 }
 
@@ -290,10 +329,12 @@ void ResultFile::require_same_job(const JobIdentity& identity, const ResultShape
   }
   if (shape != layout_.shape) {
     throw OutputError(fmt::format(
-        "{} belongs to another job: it has {} rows of {} tokens, logprobs {}, valid {}; expected "
-        "{} rows of {} tokens, logprobs {}, valid {}; {}",
+        "{} belongs to another job: it has {} rows of {} tokens, logprobs {}, top {}, valid {}, "
+        "format version {}; expected {} rows of {} tokens, logprobs {}, top {}, valid {}, format "
+        "version {}; {}",
         path(), layout_.shape.rows, layout_.shape.max_length, layout_.shape.logprobs,
-        layout_.shape.valid, shape.rows, shape.max_length, shape.logprobs, shape.valid, advice));
+        layout_.shape.top, layout_.shape.valid, layout_.shape.version, shape.rows, shape.max_length,
+        shape.logprobs, shape.top, shape.valid, shape.version, advice));
   }
 }
 

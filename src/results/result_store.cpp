@@ -70,6 +70,7 @@ class ResultStore::Impl {
     const bool fits = result.row < shape.rows && result.status != RowStatus::empty &&
                       length <= shape.max_length && result.prefix_length <= length &&
                       result.logprobs.size() == (shape.logprobs != 0 ? length : 0) &&
+                      result.top.size() == length * shape.top &&
                       result.valid.size() == (shape.valid != 0 ? shape.max_length : 0) &&
                       (result.failure.empty() || result.status == RowStatus::failed);
     if (!fits) {

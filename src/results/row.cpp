@@ -36,12 +36,21 @@ std::string stored_failure_text(std::string_view text) {
   return line;
 }
 
-std::uint32_t payload_crc(std::span<const TokenId> tokens, std::span<const float> logprobs,
-                          std::string_view failure, std::span<const std::uint8_t> valid) {
-  std::uint32_t crc = crc32c(std::as_bytes(tokens));
-  crc = crc32c(std::as_bytes(logprobs), crc);
-  crc = crc32c(std::as_bytes(std::span(failure)), crc);
-  return crc32c(std::as_bytes(valid), crc);
+std::uint32_t payload_crc(const RowPayload& payload) {
+  std::uint32_t crc = crc32c(std::as_bytes(payload.tokens));
+  crc = crc32c(std::as_bytes(payload.logprobs), crc);
+  crc = crc32c(std::as_bytes(payload.top_ids), crc);
+  crc = crc32c(std::as_bytes(payload.top_logprobs), crc);
+  crc = crc32c(std::as_bytes(std::span(payload.failure)), crc);
+  return crc32c(std::as_bytes(payload.valid), crc);
+}
+
+void split_top(std::span<const TokenLogprob> top, std::vector<TokenId>& ids,
+               std::vector<float>& logprobs) {
+  for (const TokenLogprob& token : top) {
+    ids.push_back(token.id);
+    logprobs.push_back(token.logprob);
+  }
 }
 
 RowRecord make_record(const ResultLayout& layout, const RowResult& result) {
@@ -52,16 +61,38 @@ RowRecord make_record(const ResultLayout& layout, const RowResult& result) {
   record.sample_index = layout.sample_of(result.row);
   record.prefix_length = result.prefix_length;
   record.length = static_cast<std::uint32_t>(result.tokens.size());
-  record.payload_crc = payload_crc(result.tokens, result.logprobs, result.failure, result.valid);
+  if (layout.shape.version > 1) {
+    record.stop_index = result.stop_index;
+    record.flags = result.flags;
+  }
+  std::vector<TokenId> top_ids;
+  std::vector<float> top_logprobs;
+  split_top(result.top, top_ids, top_logprobs);
+  record.payload_crc = payload_crc({.tokens = result.tokens,
+                                    .logprobs = result.logprobs,
+                                    .top_ids = top_ids,
+                                    .top_logprobs = top_logprobs,
+                                    .failure = result.failure,
+                                    .valid = result.valid});
   return sealed(record);
 }
+
+namespace {
+/// Version 1 has neither stops nor flags; a stop is named only by rows that one has ended.
+bool known_extras(const ResultLayout& layout, const RowRecord& record) {
+  if (layout.shape.version == 1) return record.stop_index == 0 && record.flags == 0;
+  return (record.flags & ~kPromptTruncated) == 0 &&
+         (record.stop_index == 0 ||
+          record.finish_reason == static_cast<std::uint16_t>(FinishReason::stop));
+}
+}  // namespace
 
 bool is_consistent(const ResultLayout& layout, RowId row, const RowRecord& record) {
   return record.status >= static_cast<std::uint16_t>(RowStatus::done) &&
          record.status <= static_cast<std::uint16_t>(RowStatus::partial) &&
          record.finish_reason <= static_cast<std::uint16_t>(FinishReason::error) &&
          record.prompt_index == layout.prompt_of(row) &&
-         record.sample_index == layout.sample_of(row) && record.reserved == 0 &&
+         record.sample_index == layout.sample_of(row) && known_extras(layout, record) &&
          record.length <= layout.shape.max_length && record.prefix_length <= record.length &&
          record.row_crc == row_record_crc(record);
 }
@@ -87,6 +118,11 @@ StoredRow read_row(const RowFile& file, const ResultLayout& layout, RowId row) {
   if (layout.shape.logprobs != 0) {
     stored.logprobs = read_values<float>(file, layout.logprobs_at(row), length);
   }
+  if (layout.shape.top != 0) {
+    const std::size_t items = length * layout.shape.top;
+    stored.top_ids = read_values<TokenId>(file, layout.top_ids_at(row), items);
+    stored.top_logprobs = read_values<float>(file, layout.top_logprobs_at(row), items);
+  }
   if (stored.record.status == static_cast<std::uint16_t>(RowStatus::failed)) {
     stored.failure.resize(kFailureBytes);
     file.read(layout.failure_at(row), std::as_writable_bytes(std::span(stored.failure)));
@@ -95,8 +131,12 @@ StoredRow read_row(const RowFile& file, const ResultLayout& layout, RowId row) {
   if (layout.shape.valid != 0) {
     stored.valid = read_values<std::uint8_t>(file, layout.valid_at(row), layout.shape.max_length);
   }
-  if (payload_crc(stored.tokens, stored.logprobs, stored.failure, stored.valid) !=
-      stored.record.payload_crc) {
+  if (payload_crc({.tokens = stored.tokens,
+                   .logprobs = stored.logprobs,
+                   .top_ids = stored.top_ids,
+                   .top_logprobs = stored.top_logprobs,
+                   .failure = stored.failure,
+                   .valid = stored.valid}) != stored.record.payload_crc) {
     throw FormatError(fmt::format("{}: the tokens of row {} are damaged", file.path(), row));
   }
   return stored;

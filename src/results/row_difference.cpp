@@ -56,6 +56,9 @@ std::string row_difference(const RowFile& file, const ResultLayout& layout,
   result.failure = failure;
   const RowRecord wanted = make_record(layout, result);
   const RowRecord stored = read_records(file, layout, row, 1).front();
+  std::vector<TokenId> top_ids;
+  std::vector<float> top_logprobs;
+  split_top(result.top, top_ids, top_logprobs);
   const bool to_the_end = expected.status != RowStatus::partial;
   const std::size_t room = layout.shape.max_length;
   return first_of(
@@ -70,12 +73,22 @@ std::string row_difference(const RowFile& file, const ResultLayout& layout,
            ? ""
            : first_difference(file, layout.logprobs_at(row), room, result.logprobs, to_the_end,
                               "log-probability"),
+       layout.shape.top == 0
+           ? ""
+           : first_difference(file, layout.top_ids_at(row), layout.top_items(),
+                              std::span<const TokenId>(top_ids), to_the_end, "top id"),
+       layout.shape.top == 0
+           ? ""
+           : first_difference(file, layout.top_logprobs_at(row), layout.top_items(),
+                              std::span<const float>(top_logprobs), to_the_end,
+                              "top log-probability"),
        layout.shape.valid == 0
            ? ""
            : first_difference(file, layout.valid_at(row), room, result.valid, to_the_end, "valid"),
        first_difference(file, layout.failure_at(row), kFailureBytes, std::span<const char>(failure),
                         to_the_end, "byte of the failure text"),
-       field_difference("reserved", stored.reserved, wanted.reserved),
+       field_difference("stop_index", stored.stop_index, wanted.stop_index),
+       field_difference("flags", stored.flags, wanted.flags),
        field_difference("payload_crc", stored.payload_crc, wanted.payload_crc),
        field_difference("row_crc", stored.row_crc, wanted.row_crc)});
 }

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "gridmill/base/check.hpp"
 #include "gridmill/base/numerics.hpp"
@@ -22,6 +23,15 @@ float selection_score(const SamplingPlan& plan, TokenId id, float logit) {
   return logit / plan.temperature + gumbel_noise(plan.key, id);
 }
 
+float exp_below(float x, float max) { return x == max ? 1.0F : exp_f32(x - max); }
+
+float log_probability(float logit, float max_logit, float sum_exp) {
+  if (std::isinf(max_logit)) {
+    return logit == max_logit ? -log_f32(sum_exp) : -std::numeric_limits<float>::infinity();
+  }
+  return logit - (max_logit + log_f32(sum_exp));
+}
+
 void join_log_sum_exp(float& max_logit, float& sum_exp, float other_max, float other_sum) {
   if (other_sum == 0.0F) return;
   if (sum_exp == 0.0F) {
@@ -31,7 +41,7 @@ void join_log_sum_exp(float& max_logit, float& sum_exp, float other_max, float o
   }
   const float largest = max_logit > other_max ? max_logit : other_max;
   sum_exp =
-      std::fma(sum_exp, exp_f32(max_logit - largest), other_sum * exp_f32(other_max - largest));
+      std::fma(sum_exp, exp_below(max_logit, largest), other_sum * exp_below(other_max, largest));
   max_logit = largest;
 }
 
@@ -39,7 +49,7 @@ namespace {
 
 SelectPartial join(SelectPartial left, const SelectPartial& right) {
   // Groups ascend, so at equal scores the left one has the lower id.
-  if (right.id >= 0 && (left.id < 0 || right.score > left.score)) {
+  if (right.id >= 0 && (left.id < 0 || wins(right.score, right.logit, left.score, left.logit))) {
     left.score = right.score;
     left.id = right.id;
     left.logit = right.logit;
@@ -55,16 +65,21 @@ SelectPartial join(SelectPartial left, const SelectPartial& right) {
 
 }  // namespace
 
-Choice join_partials(std::span<const SelectPartial> groups) {
+SelectPartial join_groups(std::span<const SelectPartial> groups) {
   GRIDMILL_ASSERT(groups.size() == 8, "the vocabulary has 8 groups");
-  const SelectPartial all = join(join(join(groups[0], groups[1]), join(groups[2], groups[3])),
-                                 join(join(groups[4], groups[5]), join(groups[6], groups[7])));
+  return join(join(join(groups[0], groups[1]), join(groups[2], groups[3])),
+              join(join(groups[4], groups[5]), join(groups[6], groups[7])));
+}
+
+Choice choice_of(const SelectPartial& all) {
   Choice choice = {.id = all.id, .has_nan = all.has_nan != 0};
   if (all.sum_exp != 0.0F) {  // at least 1, the largest logit's, where it was wanted
-    const float log_sum = all.max_logit + log_f32(all.sum_exp);
-    choice.logprob = all.logit - log_sum;
-    if (all.has_target != 0) choice.target_logprob = all.target_logit - log_sum;
+    choice.logprob = log_probability(all.logit, all.max_logit, all.sum_exp);
+    if (all.has_target != 0) {
+      choice.target_logprob = log_probability(all.target_logit, all.max_logit, all.sum_exp);
+    }
   }
+  if (all.logit == -std::numeric_limits<float>::infinity()) choice.id = -1;
   return choice;
 }
 

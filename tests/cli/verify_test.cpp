@@ -56,7 +56,10 @@ no json
     StoredRow row = read_row(*file, layout, kRow);
     change(row);
     if (is_sealed) {
-      row.record.payload_crc = payload_crc(row.tokens, row.logprobs, row.failure, row.valid);
+      row.record.payload_crc = payload_crc({.tokens = row.tokens,
+                                            .logprobs = row.logprobs,
+                                            .failure = row.failure,
+                                            .valid = row.valid});
       row.record = sealed(row.record);
     }
     file->write(layout.tokens_at(kRow), std::as_bytes(std::span(row.tokens)));

@@ -22,7 +22,7 @@ std::vector<Request> requests_of_all_kinds() {
     const auto prompt = static_cast<std::int64_t>(grows ? 61 + row : 40 * (row - 1));
     requests.push_back(test::request_of(row, walk(static_cast<std::size_t>(prompt), 300, row),
                                         grows ? 136 : prompt + 12));
-    requests.back().temperature = row % 2 == 0 ? 0.0F : 1.0F;
+    requests.back().sampling.temperature = row % 2 == 0 ? 0.0F : 1.0F;
     requests.back().logprobs = row % 3 == 1;
   }
   return requests;

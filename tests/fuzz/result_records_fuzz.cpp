@@ -67,7 +67,8 @@ void seal_records(InputFile& file, std::uint8_t which) {
     RowRecord record = read_records(file, layout(), row, 1).front();
     record.prompt_index = layout().prompt_of(row);
     record.sample_index = layout().sample_of(row);
-    record.reserved = 0;
+    record.stop_index = 0;
+    record.flags = 0;
     record = sealed(record);
     file.write(layout().record_at(row), std::as_bytes(std::span(&record, 1)));
   }

@@ -173,7 +173,7 @@ TEST_P(HuggingFaceGolden, GreedyIdsAreExactlyThoseOfTransformers) {
     Request request;
     request.row = i;
     request.prompt = prompts_[i].prompt;
-    request.temperature = 0;
+    request.sampling.temperature = 0;
     request.max_length =
         static_cast<std::int64_t>(prompts_[i].prompt.size() + prompts_[i].greedy.size());
     ASSERT_TRUE(generator.admit(request));

@@ -73,7 +73,7 @@ TEST_P(PlainGoldens, GreedyIdsAreExactlyThoseOfTransformers) {
     requests.push_back(
         test::request_of(requests.size(), prompt.prompt,
                          static_cast<std::int64_t>(prompt.prompt.size() + prompt.greedy.size())));
-    requests.back().temperature = 0;
+    requests.back().sampling.temperature = 0;
   }
   Generator generator(*run.model, run.context, run.parameters,
                       {.slots = static_cast<int>(requests.size()), .max_length = kLongest});

@@ -96,7 +96,7 @@ Outcome run(const Lengths& kind, const Job& job, int slots, std::int64_t pool_po
     request.prompt_index = static_cast<PromptId>(row);
     request.prompt.assign(static_cast<std::size_t>(prompt), 0);
     request.max_length = kLongest;
-    request.eod_ids = {ScriptedModel::kEnd};
+    request.limits.eod_token_ids = {ScriptedModel::kEnd};
     requests.push_back(std::move(request));
   }
   Outcome outcome;

@@ -1,14 +1,35 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "gridmill/base/ids.hpp"
+#include "gridmill/sampling/sampling_options.hpp"
+#include "gridmill/sampling/sampling_plan.hpp"
 
 namespace gridmill {
+
+/// Looks at the text of a row as it grows, for its stop strings. One a row; stateful.
+class TextWatch {
+ public:
+  TextWatch() = default;
+  TextWatch(const TextWatch&) = delete;
+  TextWatch& operator=(const TextWatch&) = delete;
+  virtual ~TextWatch() = default;
+  /// Takes the next generated token.
+  /// @return the number of the stop string that it completes, from 1; 0 = none.
+  [[nodiscard]] virtual std::uint16_t push(TokenId id) = 0;
+};
+
+/// A token that ends a row, and its number in RowResult::stop_index.
+struct StopToken {
+  TokenId id = 0;
+  std::uint16_t number = 0;
+};
 
 /// One row to generate. Its result depends on these fields and the model alone.
 struct Request {
@@ -16,14 +37,20 @@ struct Request {
   std::vector<TokenId> prompt;  ///< at least one token
   /// Tokens that an interrupted run has generated; they are fed again, not drawn again.
   std::vector<TokenId> replay;
-  float temperature = 1.0F;  ///< 0 = greedy
-  std::uint64_t seed = 0;
+  SamplingOptions sampling{};
   PromptId prompt_index = 0;
   std::uint32_t sample_index = 0;
-  std::int64_t max_length = 0;                 ///< of the row, prompt included
-  std::optional<std::int64_t> max_new_tokens;  ///< generated ones, replayed included
-  std::vector<TokenId> eod_ids;                ///< a generated one ends the row
+  std::int64_t max_length = 0;  ///< of the row, prompt included
+  /// Limits in tokens count replayed ones; a generated eod id ends the row. Stop ids and strings
+  /// are in `stop_tokens` and `text_watch`, where they are resolved.
+  RowLimits limits{};
+  std::vector<StopToken> stop_tokens{};
+  std::shared_ptr<TextWatch> text_watch{};  ///< null without stop strings
   bool logprobs = false;
+  /// Most likely tokens wanted at each position; needs `logprobs`.
+  std::int32_t top_logprobs = 0;
+  /// Log-probabilities of the prompt are not wanted: they are 0.
+  bool generated_only = false;
 };
 
 /// A finished row.
@@ -34,6 +61,9 @@ struct Completion {
   /// With Request::logprobs: log-probability of each token under the model's own distribution
   /// (before temperature); entry 0 is 0.
   std::vector<float> logprobs;
+  /// With Request::top_logprobs: so many entries a token, in order; those of entry 0 are empty.
+  std::vector<TokenLogprob> top{};
+  std::uint16_t stop_index = 0;  ///< number of what ended the row, for FinishReason::stop
   FinishReason reason = FinishReason::none;
   std::string failure;  ///< why, for FinishReason::error
 };
@@ -46,6 +76,7 @@ struct InFlightRow {
   /// With Request::logprobs: of the tokens whose log-probability is known by now. All of them,
   /// once a token has been generated in this run.
   std::span<const float> logprobs{};
+  std::span<const TokenLogprob> top{};  ///< of the same tokens
 };
 
 }  // namespace gridmill

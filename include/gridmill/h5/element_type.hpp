@@ -23,7 +23,8 @@ enum class Kind : std::uint8_t {
   boolean,        ///< h5py's bool: an enum {FALSE, TRUE} of one byte
   fixed_text,     ///< UTF-8, padded with 0 bytes
   variable_text,  ///< strings of any length; not addressable as bytes
-  row_record,     ///< compound of base's RowRecord, 32 bytes
+  row_record,     ///< compound of base's RowRecord, 32 bytes, `reserved` for its last two fields
+  row_record_2,   ///< the same with `stop_index` and `flags`
   other,          ///< anything else; can be listed, not read
 };
 

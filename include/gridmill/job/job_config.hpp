@@ -10,6 +10,7 @@
 #include "gridmill/base/grid_shape.hpp"
 #include "gridmill/base/ids.hpp"
 #include "gridmill/prompts/prompt_options.hpp"
+#include "gridmill/sampling/sampling_options.hpp"
 
 namespace gridmill {
 
@@ -48,14 +49,17 @@ struct JobConfig {
   std::string output;
   std::int64_t max_length = 0;  ///< 0 = min(2048, the model's limit)
   bool allow_long = false;
-  std::optional<std::int64_t> max_new_tokens;
-  std::vector<TokenId> eod_token_ids;  ///< empty = the model's; -1 = never stop
+  SamplingOptions sampling;
+  RowLimits limits;         ///< eod_token_ids: empty = the model's; -1 = never stop
+  bool ignore_eos = false;  ///< as if eod_token_ids were -1
   bool add_special_tokens = true;
-  float temperature = 1.0F;
-  std::uint64_t seed = 0;
   std::uint32_t samples_per_prompt = 1;
   bool logprobs = false;
-  std::string resume = "auto";  ///< auto, never, require
+  /// Of the object in a record that overrides options; dots lead into objects.
+  std::string sampling_field = "sampling";
+  std::int32_t top_logprobs = 0;     ///< likeliest tokens kept a position; implies `logprobs`
+  std::string logprobs_for = "all";  ///< all, generated
+  std::string resume = "auto";       ///< auto, never, require
   bool allow_failed_rows = false;
   bool retry_failed = false;
   std::chrono::milliseconds commit_interval{1000};

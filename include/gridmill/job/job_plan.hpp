@@ -9,6 +9,7 @@
 #include "gridmill/checkpoint/checkpoint_file.hpp"
 #include "gridmill/job/job_config.hpp"
 #include "gridmill/model/model.hpp"
+#include "gridmill/sampling/sampling_options.hpp"
 
 namespace gridmill {
 
@@ -18,8 +19,8 @@ struct JobPlan {
   std::uint64_t prompts = 0;
   std::uint64_t rows = 0;  ///< prompts * samples_per_prompt
   std::int32_t max_length = 0;
-  std::int32_t max_new_tokens = 0;  ///< 0 = no further limit
-  std::vector<TokenId> eod_ids;     ///< empty = never stop
+  SamplingOptions sampling;
+  RowLimits limits;  ///< eod_token_ids: sorted; empty = never stop
   /// Every option and input that influences a row, and nothing else: equal values promise equal
   /// bytes.
   Json identity;

@@ -16,12 +16,19 @@
 
 namespace gridmill {
 
+namespace job_detail {
+class RowOptions;
+}  // namespace job_detail
+
 /// Turns row numbers into requests. Everything a row depends on passes through here.
 class RequestMaker {
  public:
   /// References must outlive this. @throws UsageError if prompts are text and `tokenizer` is null.
   RequestMaker(const JobConfig& config, const JobPlan& plan, const ModelInfo& model,
                const PromptSource& prompts, const Tokenizer* tokenizer);
+  RequestMaker(const RequestMaker&) = delete;
+  RequestMaker& operator=(const RequestMaker&) = delete;
+  ~RequestMaker();
 
   /// The request of `row`, or why it has to be a failed row.
   /// @throws IoError, FormatError if the prompt file changed under us.
@@ -48,6 +55,7 @@ class RequestMaker {
   const Tokenizer* tokenizer_;
   std::unique_ptr<const RecordRenderer> renderer_;  ///< null for prompts of token ids
   bool plain_ = true;                               ///< no option makes prompts of records
+  std::unique_ptr<job_detail::RowOptions> options_;
 };
 
 }  // namespace gridmill

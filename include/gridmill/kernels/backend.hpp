@@ -11,6 +11,7 @@
 #include "gridmill/base/dtype.hpp"
 #include "gridmill/base/ids.hpp"
 #include "gridmill/base/numerics.hpp"
+#include "gridmill/kernels/kept_logits.hpp"
 #include "gridmill/kernels/machine_limits.hpp"
 #include "gridmill/kernels/state.hpp"
 #include "gridmill/params/weight.hpp"
@@ -116,6 +117,9 @@ struct SelectRow {
   TokenId target =
       -1;  ///< a token whose log-probability is wanted too (teacher forcing); -1 = none
   bool logprobs = true;  ///< without, max_logit and sum_exp of the partials are 0
+  std::int32_t top = 0;  ///< most likely tokens that are wanted, too
+  /// Row of the kept logits that receives this row's; -1 = they are dropped.
+  std::int32_t kept = -1;
 };
 
 struct BackendOptions {
@@ -270,9 +274,28 @@ class Backend {
   /// Product with the head, soft cap, and selection, with the logits of kLogitRows rows in memory
   /// at most. `w` holds ids [first_id, first_id + w.shape.outputs), a whole number of vocabulary
   /// groups except at the end; `partials` (device memory) receives [rows][8 / tp_size] entries.
+  /// Rules and filters of the plans have no effect; logits of rows for which they have are kept in
+  /// `kept` (SelectRow::kept), [any number of rows, w.shape.outputs], for the second stage.
   virtual void select(Stream& stream, const PackedRows& x, const Weight& w, float soft_cap,
                       std::int64_t vocab_size, std::int64_t first_id, int tp_size,
-                      std::span<const SelectRow> rows, SelectPartial* partials) = 0;
+                      std::span<const SelectRow> rows, SelectPartial* partials,
+                      DeviceMatrix kept) = 0;
+
+  // --- second stage, of rows whose logits were kept. Results are device memory.
+  /// The rules of each row are applied to its logits; `kept.block_keys` and `kept.rule_logits` are
+  /// filled. `peaks`: one a row.
+  virtual void adjust_logits(Stream& stream, std::span<const SamplingPlan> plans,
+                             const KeptLogits& kept, LogitPeak* peaks) = 0;
+  /// `bins`: one a pass, of the rows that the passes name.
+  virtual void count_logits(Stream& stream, std::span<const CountPass> passes,
+                            const KeptLogits& kept, FilterBins* bins) = 0;
+  /// The best kept id of each row; `drawn`: one a row.
+  virtual void draw_logits(Stream& stream, std::span<const DrawPass> rows, const KeptLogits& kept,
+                           Drawn* drawn) = 0;
+  /// The kept ids of each row here, `most` at most, in any order, then entries without id:
+  /// `listed` [rows][most].
+  virtual void list_logits(Stream& stream, std::span<const FilterRow> rows, const KeptLogits& kept,
+                           std::int64_t most, RankedToken* listed) = 0;
 
   // --- for benchmarks
   /// What the memory and the products of the machine that runs this backend give at best, now. On

@@ -12,6 +12,9 @@ namespace gridmill {
 /// Room for a failure text, a constant of the format.
 inline constexpr std::size_t kFailureBytes = 256;
 
+/// Likeliest tokens of a position, at most.
+inline constexpr std::uint32_t kMostTopLogprobs = 1024;
+
 /// What a result file holds. Trivially copyable.
 struct ResultShape {
   std::uint64_t rows = 0;                ///< N
@@ -19,6 +22,8 @@ struct ResultShape {
   std::uint32_t max_length = 0;          ///< width of `tokens`
   std::uint8_t logprobs = 0;             ///< 1: has `token_logprobs`
   std::uint8_t valid = 0;                ///< 1: has `valid`
+  std::uint8_t version = 1;              ///< of the format
+  std::uint32_t top = 0;                 ///< width of `top_ids` and `top_logprobs`; 0 = none
 
   friend bool operator==(const ResultShape&, const ResultShape&) = default;
 };
@@ -27,11 +32,13 @@ struct ResultShape {
 /// file, all others get it by broadcast and never touch HDF5.
 struct ResultLayout {
   ResultShape shape;
-  std::uint64_t rows_offset = 0;      ///< RowRecord [N]
-  std::uint64_t tokens_offset = 0;    ///< int32 [N, max_length]
-  std::uint64_t failure_offset = 0;   ///< 256 bytes [N]
-  std::uint64_t logprobs_offset = 0;  ///< float32 [N, max_length], if shape.logprobs
-  std::uint64_t valid_offset = 0;     ///< uint8 [N, max_length], if shape.valid
+  std::uint64_t rows_offset = 0;          ///< RowRecord [N]
+  std::uint64_t tokens_offset = 0;        ///< int32 [N, max_length]
+  std::uint64_t failure_offset = 0;       ///< 256 bytes [N]
+  std::uint64_t logprobs_offset = 0;      ///< float32 [N, max_length], if shape.logprobs
+  std::uint64_t valid_offset = 0;         ///< uint8 [N, max_length], if shape.valid
+  std::uint64_t top_ids_offset = 0;       ///< int32 [N, max_length, top], if shape.top
+  std::uint64_t top_logprobs_offset = 0;  ///< float32 [N, max_length, top], if shape.top
 
   [[nodiscard]] std::uint64_t record_at(RowId row) const {
     return rows_offset + row * sizeof(RowRecord);
@@ -47,6 +54,15 @@ struct ResultLayout {
   }
   [[nodiscard]] std::uint64_t valid_at(RowId row) const {
     return valid_offset + row * shape.max_length;
+  }
+  [[nodiscard]] std::uint64_t top_items() const {
+    return std::uint64_t{shape.max_length} * shape.top;
+  }
+  [[nodiscard]] std::uint64_t top_ids_at(RowId row) const {
+    return top_ids_offset + row * top_items() * sizeof(TokenId);
+  }
+  [[nodiscard]] std::uint64_t top_logprobs_at(RowId row) const {
+    return top_logprobs_offset + row * top_items() * sizeof(float);
   }
   [[nodiscard]] PromptId prompt_of(RowId row) const {
     return static_cast<PromptId>(row / shape.samples_per_prompt);

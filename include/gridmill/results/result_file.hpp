@@ -15,7 +15,9 @@ namespace gridmill {
 /// of a job does this and hands layout() to the others. Safe while ranks write.
 class ResultFile {
  public:
-  static constexpr std::int64_t kFormatVersion = 1;
+  /// The newest. Files are of the oldest version that can hold them (ResultShape::version), so
+  /// that jobs without the newer options make the files that they always made.
+  static constexpr std::int64_t kFormatVersion = 2;
 
   /// Creates an empty result file: PATH.tmp first, closed, checked, synced, then renamed, so that a
   /// kill leaves none or a whole one. The bytes depend on the arguments alone. The file is sparse:

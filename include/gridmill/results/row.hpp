@@ -19,8 +19,12 @@ struct RowResult {
   RowStatus status = RowStatus::done;  ///< done, failed or partial
   FinishReason finish_reason = FinishReason::none;
   std::uint32_t prefix_length = 0;
-  std::span<const TokenId> tokens{};      ///< prefix and generated; their number is `length`
-  std::span<const float> logprobs{};      ///< as many as tokens if the file has them, else none
+  std::span<const TokenId> tokens{};  ///< prefix and generated; their number is `length`
+  std::span<const float> logprobs{};  ///< as many as tokens if the file has them, else none
+  /// The likeliest tokens of each: top_logprobs entries a token if the file has them, else none.
+  std::span<const TokenLogprob> top{};
+  std::uint16_t stop_index = 0;           ///< number of the stop that ended it; files of version 2
+  std::uint16_t flags = 0;                ///< RowFlags; files of version 2
   std::string_view failure{};             ///< one line for a failed row, else empty
   std::span<const std::uint8_t> valid{};  ///< [max_length] if the file has them, else none
 };
@@ -30,6 +34,8 @@ struct StoredRow {
   RowRecord record;
   std::vector<TokenId> tokens;      ///< [length]
   std::vector<float> logprobs;      ///< [length] or none
+  std::vector<TokenId> top_ids;     ///< [length, top] or none
+  std::vector<float> top_logprobs;  ///< [length, top] or none
   std::string failure;              ///< empty unless failed
   std::vector<std::uint8_t> valid;  ///< [max_length] or none
 };
@@ -38,17 +44,30 @@ struct StoredRow {
 /// between characters.
 [[nodiscard]] std::string stored_failure_text(std::string_view text);
 
+/// The two datasets of RowResult::top, appended.
+void split_top(std::span<const TokenLogprob> top, std::vector<TokenId>& ids,
+               std::vector<float>& logprobs);
+
 /// The record of `result`, sealed. `failure` must be a stored_failure_text.
 [[nodiscard]] RowRecord make_record(const ResultLayout& layout, const RowResult& result);
 
-/// crc32c over tokens[:length], token_logprobs[:length], the failure text, the `valid` row, as
-/// stored, those that the file has.
-[[nodiscard]] std::uint32_t payload_crc(std::span<const TokenId> tokens,
-                                        std::span<const float> logprobs, std::string_view failure,
-                                        std::span<const std::uint8_t> valid);
+/// What a payload holds, as stored.
+struct RowPayload {
+  std::span<const TokenId> tokens{};
+  std::span<const float> logprobs{};
+  std::span<const TokenId> top_ids{};
+  std::span<const float> top_logprobs{};
+  std::string_view failure{};
+  std::span<const std::uint8_t> valid{};
+};
+
+/// crc32c over tokens[:length], token_logprobs[:length], top_ids[:length], top_logprobs[:length],
+/// the failure text, the `valid` row, those that the file has.
+[[nodiscard]] std::uint32_t payload_crc(const RowPayload& payload);
 
 /// Whether the record alone can be trusted as that of `row`: a known status and finish reason,
-/// its row's numbers, lengths within bounds, reserved 0, its crc. Empty records cannot.
+/// its row's numbers, lengths within bounds, stop and flags as its version has them, its crc. Empty
+/// records cannot.
 [[nodiscard]] bool is_consistent(const ResultLayout& layout, RowId row, const RowRecord& record);
 
 /// Reads a row whose record is consistent; for an empty one the record alone.

@@ -62,7 +62,17 @@ class CpuBackend final : public Backend {
                      bool accumulate, DeviceMatrix out) override;
   void select(Stream& stream, const PackedRows& x, const Weight& w, float soft_cap,
               std::int64_t vocab_size, std::int64_t first_id, int tp_size,
-              std::span<const SelectRow> rows, SelectPartial* partials) override;
+              std::span<const SelectRow> rows, SelectPartial* partials, DeviceMatrix kept) override;
+
+  // filter_operations.cpp
+  void adjust_logits(Stream& stream, std::span<const SamplingPlan> plans, const KeptLogits& kept,
+                     LogitPeak* peaks) override;
+  void count_logits(Stream& stream, std::span<const CountPass> passes, const KeptLogits& kept,
+                    FilterBins* bins) override;
+  void draw_logits(Stream& stream, std::span<const DrawPass> rows, const KeptLogits& kept,
+                   Drawn* drawn) override;
+  void list_logits(Stream& stream, std::span<const FilterRow> rows, const KeptLogits& kept,
+                   std::int64_t most, RankedToken* listed) override;
 
   // row_operations.cpp
   void pack_rows(Stream& stream, std::span<const ConstDeviceMatrix> x, PackedRows out) override;
@@ -108,6 +118,9 @@ class CpuBackend final : public Backend {
   [[nodiscard]] PanelView view_of(const Weight& w) const;
   void check_product(const PackedRows& x, const Weight& w, Fuse fuse) const;
   void run_product(const ProductArgs& args, const Weight& w);
+  /// Runs row(r, part) for every row, with the floating-point mode set (filter_operations.cpp).
+  template <typename Row>
+  void run_rows(std::size_t rows, const Row& row);
   void run_mlstm(std::span<const TokenSpan> spans, const Mlstm& mlstm, int layer,
                  ConstDeviceMatrix inputs, MlstmState& state, PackedRows packed_out,
                  DeviceMatrix out);
@@ -115,8 +128,9 @@ class CpuBackend final : public Backend {
   const KernelTable& kernels_;
   DType dtype_;
   ThreadPool pool_;
-  std::vector<Buffer> scratch_;                ///< one a thread
-  std::vector<SelectPartial> block_partials_;  ///< of the selection
+  std::vector<Buffer> scratch_;                             ///< one a thread
+  std::vector<SelectPartial> block_partials_;               ///< of the selection
+  std::vector<std::vector<std::uint32_t>> filter_scratch_;  ///< keys of blocks, one a thread
 };
 
 }  // namespace gridmill::cpu

@@ -170,6 +170,15 @@ struct SelectArgs {
   std::int64_t groups = 0;                  ///< here
   SelectPartial* block_partials = nullptr;  ///< [rows][blocks]
   SelectPartial* partials = nullptr;        ///< [rows][groups]
+  DeviceMatrix kept;                        ///< SelectRow::kept
+};
+
+/// One row of KeptLogits.
+struct KeptRowView {
+  const float* logits = nullptr;
+  std::int64_t ids = 0;
+  std::int64_t first_id = 0;
+  std::uint32_t* block_keys = nullptr;
 };
 
 /// Elementary functions, for the test that holds them to base/numerics.
@@ -202,6 +211,12 @@ struct KernelTable {
   void (*skip_gate_pack)(const SkipGateArgs&, const Worker&) = nullptr;
   void (*select_blocks)(const SelectArgs&, const Worker&) = nullptr;  ///< fills block_partials
   void (*join_blocks)(const SelectArgs&, const Worker&) = nullptr;    ///< joins them to partials
+  // The second stage, a row at a time (select_filter.hpp).
+  void (*peak_row)(const KeptRowView&, float* max) = nullptr;
+  void (*count_row)(const KeptRowView&, const CountPass&, std::uint64_t* weights,
+                    std::uint32_t* counts) = nullptr;
+  void (*draw_row)(const KeptRowView&, const FilterRow&, float temperature, const DrawKey&,
+                   Drawn*) = nullptr;
   void (*elementary)(const ElementaryArgs&, const Worker&) = nullptr;
   /// y[i] = the pair product of x[i], w[i] (bf16 pairs) added to y[i]; for the start-up self-test.
   void (*pair_product)(const std::uint32_t* x, const std::uint32_t* w, float* y,

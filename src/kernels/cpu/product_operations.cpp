@@ -157,7 +157,8 @@ void CpuBackend::join_partials(Stream& /*stream*/, const float* parts, int tp_si
 
 void CpuBackend::select(Stream& /*stream*/, const PackedRows& x, const Weight& w, float soft_cap,
                         std::int64_t vocab_size, std::int64_t first_id, int tp_size,
-                        std::span<const SelectRow> rows, SelectPartial* partials) {
+                        std::span<const SelectRow> rows, SelectPartial* partials,
+                        DeviceMatrix kept) {
   check_product(x, w, Fuse::concatenate);
   GRIDMILL_ASSERT(static_cast<std::int64_t>(rows.size()) == x.rows, "one selection a row");
   GRIDMILL_ASSERT(is_group_size(tp_size), "tp is 1, 2, 4 or 8");
@@ -168,7 +169,12 @@ void CpuBackend::select(Stream& /*stream*/, const PackedRows& x, const Weight& w
                       (w.shape.outputs == 0 || first_id % (group_ids * groups) == 0),
                   "a rank holds whole groups of the vocabulary");
   if (rows.empty()) return;
+  for (const SelectRow& row : rows) {
+    GRIDMILL_ASSERT(row.kept < kept.rows && (row.kept < 0 || kept.columns == w.shape.outputs),
+                    "no row for the kept logits");
+  }
   SelectArgs args;
+  args.kept = kept;
   args.x = x;
   args.weights = view_of(w);
   args.soft_cap = soft_cap;

@@ -76,6 +76,11 @@ GRIDMILL_SIMD int first_largest(const F32x16 values[kBlockVectors], int count) {
   return 0;
 }
 
+/// exp(x - max), 1 where x is the maximum, also an infinite one.
+GRIDMILL_SIMD F32x16 exp_below(F32x16 x, F32x16 max) {
+  return select(equal(x, max), splat(1.0F), exp(x - max));
+}
+
 /// One row, one block of `count` ids.
 inline void select_block(const SelectRow& row, const float* logits, std::int64_t first_id,
                          int count, SelectPartial& partial) {
@@ -99,7 +104,7 @@ inline void select_block(const SelectRow& row, const float* logits, std::int64_t
     F32x16 sum = zero();
     for (int v = 0; v < kBlockVectors; ++v) {
       const Mask16 valid = lanes_between(0, larger(0, smaller(16, count - 16 * v)));
-      sum = sum + select(valid, exp(x[v] - splat(best_score)), zero());
+      sum = sum + select(valid, exp_below(x[v], splat(best_score)), zero());
     }
     partial.max_logit = best_score;
     partial.sum_exp = tree_sum(sum);
@@ -113,6 +118,14 @@ inline void select_block(const SelectRow& row, const float* logits, std::int64_t
     alignas(64) float scores[16];
     store(scores, score[best / 16]);
     best_score = scores[best % 16];
+    if (best_score - best_score != 0.0F) {
+      // Where the quotient overflows the larger logit wins: the greedy token.
+      for (int v = 0; v < kBlockVectors; ++v) {
+        score[v] = select(equal(score[v], splat(best_score)), x[v], splat(-kInfinity));
+      }
+      const int larger_logit = first_largest(score, count);
+      if (logits[larger_logit] > logits[best]) best = larger_logit;
+    }
   }
   partial.score = best_score;
   partial.id = static_cast<TokenId>(first_id + best);
@@ -151,6 +164,14 @@ void select_blocks(const SelectArgs& args, const Worker& worker) {
           const float* from =
               sums + i / kPanelOutputs * panel_sums + r * kPanelOutputs + i % kPanelOutputs;
           store(logits + i, soft_cap(load(from), args.soft_cap));
+        }
+        const std::int32_t kept = args.rows[chunk.first + r].kept;
+        if (kept >= 0) {
+          float* to = args.kept.data + kept * args.kept.stride + first_id;
+          for (std::int64_t i = 0; i < ids; i += 16) {
+            store_first(to + i, load(logits + i),
+                        static_cast<int>(smaller<std::int64_t>(16, ids - i)));
+          }
         }
         for (std::int64_t i = 0; i < ids; i += kBlockIds) {
           const int count = static_cast<int>(smaller<std::int64_t>(kBlockIds, ids - i));

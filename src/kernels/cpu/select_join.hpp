@@ -7,8 +7,7 @@
 // 2 % of a step of 32 rows.
 #pragma once
 
-#include "kernels/cpu/math.hpp"
-#include "kernels/cpu/packed.hpp"
+#include "kernels/cpu/select.hpp"
 
 namespace gridmill::cpu::GRIDMILL_CPU_TARGET {
 
@@ -21,7 +20,8 @@ struct LogSumExps {
 /// 16 joins: join_log_sum_exp of sampling, lane by lane.
 GRIDMILL_SIMD void join_lanes(F32x16& max, F32x16& sum, F32x16 other_max, F32x16 other_sum) {
   const F32x16 largest = select(less(other_max, max), max, other_max);
-  const F32x16 joined = fma(sum, exp(max - largest), other_sum * exp(other_max - largest));
+  const F32x16 joined =
+      fma(sum, exp_below(max, largest), other_sum * exp_below(other_max, largest));
   const Mask16 only_other = equal(sum, zero());
   const Mask16 only_this = equal(other_sum, zero());
   max = select(only_this, max, select(only_other, other_max, largest));
@@ -60,9 +60,14 @@ inline void join_levels(const LogSumExps& sets, std::int64_t count) {
   }
 }
 
+/// wins() of sampling.
+GRIDMILL_SIMD bool better(float score, float logit, float best_score, float best_logit) {
+  return score > best_score || (score == best_score && score - score != 0.0F && logit > best_logit);
+}
+
 /// Takes over a block behind those seen so far: ids ascend, so that the lower id wins a tie.
 GRIDMILL_SIMD void take(SelectPartial& group, const SelectPartial& block) {
-  if (group.id < 0 || block.score > group.score) {
+  if (group.id < 0 || better(block.score, block.logit, group.score, group.logit)) {
     group.score = block.score;
     group.id = block.id;
     group.logit = block.logit;

@@ -7,6 +7,7 @@
 #include "kernels/cpu/products.hpp"
 #include "kernels/cpu/rows.hpp"
 #include "kernels/cpu/select.hpp"
+#include "kernels/cpu/select_filter.hpp"
 #include "kernels/cpu/select_join.hpp"
 
 namespace gridmill::cpu::GRIDMILL_CPU_TARGET {
@@ -33,6 +34,9 @@ constexpr KernelTable make_table() {
   table.skip_gate_pack = skip_gate_pack<Steps>;
   table.select_blocks = select_blocks<Steps>;
   table.join_blocks = join_blocks;
+  table.peak_row = peak_row;
+  table.count_row = count_row;
+  table.draw_row = draw_row;
   table.elementary = elementary;
   table.pair_product = pair_product;
   table.limit_read = limit_read;

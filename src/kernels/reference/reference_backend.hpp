@@ -86,7 +86,15 @@ class ReferenceBackend final : public Backend {
   // select.cpp
   void select(Stream& stream, const PackedRows& x, const Weight& w, float soft_cap,
               std::int64_t vocab_size, std::int64_t first_id, int tp_size,
-              std::span<const SelectRow> rows, SelectPartial* partials) override;
+              std::span<const SelectRow> rows, SelectPartial* partials, DeviceMatrix kept) override;
+  void adjust_logits(Stream& stream, std::span<const SamplingPlan> plans, const KeptLogits& kept,
+                     LogitPeak* peaks) override;
+  void count_logits(Stream& stream, std::span<const CountPass> passes, const KeptLogits& kept,
+                    FilterBins* bins) override;
+  void draw_logits(Stream& stream, std::span<const DrawPass> rows, const KeptLogits& kept,
+                   Drawn* drawn) override;
+  void list_logits(Stream& stream, std::span<const FilterRow> rows, const KeptLogits& kept,
+                   std::int64_t most, RankedToken* listed) override;
 
  private:
   DType dtype_;

@@ -22,7 +22,7 @@ LogSumExp log_sum_exp_of_block(std::span<const float> logits) {
   LogSumExp result{logits[0], 0.0F};
   for (const float logit : logits.subspan(1)) result.max = larger(result.max, logit);
   std::array<float, kVocabularyBlock> powers{};
-  for (std::size_t i = 0; i < logits.size(); ++i) powers[i] = exp_f32(logits[i] - result.max);
+  for (std::size_t i = 0; i < logits.size(); ++i) powers[i] = exp_below(logits[i], result.max);
   result.sum = lane_sum(powers);  // blocks start at multiples of 64: lane = id mod 16
   return result;
 }
@@ -49,7 +49,7 @@ void offer(std::span<const float> logits, std::int64_t first, const SelectRow& r
     const auto id = static_cast<TokenId>(first + static_cast<std::int64_t>(i));
     if (std::isnan(logits[i])) best.has_nan = 1;
     const float score = selection_score(row.plan, id, logits[i]);
-    if (best.id < 0 || score > best.score) {
+    if (best.id < 0 || wins(score, logits[i], best.score, best.logit)) {
       best.score = score;
       best.id = id;
       best.logit = logits[i];
@@ -65,8 +65,8 @@ void offer(std::span<const float> logits, std::int64_t first, const SelectRow& r
 
 void ReferenceBackend::select(Stream& /*stream*/, const PackedRows& x, const Weight& w,
                               float soft_cap, std::int64_t vocab_size, std::int64_t first_id,
-                              int tp_size, std::span<const SelectRow> rows,
-                              SelectPartial* partials) {
+                              int tp_size, std::span<const SelectRow> rows, SelectPartial* partials,
+                              DeviceMatrix kept) {
   check_product(x, w, Fuse::concatenate, dtype_);
   GRIDMILL_ASSERT(static_cast<std::int64_t>(rows.size()) == x.rows, "one selection a row");
   GRIDMILL_ASSERT(tp_size == 1 || tp_size == 2 || tp_size == 4 || tp_size == kVocabularyGroups,
@@ -97,6 +97,10 @@ void ReferenceBackend::select(Stream& /*stream*/, const PackedRows& x, const Wei
         }
         const std::span<const float> block(logits.data(), static_cast<std::size_t>(count));
         offer(block, id, row, best);
+        if (row.kept >= 0) {
+          std::copy(block.begin(), block.end(),
+                    kept.data + row.kept * kept.stride + (id - first_id));
+        }
         if (row.logprobs) blocks.push_back(log_sum_exp_of_block(block));
       }
       const LogSumExp all = join_blocks(std::move(blocks));
@@ -105,6 +109,29 @@ void ReferenceBackend::select(Stream& /*stream*/, const PackedRows& x, const Wei
       partials[r * groups + g] = best;
     }
   }
+}
+
+void ReferenceBackend::adjust_logits(Stream& /*stream*/, std::span<const SamplingPlan> plans,
+                                     const KeptLogits& kept, LogitPeak* peaks) {
+  const FloatModeScope mode(dtype_);
+  adjust_logits_on_host(plans, kept, peaks);
+}
+
+void ReferenceBackend::count_logits(Stream& /*stream*/, std::span<const CountPass> passes,
+                                    const KeptLogits& kept, FilterBins* bins) {
+  const FloatModeScope mode(dtype_);
+  count_logits_on_host(passes, kept, bins);
+}
+
+void ReferenceBackend::draw_logits(Stream& /*stream*/, std::span<const DrawPass> rows,
+                                   const KeptLogits& kept, Drawn* drawn) {
+  const FloatModeScope mode(dtype_);
+  draw_logits_on_host(rows, kept, drawn);
+}
+
+void ReferenceBackend::list_logits(Stream& /*stream*/, std::span<const FilterRow> rows,
+                                   const KeptLogits& kept, std::int64_t most, RankedToken* listed) {
+  list_logits_on_host(rows, kept, most, listed);
 }
 
 }  // namespace gridmill::reference

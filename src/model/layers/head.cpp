@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "model/layers/selection.hpp"
+
 namespace gridmill::model_detail {
 
 namespace {
@@ -41,37 +43,6 @@ PackedRows pack_head_input(const Head& head, ExecutionContext& context, Workspac
                   .scale = head.scale};
   context.backend.norm_pack(context.stream, x, norm, wanted, packed);
   return packed;
-}
-
-void select_rows(const Head& head, ExecutionContext& context, Workspace& workspace,
-                 const Weight& weight, const PackedRows& packed, IndexRange ids,
-                 const HeadRequest& request) {
-  const int tp_size = context.tp.size();
-  const auto rows = static_cast<std::size_t>(packed.rows);
-  const auto groups = static_cast<std::size_t>(kVocabularyGroups / tp_size);  // of this rank
-  const std::size_t part_bytes = rows * groups * sizeof(SelectPartial);
-  std::byte* part = workspace.bytes(context.stream, Scratch::head_output, part_bytes);
-  context.backend.select(context.stream, packed, weight, head.soft_cap, head.vocab_size, ids.first,
-                         tp_size, request.rows, reinterpret_cast<SelectPartial*>(part));
-  std::byte* whole = part;
-  if (tp_size > 1) {
-    whole = workspace.bytes(context.stream, Scratch::head_gathered,
-                            part_bytes * static_cast<std::size_t>(tp_size));
-    context.tp.all_gather(context.stream, part, part_bytes, whole);
-  }
-  std::vector<SelectPartial> partials(rows * kVocabularyGroups);
-  context.backend.download(context.stream, whole, std::as_writable_bytes(std::span(partials)));
-  context.stream.synchronize();
-
-  request.choices->resize(rows);
-  for (std::size_t row = 0; row < rows; ++row) {
-    std::array<SelectPartial, kVocabularyGroups> joined;
-    for (std::size_t rank = 0; rank < static_cast<std::size_t>(tp_size); ++rank) {
-      std::copy_n(partials.begin() + static_cast<std::ptrdiff_t>((rank * rows + row) * groups),
-                  groups, joined.begin() + static_cast<std::ptrdiff_t>(rank * groups));
-    }
-    (*request.choices)[row] = join_partials(joined);
-  }
 }
 
 void gather_logits(const Head& head, ExecutionContext& context, Workspace& workspace,
@@ -127,7 +98,9 @@ void run_head(const Head& head, ExecutionContext& context, Workspace& workspace,
   const Weight& weight = weights.matrices.at(static_cast<std::size_t>(head.weight));
   const IndexRange ids = vocabulary_slice(head.vocab_size, context.tp.size(), context.tp.rank());
   if (request.choices != nullptr) {
-    select_rows(head, context, workspace, weight, packed, ids, request);
+    select_rows(
+        {.weight = weight, .soft_cap = head.soft_cap, .vocab_size = head.vocab_size, .ids = ids},
+        context, workspace, packed, request.rows, *request.choices);
   } else {
     gather_logits(head, context, workspace, weight, packed, ids, *request.logits);
   }

@@ -24,6 +24,11 @@ enum class Scratch : std::uint8_t {
   head_rows,      ///< wanted rows, where no norm gathers them
   head_output,    ///< logits or SelectPartials
   head_gathered,  ///< SelectPartials of all tp ranks
+  kept_logits,    ///< of rows with filters or penalties
+  block_keys,
+  rule_logits,
+  filter_results,   ///< of a pass over kept logits
+  filter_gathered,  ///< those of all tp ranks
   activated,
   convolved,
   cell_output,

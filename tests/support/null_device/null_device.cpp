@@ -254,10 +254,41 @@ class NullDevice final : public Backend {
 
   void select(Stream& stream, const PackedRows& x, const Weight& w, float soft_cap,
               std::int64_t vocab_size, std::int64_t first_id, int tp_size,
-              std::span<const SelectRow> rows, SelectPartial* partials) override {
+              std::span<const SelectRow> rows, SelectPartial* partials,
+              DeviceMatrix kept) override {
     submit(stream, [=, this, rows = copied(rows)] {
       reference_->select(*inner_, on_host(x), on_host(w), soft_cap, vocab_size, first_id, tp_size,
-                         rows, x.rows == 0 ? nullptr : host_address(partials));
+                         rows, x.rows == 0 ? nullptr : host_address(partials),
+                         kept.rows == 0 ? kept : on_host(kept));
+    });
+  }
+
+  void adjust_logits(Stream& stream, std::span<const SamplingPlan> plans, const KeptLogits& kept,
+                     LogitPeak* peaks) override {
+    submit(stream, [=, this, rules = copied_rules(plans), plans = copied(plans)]() mutable {
+      for (std::size_t i = 0; i < plans.size(); ++i) plans[i].rules.tokens = rules[i];
+      reference_->adjust_logits(*inner_, plans, kept_on_host(kept), host_address(peaks));
+    });
+  }
+  void count_logits(Stream& stream, std::span<const CountPass> passes, const KeptLogits& kept,
+                    FilterBins* bins) override {
+    submit(stream, [=, this, passes = copied(passes)] {
+      reference_->count_logits(*inner_, passes, kept_on_host(kept), host_address(bins));
+    });
+  }
+  void draw_logits(Stream& stream, std::span<const DrawPass> rows, const KeptLogits& kept,
+                   Drawn* drawn) override {
+    std::vector<SamplingPlan> plans;
+    for (const DrawPass& row : rows) plans.push_back(row.plan);
+    submit(stream, [=, this, rules = copied_rules(plans), rows = copied(rows)]() mutable {
+      for (std::size_t i = 0; i < rows.size(); ++i) rows[i].plan.rules.tokens = rules[i];
+      reference_->draw_logits(*inner_, rows, kept_on_host(kept), host_address(drawn));
+    });
+  }
+  void list_logits(Stream& stream, std::span<const FilterRow> rows, const KeptLogits& kept,
+                   std::int64_t most, RankedToken* listed) override {
+    submit(stream, [=, this, rows = copied(rows)] {
+      reference_->list_logits(*inner_, rows, kept_on_host(kept), most, host_address(listed));
     });
   }
 
@@ -267,6 +298,19 @@ class NullDevice final : public Backend {
     if (host.empty() || behind == staging_.begin()) return false;
     const auto& [first, size_bytes] = *--behind;
     return host.data() < first + size_bytes;
+  }
+  static std::vector<std::vector<TokenRule>> copied_rules(std::span<const SamplingPlan> plans) {
+    std::vector<std::vector<TokenRule>> rules;
+    for (const SamplingPlan& plan : plans) {
+      rules.emplace_back(plan.rules.tokens.begin(), plan.rules.tokens.end());
+    }
+    return rules;
+  }
+  static KeptLogits kept_on_host(KeptLogits kept) {
+    kept.logits = on_host(kept.logits);
+    kept.block_keys = host_address(kept.block_keys);
+    kept.rule_logits = host_address(kept.rule_logits);
+    return kept;
   }
   static void submit(Stream& stream, std::function<void()> work) {
     dynamic_cast<NullStream&>(stream).submit(std::move(work));

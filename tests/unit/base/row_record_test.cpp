@@ -18,7 +18,8 @@ const RowRecord kRecord{.status = static_cast<std::uint16_t>(RowStatus::done),
                         .sample_index = 5,
                         .prefix_length = 6,
                         .length = 0x0708090AU,
-                        .reserved = 0,
+                        .stop_index = 0,
+                        .flags = 0,
                         .payload_crc = 0x0B0C0D0EU};
 
 TEST(RowRecord, LiesInTheFileAsDocumented) {
@@ -28,7 +29,7 @@ TEST(RowRecord, LiesInTheFileAsDocumented) {
   EXPECT_EQ(offsetof(RowRecord, sample_index), 8U);
   EXPECT_EQ(offsetof(RowRecord, prefix_length), 12U);
   EXPECT_EQ(offsetof(RowRecord, length), 16U);
-  EXPECT_EQ(offsetof(RowRecord, reserved), 20U);
+  EXPECT_EQ(offsetof(RowRecord, stop_index), 20U);
   EXPECT_EQ(offsetof(RowRecord, payload_crc), 24U);
   EXPECT_EQ(offsetof(RowRecord, row_crc), 28U);
   std::array<unsigned char, sizeof(RowRecord)> bytes{};

@@ -38,18 +38,18 @@ inline Completion expected_row(ModelRun& run, const Request& request) {
   for (;;) {
     const auto length = static_cast<std::int64_t>(row.tokens.size());
     const std::int64_t generated = length - row.prefix_length;
-    if (generated > 0 &&
-        std::count(request.eod_ids.begin(), request.eod_ids.end(), row.tokens.back()) > 0) {
+    if (generated > 0 && std::count(request.limits.eod_token_ids.begin(),
+                                    request.limits.eod_token_ids.end(), row.tokens.back()) > 0) {
       row.reason = FinishReason::eod;
       return row;
     }
     if (length >= request.max_length ||
-        (request.max_new_tokens && generated >= *request.max_new_tokens)) {
+        (request.limits.max_new_tokens && generated >= *request.limits.max_new_tokens)) {
       row.reason = FinishReason::length;
       return row;
     }
-    const SamplingPlan plan{.temperature = request.temperature,
-                            .key = {.seed = request.seed,
+    const SamplingPlan plan{.temperature = request.sampling.temperature,
+                            .key = {.seed = request.sampling.seed,
                                     .prompt = request.prompt_index,
                                     .sample = request.sample_index,
                                     .position = static_cast<std::uint32_t>(length)}};
@@ -73,7 +73,7 @@ inline Request request_of(RowId row, std::vector<TokenId> prompt, std::int64_t m
   request.row = row;
   request.prompt = std::move(prompt);
   request.prompt_index = static_cast<PromptId>(row);
-  request.seed = 7;
+  request.sampling.seed = 7;
   request.max_length = max_length;
   return request;
 }

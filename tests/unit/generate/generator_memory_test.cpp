@@ -32,7 +32,7 @@ TEST(GeneratorMemory, NoLogitsOfAllRowsAreKeptUnlessSomebodyAsksForThem) {
     Request request;
     request.row = static_cast<RowId>(row);
     request.prompt = {static_cast<TokenId>(row)};
-    request.temperature = row % 2 == 0 ? 0.0F : 0.8F;
+    request.sampling.temperature = row % 2 == 0 ? 0.0F : 0.8F;
     request.logprobs = row % 3 == 0;
     request.max_length = 8;
     ASSERT_TRUE(generator.admit(request));

@@ -57,7 +57,7 @@ TEST_F(PooledGenerator, AsksNoPageToGrowIntoForARowThatCannotGrow) {
   ASSERT_TRUE(generator.admit(request_of(1, {5}, kPage)));
   EXPECT_EQ(generator.free_slots(), 9);
   Request limited = request_of(2, {5, 6}, kLongestRow);
-  limited.max_new_tokens = kPage - 2;
+  limited.limits.max_new_tokens = kPage - 2;
   ASSERT_TRUE(generator.admit(limited));
   EXPECT_EQ(generator.free_slots(), 8);
 }
@@ -136,7 +136,7 @@ TEST_F(PooledGenerator, KeepsMoreRowsInFlightThanSettingAsideTheirLongestLength)
   for (RowId row = 0; row < 40; ++row) {
     requests.push_back(request_of(row, walk(5, 300, row), kLongestRow));
     // Of 300 about equally likely ones: a row has some 20 new tokens.
-    for (TokenId id = 0; id < 15; ++id) requests.back().eod_ids.push_back(id * 20);
+    for (TokenId id = 0; id < 15; ++id) requests.back().limits.eod_token_ids.push_back(id * 20);
   }
   Generator pooled = make(16, 2 * kRowPages);
   const auto found = test::run_claims(pooled, requests);

@@ -21,9 +21,9 @@ std::vector<Request> mixed_requests(std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) {
     Request request =
         request_of(i, walk(1 + i * 7 % 23, 300, i), 25 + static_cast<std::int64_t>(i * 5 % 30));
-    request.temperature = i % 3 == 0 ? 0.0F : 1.0F;
+    request.sampling.temperature = i % 3 == 0 ? 0.0F : 1.0F;
     request.logprobs = i % 2 == 0;
-    request.eod_ids = {static_cast<TokenId>(i), 17, 42, 99};
+    request.limits.eod_token_ids = {static_cast<TokenId>(i), 17, 42, 99};
     request.sample_index = static_cast<std::uint32_t>(i % 2);
     requests.push_back(request);
   }

@@ -35,7 +35,7 @@ class GeneratorRow : public ::testing::TestWithParam<test::TinyModel> {
 TEST_P(GeneratorRow, IsThePromptAndTheBestScoringTokenBehindEachToken) {
   for (const float temperature : {0.0F, 1.0F, 0.7F}) {
     Request request = request_of(3, walk(5, 300, 1), 20);
-    request.temperature = temperature;
+    request.sampling.temperature = temperature;
     const Completion expected = expected_row(run_, request);
     const Completion found = generate(request);
     EXPECT_EQ(found.tokens, expected.tokens) << temperature;
@@ -50,7 +50,7 @@ TEST_P(GeneratorRow, IsThePromptAndTheBestScoringTokenBehindEachToken) {
 TEST_P(GeneratorRow, EndsWithTheEodTokenThatItGenerates) {
   Request request = request_of(1, walk(4, 300, 2), kLongest);
   const std::vector<TokenId> endless = generate(request).tokens;
-  request.eod_ids = {endless[9], -5};
+  request.limits.eod_token_ids = {endless[9], -5};
   const Completion found = generate(request);
   const auto first = std::find(endless.begin() + 4, endless.end(), endless[9]);
   EXPECT_EQ(found.tokens, std::vector<TokenId>(endless.begin(), first + 1));
@@ -60,7 +60,7 @@ TEST_P(GeneratorRow, EndsWithTheEodTokenThatItGenerates) {
 TEST_P(GeneratorRow, AnEodTokenInThePromptDoesNotStopIt) {
   Request request = request_of(1, walk(4, 300, 2), 12);
   const std::vector<TokenId> expected = generate(request).tokens;
-  request.eod_ids = {request.prompt[0], request.prompt[3]};
+  request.limits.eod_token_ids = {request.prompt[0], request.prompt[3]};
   ASSERT_EQ(std::count(expected.begin() + 4, expected.end(), request.prompt[3]), 0);
   EXPECT_EQ(generate(request).tokens, expected);
 }
@@ -69,18 +69,18 @@ TEST_P(GeneratorRow, AnEodTokenInTheLastPlaceCountsAsEod) {
   Request request = request_of(1, walk(4, 300, 2), 5);
   const Completion full = generate(request);
   EXPECT_EQ(full.reason, FinishReason::length);
-  request.eod_ids = {full.tokens.back()};
+  request.limits.eod_token_ids = {full.tokens.back()};
   EXPECT_EQ(generate(request).reason, FinishReason::eod);
 }
 
 TEST_P(GeneratorRow, MaxNewTokensLimitsTheGeneratedOnes) {
   Request request = request_of(1, walk(4, 300, 3), 30);
   const std::vector<TokenId> expected = generate(request).tokens;
-  request.max_new_tokens = 6;
+  request.limits.max_new_tokens = 6;
   const Completion found = generate(request);
   EXPECT_EQ(found.tokens, std::vector<TokenId>(expected.begin(), expected.begin() + 10));
   EXPECT_EQ(found.reason, FinishReason::length);
-  request.max_new_tokens = 0;
+  request.limits.max_new_tokens = 0;
   EXPECT_EQ(generate(request).tokens, request.prompt);
 }
 
@@ -98,7 +98,7 @@ TEST_P(GeneratorRow, APromptOfMaxLengthGeneratesNothingButIsScored) {
 
 TEST_P(GeneratorRow, LogprobsAreThoseOfTheModelsOwnDistribution) {
   Request request = request_of(1, walk(6, 300, 5), 16);
-  request.temperature = 2.0F;
+  request.sampling.temperature = 2.0F;
   request.logprobs = true;
   const Completion found = generate(request);
   ASSERT_EQ(found.logprobs.size(), found.tokens.size());
@@ -143,12 +143,12 @@ TEST_P(GeneratorRow, AResumedRowIsTheRowThatWasNeverInterrupted) {
 TEST_P(GeneratorRow, AResumedRowThatHadEndedEndsAtOnce) {
   Request request = request_of(1, walk(6, 300, 7), 30);
   request.replay = {11, 12};
-  request.eod_ids = {12};
+  request.limits.eod_token_ids = {12};
   const Completion found = generate(request);
   EXPECT_EQ(found.tokens.size(), 8U);
   EXPECT_EQ(found.reason, FinishReason::eod);
-  request.eod_ids = {};
-  request.max_new_tokens = 2;
+  request.limits.eod_token_ids = {};
+  request.limits.max_new_tokens = 2;
   EXPECT_EQ(generate(request).reason, FinishReason::length);
 }
 
@@ -169,7 +169,7 @@ TEST_P(GeneratorNan, ALogitThatIsNoNumberFailsTheRowAndNoOther) {
   Generator generator(*run_.model, run_.context, parameters, {.slots = 3, .max_length = kLongest});
   const Request bad = request_of(5, {1, 250, 3}, 12);
   Request good = request_of(6, {1, 2, 3}, 12);
-  good.max_new_tokens = 1;
+  good.limits.max_new_tokens = 1;
   const auto rows = run_all(generator, {bad, good});
   EXPECT_EQ(rows.at(5).reason, FinishReason::error);
   EXPECT_NE(rows.at(5).failure.find("not a number"), std::string::npos);

@@ -139,11 +139,11 @@ inline std::vector<Request> random_requests(std::uint32_t seed, std::size_t coun
     const std::int64_t room = longest - static_cast<std::int64_t>(prompt);
     Request request = request_of(i, walk(prompt, 300, seed * 100 + i),
                                  longest - static_cast<std::int64_t>(random[1]) % (room / 2));
-    request.seed = seed;
-    request.temperature = random[2] % 3 == 0 ? 0.0F : 1.0F;
+    request.sampling.seed = seed;
+    request.sampling.temperature = random[2] % 3 == 0 ? 0.0F : 1.0F;
     request.logprobs = random[2] % 2 == 0;
-    if (random[3] % 3 == 0) request.eod_ids = {17, 42, 99};
-    if (random[3] % 5 == 0) request.max_new_tokens = 1 + random[3] % 150;
+    if (random[3] % 3 == 0) request.limits.eod_token_ids = {17, 42, 99};
+    if (random[3] % 5 == 0) request.limits.max_new_tokens = 1 + random[3] % 150;
     requests.push_back(std::move(request));
   }
   return requests;

@@ -93,9 +93,9 @@ TEST(DemandOfARow, IsItsTokensAndAPageIfItMayGrowIntoOne) {
 
 TEST(DemandOfARow, StopsAtItsLimits) {
   Request request = request_with(60, {}, false);
-  request.max_new_tokens = 4;
+  request.limits.max_new_tokens = 4;
   EXPECT_EQ(Sequence(request).demand().wants, 1);
-  request.max_new_tokens = 5;
+  request.limits.max_new_tokens = 5;
   EXPECT_EQ(Sequence(request).demand().wants, 2);
   request.max_length = 64;
   EXPECT_EQ(Sequence(request).demand().wants, 1);
@@ -103,7 +103,7 @@ TEST(DemandOfARow, StopsAtItsLimits) {
 
 TEST(DemandOfARow, IsNothingOnceItHasEndedWithNothingToFeed) {
   Request request = request_with(6, {9}, false);
-  request.eod_ids = {9};
+  request.limits.eod_token_ids = {9};
   EXPECT_EQ(Sequence(request).demand().needs, 0);
 }
 

@@ -172,7 +172,7 @@ TEST_P(RowCounts, DoNotChangeASelection) {
                               all.soft_cap, all.vocab_size, 0, 1,
                               std::span(data.rows).subspan(static_cast<std::size_t>(first),
                                                            static_cast<std::size_t>(count)),
-                              partials);
+                              partials, {});
     return device().download(partials, count * kVocabularyGroups);
   };
   std::vector<SelectPartial> expected;

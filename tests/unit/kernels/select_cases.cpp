@@ -19,7 +19,7 @@ std::pair<float, float> block_sums(std::span<const float> logits) {
   float largest = logits[0];
   for (const float logit : logits) largest = std::max(largest, logit);
   std::array<float, 16> lanes{};
-  for (std::size_t i = 0; i < logits.size(); ++i) lanes[i % 16] += exp_f32(logits[i] - largest);
+  for (std::size_t i = 0; i < logits.size(); ++i) lanes[i % 16] += exp_below(logits[i], largest);
   return {largest, lane_tree_sum(lanes)};
 }
 
@@ -40,7 +40,7 @@ SelectPartial partial_of(std::span<const float> logits, std::int64_t first_id,
   for (std::size_t i = 0; i < logits.size(); ++i) {
     const auto id = static_cast<TokenId>(first_id + static_cast<std::int64_t>(i));
     const float score = selection_score(row.plan, id, logits[i]);
-    if (best.id < 0 || score > best.score) {
+    if (best.id < 0 || wins(score, logits[i], best.score, best.logit)) {
       best.score = score;
       best.id = id;
       best.logit = logits[i];
@@ -116,7 +116,7 @@ std::vector<SelectPartial> run_select(TestDevice& device, const SelectCase& sele
         {.shape = {.outputs = slice.count, .inputs = select.inputs}, .shards = select.shards});
     SelectPartial* partials = device.partials(select.rows * groups);
     device.backend().select(device.stream(), x, w, select.soft_cap, select.vocab_size, slice.first,
-                            tp_size, data.rows, partials);
+                            tp_size, data.rows, partials, {});
     const std::vector<SelectPartial> mine = device.download(partials, select.rows * groups);
     for (std::int64_t row = 0; row < select.rows; ++row) {
       std::copy_n(mine.begin() + row * groups, groups,

@@ -119,7 +119,7 @@ TEST_F(RecoveryTest, SealedNonsenseIsDamaged) {
   EXPECT_EQ(judged([](RowRecord& r) { r.finish_reason = 5; }), RowState::damaged);
   EXPECT_EQ(judged([](RowRecord& r) { r.length = kShape.max_length + 1; }), RowState::damaged);
   EXPECT_EQ(judged([](RowRecord& r) { r.prefix_length = r.length + 1; }), RowState::damaged);
-  EXPECT_EQ(judged([](RowRecord& r) { r.reserved = 1; }), RowState::damaged);
+  EXPECT_EQ(judged([](RowRecord& r) { r.flags = 1; }), RowState::damaged);
   EXPECT_EQ(judged([](RowRecord& r) { r.sample_index = 7; }), RowState::damaged);
 }
 

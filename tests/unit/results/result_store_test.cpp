@@ -85,7 +85,8 @@ TEST_F(ResultStoreTest, RowsComeBackAsTheyWerePut) {
   }
   EXPECT_EQ(read(5).record.prompt_index, 2U);
   EXPECT_EQ(read(5).record.sample_index, 1U);
-  EXPECT_EQ(read(5).record.reserved, 0U);
+  EXPECT_EQ(read(5).record.stop_index, 0U);
+  EXPECT_EQ(read(5).record.flags, 0U);
 }
 
 TEST_F(ResultStoreTest, AnyOrderOfRowsGivesTheSameFile) {
