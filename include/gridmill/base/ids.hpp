@@ -10,13 +10,6 @@ using RowId = std::uint64_t;     ///< prompt * samples_per_prompt + sample
 using SlotId = std::int32_t;     ///< index of a sequence in flight, 0 <= slot < slots
 using UnitId = std::int32_t;     ///< index of a group of parameters that is gathered together
 
-/// A token and its log-probability.
-struct TokenLogprob {
-  TokenId id = -1;
-  float logprob = 0;
-  bool operator==(const TokenLogprob& other) const = default;
-};
-
 /// Why a row ended; the numbers are those of the result file.
 enum class FinishReason : std::uint16_t { none = 0, eod = 1, stop = 2, length = 3, error = 4 };
 

@@ -8,6 +8,7 @@
 
 #include "gridmill/base/ids.hpp"
 #include "gridmill/base/row_record.hpp"
+#include "gridmill/base/token_logprob.hpp"
 #include "gridmill/results/layout.hpp"
 #include "gridmill/results/row_file.hpp"
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "gridmill/base/ids.hpp"
+#include "gridmill/base/token_logprob.hpp"
 #include "gridmill/sampling/logit_rules.hpp"
 
 namespace gridmill {

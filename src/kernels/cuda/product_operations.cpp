@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "gridmill/base/check.hpp"
 #include "kernels/cuda/cuda_backend.hpp"
@@ -144,7 +145,8 @@ void CudaBackend::join_partials(Stream& stream, const float* parts, int tp_size,
 
 void CudaBackend::select(Stream& stream, const PackedRows& x, const Weight& w, float soft_cap,
                          std::int64_t vocab_size, std::int64_t first_id, int tp_size,
-                         std::span<const SelectRow> rows, SelectPartial* partials) {
+                         std::span<const SelectRow> rows, SelectPartial* partials,
+                         DeviceMatrix kept) {
   GRIDMILL_ASSERT(static_cast<std::int64_t>(rows.size()) == x.rows, "one selection a row");
   GRIDMILL_ASSERT(is_group_size(tp_size), "tp is 1, 2, 4 or 8");
   const std::int64_t group_ids = vocabulary_group_ids(vocab_size);
@@ -170,8 +172,17 @@ void CudaBackend::select(Stream& stream, const PackedRows& x, const Weight& w, f
     linear(stream, piece, w, {}, soft_cap, out);
     SelectArgs args;
     args.logits = out;
-    args.rows =
-        on.stage(rows.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)));
+    std::vector<FirstStageRow> stage_rows;
+    for (const SelectRow& row :
+         rows.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count))) {
+      stage_rows.push_back({.temperature = row.plan.temperature,
+                            .key = row.plan.key,
+                            .target = row.target,
+                            .logprobs = row.logprobs,
+                            .kept = row.kept});
+    }
+    args.rows = on.stage(std::span<const FirstStageRow>(stage_rows));
+    args.kept = kept;
     args.first_id = first_id;
     args.group_ids = group_ids;
     args.groups = groups;

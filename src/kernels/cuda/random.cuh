@@ -27,12 +27,15 @@ GRIDMILL_DEVICE std::uint32_t philox_word(const DrawKey& draw, std::uint32_t tok
   return word == 0 ? counter[0] : word == 1 ? counter[1] : word == 2 ? counter[2] : counter[3];
 }
 
-GRIDMILL_DEVICE float score_of(const SamplingPlan& plan, TokenId id, float logit) {
-  if (plan.temperature == 0.0F) return logit;
-  const std::uint32_t word = philox_word(plan.key, static_cast<std::uint32_t>(id));
+GRIDMILL_DEVICE float score_of(float temperature, const DrawKey& key, TokenId id, float logit) {
+  if (temperature == 0.0F) return logit;
+  const std::uint32_t word = philox_word(key, static_cast<std::uint32_t>(id));
   const float u = (static_cast<float>(word >> 9) + 0.5F) * 0x1p-23F;
-  return logit / plan.temperature + -log_of(-log_of(u));
+  return logit / temperature + -log_of(-log_of(u));
 }
+
+/// exp(x - max), 1 where x is the maximum, also an infinite one.
+GRIDMILL_DEVICE float exp_below(float x, float max) { return x == max ? 1.0F : exp_of(x - max); }
 
 GRIDMILL_DEVICE void join_sums(float& max_logit, float& sum_exp, float other_max, float other_sum) {
   if (other_sum == 0.0F) return;
@@ -42,7 +45,7 @@ GRIDMILL_DEVICE void join_sums(float& max_logit, float& sum_exp, float other_max
     return;
   }
   const float largest = max_logit > other_max ? max_logit : other_max;
-  sum_exp = fmaf(sum_exp, exp_of(max_logit - largest), other_sum * exp_of(other_max - largest));
+  sum_exp = fmaf(sum_exp, exp_below(max_logit, largest), other_sum * exp_below(other_max, largest));
   max_logit = largest;
 }
 

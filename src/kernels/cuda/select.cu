@@ -10,11 +10,15 @@ namespace {
 
 constexpr int kJoinThreads = 128;
 
-/// True if candidate (score, id) beats the other: ids that are not there are -1.
-GRIDMILL_DEVICE bool beats(float score, int id, float other_score, int other_id) {
+/// True if candidate (score, logit, id) beats the other: ids that are not there are -1. Infinite
+/// scores are compared by their logits.
+GRIDMILL_DEVICE bool beats(float score, float logit, int id, float other_score, float other_logit,
+                           int other_id) {
   if (id < 0) return false;
   if (other_id < 0) return true;
-  return score > other_score || (score == other_score && id < other_id);
+  if (score != other_score) return score > other_score;
+  if (score - score != 0.0F && logit != other_logit) return logit > other_logit;
+  return id < other_id;
 }
 
 /// One warp, one row, 64 ids: lane l takes the l-th and the (l + 32)-th.
@@ -22,7 +26,7 @@ GRIDMILL_KERNEL void block_kernel(SelectArgs args) {
   const std::int64_t row = block_y();
   const std::int64_t first = static_cast<std::int64_t>(block_x()) * kVocabularyBlock;
   const int lane = thread_index();
-  const SelectRow plan = args.rows[row];
+  const FirstStageRow plan = args.rows[row];
   const float* logits = args.logits.data + row * args.logits.stride;
   float logit[2];
   float largest = -infinity();
@@ -41,8 +45,9 @@ GRIDMILL_KERNEL void block_kernel(SelectArgs args) {
     largest = larger_of(largest, logit[half]);
     if (logit[half] != logit[half]) has_nan = 1;
     const auto id = static_cast<TokenId>(args.first_id + at);
-    const float score = score_of(plan.plan, id, logit[half]);
-    if (beats(score, id, best_score, best_id)) {
+    if (plan.kept >= 0) args.kept.data[plan.kept * args.kept.stride + at] = logit[half];
+    const float score = score_of(plan.temperature, plan.key, id, logit[half]);
+    if (beats(score, logit[half], id, best_score, best_logit, best_id)) {
       best_score = score;
       best_id = id;
       best_logit = logit[half];
@@ -54,8 +59,9 @@ GRIDMILL_KERNEL void block_kernel(SelectArgs args) {
   }
   largest = warp_largest(largest);
   // 16 lanes by id mod 16, ascending: ids l, l + 16, l + 32, l + 48; then their tree.
-  const float low = first + lane < args.logits.columns ? exp_of(logit[0] - largest) : 0.0F;
-  const float high = first + lane + kWarp < args.logits.columns ? exp_of(logit[1] - largest) : 0.0F;
+  const float low = first + lane < args.logits.columns ? exp_below(logit[0], largest) : 0.0F;
+  const float high =
+      first + lane + kWarp < args.logits.columns ? exp_below(logit[1], largest) : 0.0F;
   const float low_next = shuffle_xor(low, 16);
   const float high_next = shuffle_xor(high, 16);
   float sum = ((low + low_next) + high) + high_next;  // right in lanes 0 to 15
@@ -69,7 +75,7 @@ GRIDMILL_KERNEL void block_kernel(SelectArgs args) {
     const int other_target = shuffle_xor(has_target, mask);
     const float other_target_logit = shuffle_xor(target_logit, mask);
     has_nan |= shuffle_xor(has_nan, mask);
-    if (beats(score, id, best_score, best_id)) {
+    if (beats(score, other_logit, id, best_score, best_logit, best_id)) {
       best_score = score;
       best_id = id;
       best_logit = other_logit;
@@ -81,13 +87,19 @@ GRIDMILL_KERNEL void block_kernel(SelectArgs args) {
   }
   if (lane == 0) {
     args.blocks[row * select_blocks(args.logits.columns) + block_x()] = {
-        best_score, best_id, best_logit, target_logit, has_target, has_nan,
-        plan.logprobs ? largest : 0.0F, plan.logprobs ? sum : 0.0F};
+        best_score,
+        best_id,
+        best_logit,
+        target_logit,
+        has_target,
+        has_nan,
+        plan.logprobs ? largest : 0.0F,
+        plan.logprobs ? sum : 0.0F};
   }
 }
 
 GRIDMILL_DEVICE void join(SelectPartial& left, const SelectPartial& right) {
-  if (beats(right.score, right.id, left.score, left.id)) {
+  if (beats(right.score, right.logit, right.id, left.score, left.logit, left.id)) {
     left.score = right.score;
     left.id = right.id;
     left.logit = right.logit;

@@ -9,14 +9,24 @@
 
 namespace gridmill::cuda {
 
+/// What a SelectRow says of the first stage.
+struct FirstStageRow {
+  float temperature = 1;
+  DrawKey key;
+  TokenId target = -1;
+  bool logprobs = true;
+  std::int32_t kept = -1;
+};
+
 struct SelectArgs {
-  ConstDeviceMatrix logits;         ///< of ids [first_id, first_id + columns)
-  const SelectRow* rows = nullptr;  ///< on the device
+  ConstDeviceMatrix logits;             ///< of ids [first_id, first_id + columns)
+  const FirstStageRow* rows = nullptr;  ///< on the device
   std::int64_t first_id = 0;
   std::int64_t group_ids = 0;         ///< a multiple of 64
   int groups = 0;                     ///< of this rank
   SelectPartial* blocks = nullptr;    ///< scratch: one for every row and block of 64 ids
   SelectPartial* partials = nullptr;  ///< [rows][groups]
+  DeviceMatrix kept;
   bool operator==(const SelectArgs& other) const = default;
 };
 

@@ -42,6 +42,14 @@ T shuffle_xor(T value, int mask) {
   return value;
 }
 
+/// The threads of a block take turns on one thread of the host.
+template <typename T>
+T atomic_add(T* counter, T value) {
+  const T before = *counter;
+  *counter = before + value;
+  return before;
+}
+
 inline std::byte* shared_memory() { return emulation::block_memory(); }
 
 /// The fragments of PTX's mma.m16n8k16 for bf16, as the manual draws them. Sums in ascending k from

@@ -37,6 +37,13 @@ GRIDMILL_DEVICE float shuffle_xor(float value, int mask) {
 GRIDMILL_DEVICE int shuffle_xor(int value, int mask) {
   return __shfl_xor_sync(0xFFFFFFFFU, value, mask);
 }
+/// Adds to a counter in shared memory. @return what it was.
+GRIDMILL_DEVICE std::uint32_t atomic_add(std::uint32_t* counter, std::uint32_t value) {
+  return atomicAdd(counter, value);
+}
+GRIDMILL_DEVICE void atomic_add(std::uint64_t* counter, std::uint64_t value) {
+  atomicAdd(reinterpret_cast<unsigned long long*>(counter), static_cast<unsigned long long>(value));
+}
 /// Memory of the block, as large as the launch said.
 GRIDMILL_DEVICE std::byte* shared_memory() {
   extern __shared__ float4 gridmill_shared[];
