@@ -1,8 +1,10 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -22,6 +24,9 @@
 #include "gridmill/results/recovery.hpp"
 #include "gridmill/results/result_file.hpp"
 #include "gridmill/results/run_log.hpp"
+#include "gridmill/sampling/record_options.hpp"
+#include "gridmill/sampling/sampling_options.hpp"
+#include "gridmill/tokenizer/stop_texts.hpp"
 #include "gridmill/tokenizer/tokenizer.hpp"
 
 namespace gridmill::cli {
@@ -35,6 +40,7 @@ struct ExportOptions {
   std::string only;
   std::string model;
   std::string prompts;
+  bool include_stop = false;
 };
 
 /// Either stdout, or FILE.tmp that becomes FILE once it is complete.
@@ -86,6 +92,9 @@ class Sources {
       throw UsageError(fmt::format("{} has no run log beside it: give --{}", options.file, field));
     };
     const Json& job = result.job().fields;
+    include_stop_ = options.include_stop;
+    sampling_field_ = job.value("sampling_field", "sampling");
+    if (job.contains("max_new_tokens")) limits_ = read_limits_identity(job);
     const std::string model_path = path_of(options.model, "model");
     const CheckpointFile checkpoint = CheckpointFile::open(model_path);
     if (checkpoint.tokenizer_hash() != job.value("tokenizer", "")) {
@@ -95,6 +104,7 @@ class Sources {
     if (!checkpoint.tokenizer_kind().empty()) {
       tokenizer_ = make_tokenizer(checkpoint.tokenizer_kind(), checkpoint.tokenizer(),
                                   checkpoint.model().at("vocab_size").get<int>(), model_path);
+      special_tokens_ = special_token_texts(*tokenizer_);
     }
     const std::string prompts_path = path_of(options.prompts, "prompts");
     PromptIndex index = PromptIndex::build(prompts_path);
@@ -115,18 +125,58 @@ class Sources {
     if (tokenizer_ == nullptr) return "";
     const std::span<const TokenId> all = row.tokens;
     std::span<const TokenId> fresh = all.subspan(row.record.prefix_length);
-    const bool ended = row.record.finish_reason == static_cast<std::uint16_t>(FinishReason::eod);
-    if (ended && !fresh.empty()) fresh = fresh.first(fresh.size() - 1);
+    const auto reason = static_cast<FinishReason>(row.record.finish_reason);
+    std::optional<StopMatch> match;
+    if (reason == FinishReason::stop) match = stop_match(row);
+    // A token that ended the row is not part of the text; a stop string ends within its token.
+    const bool token_ended =
+        reason == FinishReason::eod || (reason == FinishReason::stop && !match);
+    if (token_ended && !fresh.empty()) fresh = fresh.first(fresh.size() - 1);
     // Decoded behind the prefix: a leading blank of the first new token is part of the text.
     const std::string prefix = tokenizer_->decode_bytes(all.first(row.record.prefix_length), true);
     const std::string whole =
         tokenizer_->decode_bytes(all.first(row.record.prefix_length + fresh.size()), true);
     if (whole.compare(0, prefix.size(), prefix) != 0) return tokenizer_->decode(fresh, true);
-    return whole.substr(prefix.size());
+    std::string text = whole.substr(prefix.size());
+    if (match) text.resize(std::min(text.size(), include_stop_ ? match->end : match->begin));
+    return text;
   }
   [[nodiscard]] const PromptSource& prompts() const { return *prompts_; }
 
  private:
+  /// Where the stop string that ended a row stands in its text; nothing if a stop id did.
+  [[nodiscard]] std::optional<StopMatch> stop_match(const StoredRow& row) const {
+    RowLimits limits = limits_;
+    if (const auto record = prompts_->record(row.record.prompt_index)) {
+      const Json own = find_record_options(*record, sampling_field_);
+      // Every field counts as the job's: the row was made, so they were in order.
+      if (own.is_object()) {
+        for (const OptionField& field : limit_fields()) {
+          const auto given = own.find(field.record_name);
+          if (given != own.end() && !given->is_null()) set_from_json(limits, field, *given);
+        }
+      }
+    }
+    if (limits.stop.empty() || row.tokens.empty()) return std::nullopt;
+    const std::span<const TokenId> all = row.tokens;
+    const std::span<const TokenId> prefix = all.first(row.record.prefix_length);
+    for (const TokenId id : limits.stop_token_ids) {
+      if (id == all.back()) return std::nullopt;
+    }
+    for (const std::string& stop : limits.stop) {
+      const auto id = special_tokens_.find(stop);
+      if (id != special_tokens_.end() && id->second == all.back()) return std::nullopt;
+    }
+    StopTexts texts(*tokenizer_, limits.stop, prefix);
+    std::optional<StopMatch> match;
+    for (const TokenId id : all.subspan(prefix.size())) match = texts.push(id);
+    return match;
+  }
+
+  RowLimits limits_;
+  std::map<std::string, TokenId> special_tokens_;
+  std::string sampling_field_;
+  bool include_stop_ = false;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<PromptSource> prompts_;
 };
@@ -200,6 +250,8 @@ ExitCode run_export(const Arguments& arguments, const MpiSession* /*session*/) {
   add("only", po::value(&options.only)->value_name("STATE"), "done, failed; default: both");
   add("model", po::value(&options.model)->value_name("M.h5"), "checkpoint with the tokenizer");
   add("prompts", po::value(&options.prompts)->value_name("FILE"), "prompt file of the job");
+  add("include-stop", switch_value(&options.include_stop),
+      "leave the stop string that ended a row in its text");
   syntax.positional.add("file", 1);
   if (!parse(syntax, arguments)) return ExitCode::ok;
   require_one_of("--format", options.format, {"jsonl", "text"});

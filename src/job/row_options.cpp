@@ -5,6 +5,7 @@
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
+#include "gridmill/sampling/record_options.hpp"
 #include "gridmill/tokenizer/stop_texts.hpp"
 
 namespace gridmill::job_detail {
@@ -28,42 +29,15 @@ class StopWatch final : public TextWatch {
   StopTexts texts_;
 };
 
-std::vector<std::string> split_path(const std::string& path) {
-  std::vector<std::string> parts;
-  std::size_t first = 0;
-  while (first <= path.size()) {
-    const std::size_t end = std::min(path.find('.', first), path.size());
-    parts.push_back(path.substr(first, end - first));
-    first = end + 1;
-  }
-  return parts;
-}
-
 }  // namespace
 
 RowOptions::RowOptions(const JobConfig& config, const JobPlan& plan, std::int64_t vocab_size,
                        const Tokenizer* tokenizer)
-    : config_(config),
-      plan_(plan),
-      vocab_size_(vocab_size),
-      tokenizer_(tokenizer),
-      path_(split_path(config.sampling_field)) {
+    : config_(config), plan_(plan), vocab_size_(vocab_size), tokenizer_(tokenizer) {
   if (tokenizer_ != nullptr) special_tokens_ = special_token_texts(*tokenizer_);
   if (tokenizer_ == nullptr && !plan.limits.stop.empty()) {
     throw UsageError(fmt::format("--stop needs a tokenizer, and {} holds none", config.run.model));
   }
-}
-
-Json RowOptions::sampling_of(const std::string& record) const {
-  // Most records have none: no second parse for them.
-  if (record.find('"' + path_.front() + '"') == std::string::npos) return nullptr;
-  Json value = parse_json(record, "record");
-  for (const std::string& part : path_) {
-    if (!value.is_object() || !value.contains(part)) return nullptr;
-    Json inner = std::move(value[part]);
-    value = std::move(inner);
-  }
-  return value;
 }
 
 void RowOptions::apply(Request& request, const std::optional<std::string>& record) const {
@@ -73,7 +47,7 @@ void RowOptions::apply(Request& request, const std::optional<std::string>& recor
   request.top_logprobs = config_.top_logprobs;
   request.generated_only = config_.logprobs_for == "generated";
   if (record) {
-    const Json sampling = sampling_of(*record);
+    const Json sampling = find_record_options(*record, config_.sampling_field);
     if (!sampling.is_null()) {
       const std::optional<std::uint64_t> seed =
           override_from_record(sampling, request.sampling, request.limits,

@@ -4,7 +4,6 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "gridmill/generate/request.hpp"
 #include "gridmill/job/job_config.hpp"
@@ -27,16 +26,12 @@ class RowOptions {
   void apply(Request& request, const std::optional<std::string>& record) const;
 
  private:
-  /// The sampling object of a record; null if it has none.
-  [[nodiscard]] Json sampling_of(const std::string& record) const;
   void set_stops(Request& request) const;
 
   const JobConfig& config_;
   const JobPlan& plan_;
   std::int64_t vocab_size_;
   const Tokenizer* tokenizer_;
-  /// Of --sampling-field.
-  std::vector<std::string> path_;
   std::map<std::string, TokenId> special_tokens_;
 };
 

@@ -169,7 +169,7 @@ void assign_json(Options& options, const OptionField& field, const Json& value) 
 
 template <typename Options>
 void write_fields(const Options& options, Json& job) {
-  const Options defaults{};
+  static const Options defaults;
   const std::span<const OptionField> fields = fields_of(&options);
   for (std::size_t i = 0; i < fields.size(); ++i) {
     const TypedField<Options>& typed = typed_fields(&options)[i];

@@ -9,7 +9,7 @@ namespace gridmill::cpu {
 
 namespace {
 
-KeptRowView view_of(const KeptLogits& kept, std::int64_t row) {
+KeptRowView row_view(const KeptLogits& kept, std::int64_t row) {
   return {.logits = kept.logits.data + row * kept.logits.stride,
           .ids = kept.logits.columns,
           .first_id = kept.first_id,
@@ -58,7 +58,7 @@ void CpuBackend::adjust_logits(Stream& /*stream*/, std::span<const SamplingPlan>
     gridmill::adjust_logits(rules, kept.first_id,
                             {logits, static_cast<std::size_t>(kept.logits.columns)},
                             {kept.rule_logits + offsets[r], rules.tokens.size()});
-    const KeptRowView view = view_of(kept, row);
+    const KeptRowView view = row_view(kept, row);
     kernels_.peak_row(view, &peaks[r].max);
     peaks[r].floor_key =
         floor_of(plans[r], {view.block_keys, static_cast<std::size_t>(kept.blocks())},
@@ -70,7 +70,7 @@ void CpuBackend::count_logits(Stream& /*stream*/, std::span<const CountPass> pas
                               const KeptLogits& kept, FilterBins* bins) {
   run_rows(passes.size(), [&](std::size_t p, std::size_t /*part*/) {
     bins[p] = {};
-    kernels_.count_row(view_of(kept, passes[p].index), passes[p], bins[p].weights.data(),
+    kernels_.count_row(row_view(kept, passes[p].index), passes[p], bins[p].weights.data(),
                        bins[p].counts.data());
   });
 }
@@ -84,7 +84,7 @@ void CpuBackend::draw_logits(Stream& /*stream*/, std::span<const DrawPass> rows,
   run_rows(rows.size(), [&](std::size_t r, std::size_t /*part*/) {
     const SamplingPlan& plan = rows[r].plan;
     Drawn& best = drawn[r];
-    kernels_.draw_row(view_of(kept, static_cast<std::int64_t>(r)), rows[r].row, plan.temperature,
+    kernels_.draw_row(row_view(kept, static_cast<std::int64_t>(r)), rows[r].row, plan.temperature,
                       plan.key, &best);
     if (const TokenRule* rule = find_rule(plan.rules, best.id)) {
       best.logit = kept.rule_logits[offsets[r] + (rule - plan.rules.tokens.data())];

@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "gridmill/base/numerics.hpp"
 #include "unit/kernels/candidate_test.hpp"
 #include "unit/kernels/select_cases.hpp"
 
@@ -49,9 +50,10 @@ TEST_P(SelectionValues, TheLowestIdWinsATie) {
   EXPECT_EQ(join_partials(select(head, {.plan = kGreedy})).id, 64);
 }
 
-TEST_P(SelectionValues, OnlyMinusInfinityGivesTheFirstId) {
+TEST_P(SelectionValues, OnlyMinusInfinityAllowsNoToken) {
   const std::vector<float> head(200, -kInfinity);
-  EXPECT_EQ(join_partials(select(head, {.plan = kGreedy})).id, 0);
+  EXPECT_EQ(join_partials(select(head, {.plan = kGreedy})).id, -1);
+  EXPECT_EQ(join_partials(select(head, {.plan = kRandom})).id, -1);
 }
 
 TEST_P(SelectionValues, InfinityWins) {
@@ -59,6 +61,36 @@ TEST_P(SelectionValues, InfinityWins) {
   head[150] = kInfinity;
   EXPECT_EQ(join_partials(select(head, {.plan = kGreedy})).id, 150);
   EXPECT_EQ(join_partials(select(head, {.plan = kRandom})).id, 150);
+}
+
+TEST_P(SelectionValues, InfiniteLogitsShareTheProbability) {
+  std::vector<float> head(200, 1.0F);
+  head[20] = kInfinity;
+  head[150] = kInfinity;
+  const Choice choice = join_partials(select(head, {.plan = kGreedy, .target = 3}));
+  EXPECT_EQ(choice.id, 20);
+  EXPECT_EQ(choice.logprob, -log_f32(2.0F));
+  EXPECT_EQ(choice.target_logprob, -kInfinity);
+}
+
+TEST_P(SelectionValues, ABlockOfMinusInfinityIsDefined) {
+  std::vector<float> head(128, 0.0F);
+  for (std::size_t id = 64; id < 128; ++id) head[id] = -kInfinity;
+  EXPECT_EQ(join_partials(select(head, {.plan = kGreedy})).logprob, -log_f32(64.0F));
+}
+
+TEST_P(SelectionValues, VerySmallTemperaturesChooseTheGreedyToken) {
+  std::vector<float> head(200);
+  for (std::size_t id = 0; id < head.size(); ++id) head[id] = 1.0F + 0.01F * static_cast<float>(id);
+  head[77] = 9.0F;
+  for (const float sign : {1.0F, -1.0F}) {
+    std::vector<float> signed_head = head;
+    for (float& x : signed_head) x = sign > 0 ? x : x - 20.0F;
+    for (const float temperature : {1e-38F, 1e-37F, 1e-30F, 1e-6F}) {
+      const SamplingPlan plan{.temperature = temperature, .key = {}};
+      EXPECT_EQ(join_partials(select(signed_head, {.plan = plan})).id, 77) << temperature;
+    }
+  }
 }
 
 TEST_P(SelectionValues, MinusInfinityBesideNumbersTakesNoProbability) {

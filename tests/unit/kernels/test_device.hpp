@@ -67,6 +67,17 @@ class TestDevice {
   [[nodiscard]] Matrix unpack(const PackedRows& rows);
   [[nodiscard]] std::vector<SelectPartial> download(const SelectPartial* partials,
                                                     std::int64_t count);
+  /// Room for `count` values of any content.
+  template <typename T>
+  [[nodiscard]] T* values(std::int64_t count) {
+    return reinterpret_cast<T*>(allocate(static_cast<std::size_t>(count) * sizeof(T)));
+  }
+  template <typename T>
+  [[nodiscard]] std::vector<T> download_values(const T* values, std::int64_t count) {
+    std::vector<T> host(static_cast<std::size_t>(count));
+    download(values, host.size() * sizeof(T), host.data());
+    return host;
+  }
   /// Fails the test if a guard byte was changed, and takes back all memory handed out so far.
   void check_and_clear();
 

@@ -92,7 +92,8 @@ TEST(JoinPartials, TheLowestIdWinsATie) {
 TEST(JoinPartials, AGroupOfMinusInfinityBeatsAnEmptyOne) {
   Groups groups;
   groups[3] = group_of(7, -std::numeric_limits<float>::infinity());
-  EXPECT_EQ(join_partials(groups).id, 7);
+  EXPECT_EQ(join_groups(groups).id, 7);
+  EXPECT_EQ(join_partials(groups).id, -1) << "no token is allowed";
 }
 
 TEST(JoinPartials, LogprobsAreLogitsMinusTheLogSumExpOfAllGroups) {
