@@ -25,6 +25,7 @@ struct KeptLogits {
   float* rule_logits = nullptr;
 
   [[nodiscard]] std::int64_t blocks() const;
+  bool operator==(const KeptLogits& other) const = default;
 };
 
 /// Where the rules of each row begin in KeptLogits::rule_logits, and behind them their number.

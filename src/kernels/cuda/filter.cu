@@ -1,5 +1,6 @@
 #include <cuda_platform.hpp>
 
+#include "gridmill/params/shape.hpp"
 #include "kernels/cuda/filter.hpp"
 #include "kernels/cuda/random.cuh"
 #include "kernels/cuda/reduce.cuh"

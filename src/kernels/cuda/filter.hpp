@@ -35,23 +35,27 @@ struct AdjustArgs {
   const AdjustRow* rows = nullptr;
   const TokenRule* rules = nullptr;
   LogitPeak* peaks = nullptr;
+  bool operator==(const AdjustArgs& other) const = default;
 };
 struct CountArgs {
   KeptLogits kept;
   const CountPass* passes = nullptr;
   FilterBins* bins = nullptr;
+  bool operator==(const CountArgs& other) const = default;
 };
 struct DrawArgs {
   KeptLogits kept;
   const DrawRow* rows = nullptr;
   const TokenRule* rules = nullptr;
   Drawn* drawn = nullptr;
+  bool operator==(const DrawArgs& other) const = default;
 };
 struct ListArgs {
   KeptLogits kept;
   const FilterRow* rows = nullptr;
   std::int64_t most = 0;
   RankedToken* listed = nullptr;
+  bool operator==(const ListArgs& other) const = default;
 };
 
 // The second stage of a selection: docs/numerics.md, section 7, to the bit.
