@@ -11,6 +11,7 @@
 #include "gridmill/base/dtype.hpp"
 #include "gridmill/base/ids.hpp"
 #include "gridmill/base/numerics.hpp"
+#include "gridmill/kernels/experts.hpp"
 #include "gridmill/kernels/kept_logits.hpp"
 #include "gridmill/kernels/machine_limits.hpp"
 #include "gridmill/kernels/state.hpp"
@@ -243,6 +244,35 @@ class Backend {
   /// x = x_scale * x, and with `y` (no data: without) then x = y_scale * y + x, rounded once.
   virtual void scale_add(Stream& stream, float x_scale, ConstDeviceMatrix y, float y_scale,
                          DeviceMatrix x) = 0;
+
+  // --- experts
+  /// out = norm(x) in fp32, not rounded to the compute dtype.
+  virtual void norm_rows(Stream& stream, ConstDeviceMatrix x, const Norm& norm,
+                         DeviceMatrix out) = 0;
+  /// out[r][o] = x[r] . weights[o] + bias[o], in fp32 whatever the compute dtype: a router.
+  /// @param weights  [O, K] row-major.
+  /// @param bias  [O]; may be empty.
+  virtual void row_dots(Stream& stream, ConstDeviceMatrix x, ConstDeviceVector weights,
+                        ConstDeviceVector bias, DeviceMatrix out) = 0;
+  /// Packed row i of `out` = x[rows[i]], for the rows that belong to an expert.
+  /// @param rows  [out.rows]; entries between experts are ignored.
+  virtual void gather_pack(Stream& stream, ConstDeviceMatrix x, std::span<const ExpertRows> experts,
+                           std::span<const std::int64_t> rows, PackedRows out) = 0;
+  /// Gate and up of every expert for its rows of `x`, combined by `gate`, into the same rows of
+  /// `out`. Weights are [2 F, D] interleaved; biases [2 F], gate first.
+  virtual void experts_gated(Stream& stream, const PackedRows& x,
+                             std::span<const ExpertRows> experts, const ExpertGate& gate,
+                             PackedRows out) = 0;
+  /// The weighted sums of the experts' row-parallel products, block by block: for each of the 8 /
+  /// tp_size blocks b of this rank, blocks[b][rows[i]] = fma(weights[i], chain_b of packed row i,
+  /// blocks[b][rows[i]]) over experts in the order given, from +0. An expert's bias is added to its
+  /// chain of block 0.
+  /// @param rows  [x.rows], in [0, rows of a block); entries between experts are ignored.
+  /// @param weights  [x.rows], as `rows`.
+  /// @param blocks  8 / tp_size matrices [R, O] one after the other: R = blocks.rows * tp_size / 8.
+  virtual void experts_down(Stream& stream, const PackedRows& x,
+                            std::span<const ExpertRows> experts, std::span<const std::int64_t> rows,
+                            std::span<const float> weights, int tp_size, DeviceMatrix blocks) = 0;
 
   // --- sequences
   /// Normalises (if asked) and rotates q and k at their absolute positions, appends k and v to the

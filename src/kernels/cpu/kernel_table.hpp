@@ -158,6 +158,46 @@ struct SkipGateArgs {
   PackedRows out;
 };
 
+struct RowDotsArgs {
+  ConstDeviceMatrix x;
+  const float* weights = nullptr;  ///< [outputs][inputs]
+  const float* bias = nullptr;     ///< may be nullptr
+  DeviceMatrix out;
+};
+
+/// One expert's weights and its rows among the packed ones.
+struct ExpertView {
+  PanelView weights{};
+  ConstDeviceVector bias{};
+  std::int64_t first = 0;  ///< a multiple of 8
+  std::int64_t count = 0;
+  std::int64_t block_inputs = 0;   ///< of a chain of a row-parallel matrix
+  bool holds_first_block = false;  ///< of the whole matrix: its bias is added here
+};
+
+struct GatherArgs {
+  ConstDeviceMatrix x;
+  const ExpertView* experts = nullptr;
+  std::int64_t expert_count = 0;
+  const std::int64_t* rows = nullptr;  ///< one a packed row
+  PackedRows out;
+};
+
+struct ExpertsArgs {
+  PackedRows x;
+  const ExpertView* experts = nullptr;
+  std::int64_t expert_count = 0;
+  std::int64_t outputs = 0;  ///< gated: F
+  ExpertGate gate{};
+  PackedRows packed_out;
+  // Of experts_down.
+  const std::int64_t* rows = nullptr;  ///< one a packed row
+  const float* weights = nullptr;      ///< one a packed row
+  std::int64_t block_count = 0;
+  std::int64_t block_rows = 0;
+  float* blocks = nullptr;  ///< [block_count][block_rows][outputs]
+};
+
 struct SelectArgs {
   PackedRows x;
   PanelView weights;
@@ -209,6 +249,11 @@ struct KernelTable {
   void (*channel_affine)(const AffineArgs&, const Worker&) = nullptr;
   void (*block_diagonal)(const BlockDiagonalArgs&, const Worker&) = nullptr;
   void (*skip_gate_pack)(const SkipGateArgs&, const Worker&) = nullptr;
+  void (*norm_rows)(const NormArgs&, const Worker&) = nullptr;  ///< to `added_to`
+  void (*row_dots)(const RowDotsArgs&, const Worker&) = nullptr;
+  void (*gather_pack)(const GatherArgs&, const Worker&) = nullptr;
+  void (*experts_gated)(const ExpertsArgs&, const Worker&) = nullptr;
+  void (*experts_down)(const ExpertsArgs&, const Worker&) = nullptr;
   void (*select_blocks)(const SelectArgs&, const Worker&) = nullptr;  ///< fills block_partials
   void (*join_blocks)(const SelectArgs&, const Worker&) = nullptr;    ///< joins them to partials
   // The second stage, a row at a time (select_filter.hpp).

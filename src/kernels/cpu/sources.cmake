@@ -3,6 +3,7 @@
 list(APPEND GRIDMILL_KERNEL_SOURCES
   cpu/cpu_backend.cpp
   cpu/dispatch.cpp
+  cpu/expert_operations.cpp
   cpu/filter_operations.cpp
   cpu/kv_cache.cpp
   cpu/machine_limits.cpp

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cpu/attention.hpp"
+#include "kernels/cpu/experts.hpp"
 #include "kernels/cpu/limits.hpp"
 #include "kernels/cpu/mlstm.hpp"
 #include "kernels/cpu/products.hpp"
@@ -32,6 +33,11 @@ constexpr KernelTable make_table() {
   table.channel_affine = channel_affine;
   table.block_diagonal = block_diagonal;
   table.skip_gate_pack = skip_gate_pack<Steps>;
+  table.norm_rows = norm_rows;
+  table.row_dots = row_dots;
+  table.gather_pack = gather_pack<Steps>;
+  table.experts_gated = experts_gated<Steps>;
+  table.experts_down = experts_down<Steps>;
   table.select_blocks = select_blocks<Steps>;
   table.join_blocks = join_blocks;
   table.peak_row = peak_row;

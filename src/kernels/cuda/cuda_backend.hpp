@@ -91,6 +91,18 @@ class CudaBackend final : public Backend {
                       ConstDeviceMatrix a, ConstDeviceMatrix z, Activation activation,
                       PackedRows out) override;
 
+  // expert_operations.cpp
+  void norm_rows(Stream& stream, ConstDeviceMatrix x, const Norm& norm, DeviceMatrix out) override;
+  void row_dots(Stream& stream, ConstDeviceMatrix x, ConstDeviceVector weights,
+                ConstDeviceVector bias, DeviceMatrix out) override;
+  void gather_pack(Stream& stream, ConstDeviceMatrix x, std::span<const ExpertRows> experts,
+                   std::span<const std::int64_t> rows, PackedRows out) override;
+  void experts_gated(Stream& stream, const PackedRows& x, std::span<const ExpertRows> experts,
+                     const ExpertGate& gate, PackedRows out) override;
+  void experts_down(Stream& stream, const PackedRows& x, std::span<const ExpertRows> experts,
+                    std::span<const std::int64_t> rows, std::span<const float> weights, int tp_size,
+                    DeviceMatrix blocks) override;
+
   // sequence_operations.cpp
   void attend(Stream& stream, std::span<const TokenSpan> spans, const Attention& attention,
               int layer, DeviceMatrix qkv, KvCache& cache, PackedRows out) override;

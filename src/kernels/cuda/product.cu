@@ -209,8 +209,16 @@ GRIDMILL_KERNEL void product_kernel(ProductArgs args) {
       if (at >= kPerBlock) continue;
       // Neighbouring threads take neighbouring outputs of a row.
       const int place = at % kPanelOutputs * kRows + at / kPanelOutputs;
-      const float joined = tree_of_blocks(sums + place, args.blocks, kPerBlock);
       const std::int64_t row = first_row + at / kPanelOutputs;
+      if (args.epilogue == Epilogue::weighted) {
+        if (row >= args.x.rows) continue;
+        for (int block = 0; block < args.blocks; ++block) {
+          finish_weighted(args, row, first_output + at % kPanelOutputs, block,
+                          sums[block * kPerBlock + place]);
+        }
+        continue;
+      }
+      const float joined = tree_of_blocks(sums + place, args.blocks, kPerBlock);
       if (row < args.x.rows && (!gated || panel % 2 == 1)) {
         finish<Compute>(args, row, first_output + at % kPanelOutputs, gated ? before[i] : joined,
                         joined);
@@ -257,6 +265,14 @@ void launch_compute(LaunchStream stream, const ProductArgs& args) {
 }
 
 }  // namespace
+
+void launch_weighted_product(LaunchStream stream, DType compute_dtype, const ProductArgs& args) {
+  if (compute_dtype == DType::bf16) {
+    launch_compute<DType::bf16>(stream, args);
+  } else {
+    launch_compute<DType::fp32>(stream, args);
+  }
+}
 
 void launch_product(LaunchStream stream, DType compute_dtype, const ProductArgs& args) {
   // Up to here one tile of rows holds them all, so that every weight is read once.

@@ -32,6 +32,23 @@ GRIDMILL_DEVICE Slice slice_of(const ProductArgs& args, int block) {
   return {begin, end};
 }
 
+/// ExpertGate with a limit.
+GRIDMILL_DEVICE float clamped_gate(float gate, float up, float limit) {
+  gate = limit < gate ? limit : gate;
+  up = limit < up ? limit : up;
+  up = up < -limit ? -limit : up;
+  return (up + 1.0F) * (gate * sigmoid_of(1.702F * gate));
+}
+
+/// Adds the weighted sum of block `block` to its row of the batch.
+GRIDMILL_DEVICE void finish_weighted(const ProductArgs& args, std::int64_t row, std::int64_t output,
+                                     int block, float sum) {
+  if (output >= args.outputs) return;
+  if (block == 0 && args.bias.size != 0) sum = sum + args.bias.data[output];
+  float& out = args.out.data[(block * args.block_rows + args.rows[row]) * args.out.stride + output];
+  out = fmaf(args.weights[row], sum, out);
+}
+
 /// Bias, activation and the like, and the store. Outputs behind the last are padding or nothing.
 template <DType Compute>
 GRIDMILL_DEVICE void finish(const ProductArgs& args, std::int64_t row, std::int64_t output,
@@ -42,10 +59,12 @@ GRIDMILL_DEVICE void finish(const ProductArgs& args, std::int64_t row, std::int6
     float value = 0.0F;  // of the padding
     if (output < args.outputs) {
       if (args.bias.size != 0) sum = sum + args.bias.data[output];
-      value = activate_of(args.activation, sum);
       if (args.epilogue == Epilogue::gated) {
         if (args.bias.size != 0) up = up + args.bias.data[args.outputs + output];
-        value = value * up;
+        value = args.gate_limit == 0.0F ? activate_of(args.activation, sum) * up
+                                        : clamped_gate(sum, up, args.gate_limit);
+      } else {
+        value = activate_of(args.activation, sum);
       }
     }
     store_element<Compute>(args.packed_out.data, row * stride + output, value);

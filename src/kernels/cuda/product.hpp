@@ -17,6 +17,8 @@ enum class Epilogue : std::uint8_t {
   activated,  ///< packed = act(sum + bias)
   gated,      ///< packed = act(gate + bias) * (up + bias); panels alternate gate, up
   joined,     ///< out = (out +) (sum + bias): a row-parallel product
+  /// Sums are not joined: out[b][rows[r]] = fma(weights[r], sum of block b (+ bias), out[...]).
+  weighted,
 };
 
 struct ProductArgs {
@@ -34,6 +36,11 @@ struct ProductArgs {
   bool accumulate = false;
   DeviceMatrix out;
   PackedRows packed_out;
+  float gate_limit = 0;  ///< gated: ExpertGate::limit
+  // Of `weighted`; one entry a row, on the device.
+  const std::int64_t* rows = nullptr;
+  const float* weights = nullptr;
+  std::int64_t block_rows = 0;  ///< rows of `out` from block to block
   bool operator==(const ProductArgs& other) const = default;
 };
 
@@ -45,6 +52,8 @@ struct ProductArgs {
 
 /// A row's result depends on its own inputs only, however many rows there are.
 void launch_product(LaunchStream stream, DType compute_dtype, const ProductArgs& args);
+/// The same for Epilogue::weighted, which no tiled product has.
+void launch_weighted_product(LaunchStream stream, DType compute_dtype, const ProductArgs& args);
 /// Local memory of a thread of launch_tiled_product. The device sets it aside for all threads that
 /// it can hold when it is first called.
 inline constexpr std::size_t kTiledLocalBytes = 1024;

@@ -54,7 +54,9 @@ void CudaBackend::run_product(Stream& stream, ProductArgs args, const Weight& w,
   if (args.x.rows == 0 || args.outputs == 0) return;
   args.weight = panel_table(w);
   if (!w.shape.row_parallel) args.block_inputs = product_block_inputs(w.shape.inputs);
-  launch_product(cuda_stream(stream).handle(), dtype_, args);
+  const LaunchStream on = cuda_stream(stream).handle();
+  if (args.epilogue == Epilogue::weighted) return launch_weighted_product(on, dtype_, args);
+  launch_product(on, dtype_, args);
 }
 
 void CudaBackend::linear(Stream& stream, const PackedRows& x, const Weight& w,

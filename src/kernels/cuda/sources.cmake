@@ -1,7 +1,7 @@
 # The cuda backend. Kernels (.cu) are compiled by nvcc, each operation in a file of its own; all else
 # is C++. tests/support/cuda_emulation compiles the same kernels for the host.
 set(GRIDMILL_CUDA_KERNELS cuda/attention.cu cuda/attention_rotate.cu cuda/attention_tensor.cu cuda/filter.cu cuda/limits.cu cuda/mlstm.cu
-  cuda/mlstm_cell.cu cuda/mlstm_factors.cu cuda/product.cu cuda/product_tiled.cu cuda/rows.cu cuda/select.cu)
+  cuda/mlstm_cell.cu cuda/mlstm_factors.cu cuda/experts.cu cuda/product.cu cuda/product_tiled.cu cuda/rows.cu cuda/select.cu)
 list(APPEND GRIDMILL_KERNEL_SOURCES
   ${GRIDMILL_CUDA_KERNELS}
   cuda/attention_operations.cpp
@@ -10,6 +10,7 @@ list(APPEND GRIDMILL_KERNEL_SOURCES
   cuda/cuda_stream.cpp
   cuda/device_choice.cpp
   cuda/entry.cpp
+  cuda/expert_operations.cpp
   cuda/filter_operations.cpp
   cuda/graph_cache.cpp
   cuda/kv_cache.cpp

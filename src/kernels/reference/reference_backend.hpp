@@ -83,6 +83,18 @@ class ReferenceBackend final : public Backend {
   void skip_gate_pack(Stream& stream, ConstDeviceMatrix h, ConstDeviceVector skip,
                       ConstDeviceMatrix a, ConstDeviceMatrix z, Activation activation,
                       PackedRows out) override;
+  // experts.cpp
+  void norm_rows(Stream& stream, ConstDeviceMatrix x, const Norm& norm, DeviceMatrix out) override;
+  void row_dots(Stream& stream, ConstDeviceMatrix x, ConstDeviceVector weights,
+                ConstDeviceVector bias, DeviceMatrix out) override;
+  void gather_pack(Stream& stream, ConstDeviceMatrix x, std::span<const ExpertRows> experts,
+                   std::span<const std::int64_t> rows, PackedRows out) override;
+  void experts_gated(Stream& stream, const PackedRows& x, std::span<const ExpertRows> experts,
+                     const ExpertGate& gate, PackedRows out) override;
+  void experts_down(Stream& stream, const PackedRows& x, std::span<const ExpertRows> experts,
+                    std::span<const std::int64_t> rows, std::span<const float> weights, int tp_size,
+                    DeviceMatrix blocks) override;
+
   // select.cpp
   void select(Stream& stream, const PackedRows& x, const Weight& w, float soft_cap,
               std::int64_t vocab_size, std::int64_t first_id, int tp_size,

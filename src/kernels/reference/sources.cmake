@@ -1,6 +1,7 @@
 list(APPEND GRIDMILL_KERNEL_SOURCES
   reference/attention.cpp
   reference/compute.cpp
+  reference/experts.cpp
   reference/float_mode.cpp
   reference/fma_loops.cpp
   reference/kv_cache.cpp

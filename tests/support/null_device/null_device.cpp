@@ -58,6 +58,27 @@ class NullState final : public State {
   std::shared_ptr<WorkQueues> queues_;
 };
 
+/// Experts with weights of their own, since the caller's may be gone when the work runs.
+class HostExperts {
+ public:
+  explicit HostExperts(std::span<const ExpertRows> experts)
+      : experts_(experts.begin(), experts.end()) {
+    for (ExpertRows& expert : experts_) {
+      weights_.push_back(expert.weight == nullptr ? Weight{} : on_host(*expert.weight));
+      expert.bias = on_host(expert.bias);
+    }
+  }
+  [[nodiscard]] std::vector<ExpertRows> rows() const {
+    std::vector<ExpertRows> rows = experts_;
+    for (std::size_t i = 0; i < rows.size(); ++i) rows[i].weight = &weights_[i];
+    return rows;
+  }
+
+ private:
+  std::vector<ExpertRows> experts_;
+  std::vector<Weight> weights_;
+};
+
 class NullDevice final : public Backend {
  public:
   explicit NullDevice(DType compute_dtype)
@@ -249,6 +270,38 @@ class NullDevice final : public Backend {
     submit(stream, [=, this] {
       reference_->skip_gate_pack(*inner_, on_host(h), on_host(skip), on_host(a), on_host(z),
                                  activation, on_host(out));
+    });
+  }
+
+  void norm_rows(Stream& stream, ConstDeviceMatrix x, const Norm& norm, DeviceMatrix out) override {
+    submit(stream,
+           [=, this] { reference_->norm_rows(*inner_, on_host(x), on_host(norm), on_host(out)); });
+  }
+  void row_dots(Stream& stream, ConstDeviceMatrix x, ConstDeviceVector weights,
+                ConstDeviceVector bias, DeviceMatrix out) override {
+    submit(stream, [=, this] {
+      reference_->row_dots(*inner_, on_host(x), on_host(weights), on_host(bias), on_host(out));
+    });
+  }
+  void gather_pack(Stream& stream, ConstDeviceMatrix x, std::span<const ExpertRows> experts,
+                   std::span<const std::int64_t> rows, PackedRows out) override {
+    submit(stream, [=, this, experts = HostExperts(experts), rows = copied(rows)] {
+      reference_->gather_pack(*inner_, on_host(x), experts.rows(), rows, on_host(out));
+    });
+  }
+  void experts_gated(Stream& stream, const PackedRows& x, std::span<const ExpertRows> experts,
+                     const ExpertGate& gate, PackedRows out) override {
+    submit(stream, [=, this, experts = HostExperts(experts)] {
+      reference_->experts_gated(*inner_, on_host(x), experts.rows(), gate, on_host(out));
+    });
+  }
+  void experts_down(Stream& stream, const PackedRows& x, std::span<const ExpertRows> experts,
+                    std::span<const std::int64_t> rows, std::span<const float> weights, int tp_size,
+                    DeviceMatrix blocks) override {
+    submit(stream, [=, this, experts = HostExperts(experts), rows = copied(rows),
+                    weights = copied(weights)] {
+      reference_->experts_down(*inner_, on_host(x), experts.rows(), rows, weights, tp_size,
+                               on_host(blocks));
     });
   }
 

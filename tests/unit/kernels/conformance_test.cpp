@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "unit/kernels/candidate_test.hpp"
+#include "unit/kernels/expert_cases.hpp"
 #include "unit/kernels/product_cases.hpp"
 #include "unit/kernels/row_cases.hpp"
 #include "unit/kernels/select_cases.hpp"
@@ -72,6 +73,16 @@ TEST_P(Conformance, ChannelAffineHasTheSameBits) { expect_same(older_cases(), ru
 TEST_P(Conformance, BlockDiagonalHasTheSameBits) { expect_same(older_cases(), run_block_diagonal); }
 
 TEST_P(Conformance, SkipGatePackHasTheSameBits) { expect_same(older_cases(), run_skip_gate); }
+
+TEST_P(Conformance, RowDotsHaveTheSameBits) { expect_same(dot_cases(), run_row_dots); }
+
+TEST_P(Conformance, ExpertsHaveTheSameBits) {
+  for (const int tp_size : {1, 4}) {
+    expect_same(expert_cases(), [tp_size](TestDevice& device, const ExpertCase& experts) {
+      return run_experts(device, experts, tp_size);
+    });
+  }
+}
 
 TEST_P(Conformance, AttentionAndItsCacheHaveTheSameBits) {
   for (const int piece : {1 << 20, 7}) {

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "unit/kernels/candidate_test.hpp"
+#include "unit/kernels/expert_cases.hpp"
 #include "unit/kernels/product_cases.hpp"
 #include "unit/kernels/row_cases.hpp"
 #include "unit/kernels/select_cases.hpp"
@@ -72,6 +73,30 @@ TEST_P(Invariance, ARowOfARowParallelProductIsThatOfTheRowAlone) {
                                            out);
     return device().download(out);
   });
+}
+
+TEST_P(Invariance, ExpertsAreTheFormulaAndARowOfThemThatOfTheRowAloneOnEveryTp) {
+  // fp32: chains of about 100 roundings of 2^-24. bf16: inputs, weights and h are rounded to 2^-9,
+  // whose errors add up over about 100 terms of either sign.
+  const float tolerance = device().backend().compute_dtype() == DType::bf16 ? 0.05F : 1e-4F;
+  for (const ExpertCase& experts : expert_cases()) {
+    const Matrix whole = run_experts(device(), experts, 1);
+    const Matrix expected = expected_experts(experts);
+    ASSERT_EQ(whole.extent(0), experts.rows);
+    float largest = 0;
+    for (const float value : expected.flat()) largest = std::max(largest, std::abs(value));
+    for (std::size_t i = 0; i < whole.flat().size(); ++i) {
+      EXPECT_NEAR(whole.flat()[i], expected.flat()[i], tolerance * largest) << text(experts);
+    }
+    for (const int tp_size : {2, 4, 8}) {
+      EXPECT_TRUE(same_bits(run_experts(device(), experts, tp_size), whole)) << text(experts);
+    }
+    for (std::int64_t row = 0; row < experts.rows; row += 9) {
+      EXPECT_TRUE(same_bits(run_experts(device(), experts, 1, row), row_of(whole, row)))
+          << text(experts) << " row " << row;
+    }
+    device().check_and_clear();
+  }
 }
 
 TEST_P(Invariance, ARowOfANormIsThatOfTheRowAlone) {
