@@ -35,7 +35,7 @@ void choose_experts(std::span<const float> logits, RouterWeights weights,
   std::sort(order.begin(), end);
 
   float sum = 0;
-  if (weights != RouterWeights::softmax_of_chosen) {
+  if (weights != RouterWeights::softmax_chosen) {
     std::vector<float> terms(logits.size());
     std::transform(logits.begin(), logits.end(), terms.begin(),
                    [largest](float logit) { return exp_f32(logit - largest); });
@@ -44,9 +44,9 @@ void choose_experts(std::span<const float> logits, RouterWeights weights,
   for (std::size_t i = 0; i < chosen.size(); ++i) {
     const float term = exp_f32(logits[order[i]] - largest);
     chosen[i].expert = static_cast<std::int32_t>(order[i]);
-    chosen[i].weight = weights == RouterWeights::softmax_of_chosen ? term : term / sum;
+    chosen[i].weight = weights == RouterWeights::softmax_chosen ? term : term / sum;
   }
-  if (weights == RouterWeights::softmax) return;
+  if (weights == RouterWeights::softmax_all) return;
   float chosen_sum = 0;
   for (const ExpertChoice& choice : chosen) chosen_sum += choice.weight;
   for (ExpertChoice& choice : chosen) choice.weight /= chosen_sum;

@@ -34,9 +34,9 @@ struct ExpertGate {
 
 /// How the weights of the chosen experts follow from a router's logits.
 enum class RouterWeights : std::uint8_t {
-  softmax,             ///< the softmax over all experts
-  softmax_normalised,  ///< the same, divided by the sum over the chosen ones
-  softmax_of_chosen,   ///< the softmax over the chosen ones
+  softmax_all,     ///< the softmax over all experts
+  softmax_shared,  ///< the same, divided by the sum over the chosen ones
+  softmax_chosen,   ///< the softmax over the chosen ones
 };
 
 /// An expert of one token and what its output is multiplied with.

@@ -24,7 +24,7 @@ struct ExpertCase {
   std::int64_t expert_width = 8;  ///< between gate | up and down
   std::int64_t experts = 4;
   std::size_t chosen = 2;
-  RouterWeights weights = RouterWeights::softmax;
+  RouterWeights weights = RouterWeights::softmax_all;
   bool bias = false;
   float limit = 0;           ///< of ExpertGate
   int shards = 1;            ///< fsdp runs of the weights

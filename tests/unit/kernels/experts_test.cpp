@@ -15,7 +15,7 @@ std::vector<ExpertChoice> choose(std::vector<float> logits, RouterWeights weight
 }
 
 TEST(ChooseExperts, TakesTheLargestInAscendingOrder) {
-  const auto chosen = choose({0.0F, 3.0F, 1.0F, 2.0F}, RouterWeights::softmax, 2);
+  const auto chosen = choose({0.0F, 3.0F, 1.0F, 2.0F}, RouterWeights::softmax_all, 2);
   EXPECT_EQ(chosen[0].expert, 1);
   EXPECT_EQ(chosen[1].expert, 3);
   const double sum = 1 + std::exp(3.0) + std::exp(1.0) + std::exp(2.0);
@@ -24,14 +24,14 @@ TEST(ChooseExperts, TakesTheLargestInAscendingOrder) {
 }
 
 TEST(ChooseExperts, OfEqualLogitsTheLowerIndexIsChosen) {
-  const auto chosen = choose({1.0F, 2.0F, 2.0F, 2.0F}, RouterWeights::softmax, 2);
+  const auto chosen = choose({1.0F, 2.0F, 2.0F, 2.0F}, RouterWeights::softmax_all, 2);
   EXPECT_EQ(chosen[0].expert, 1);
   EXPECT_EQ(chosen[1].expert, 2);
 }
 
 TEST(ChooseExperts, NormalisedWeightsAndThoseOfTheChosenSumToOne) {
   for (const RouterWeights weights :
-       {RouterWeights::softmax_normalised, RouterWeights::softmax_of_chosen}) {
+       {RouterWeights::softmax_shared, RouterWeights::softmax_chosen}) {
     const auto chosen = choose({0.5F, -1.0F, 2.0F, 1.5F, 0.0F}, weights, 3);
     EXPECT_NEAR(chosen[0].weight + chosen[1].weight + chosen[2].weight, 1.0, 1e-6);
     EXPECT_NEAR(chosen[1].weight / chosen[0].weight, std::exp(1.5), 1e-5);
@@ -40,8 +40,8 @@ TEST(ChooseExperts, NormalisedWeightsAndThoseOfTheChosenSumToOne) {
 
 TEST(ChooseExperts, ANanReachesTheWeights) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  for (const RouterWeights weights : {RouterWeights::softmax, RouterWeights::softmax_normalised,
-                                      RouterWeights::softmax_of_chosen}) {
+  for (const RouterWeights weights : {RouterWeights::softmax_all, RouterWeights::softmax_shared,
+                                      RouterWeights::softmax_chosen}) {
     for (const ExpertChoice& choice : choose({1.0F, nan, 2.0F}, weights, 2)) {
       EXPECT_TRUE(std::isnan(choice.weight));
     }
