@@ -36,7 +36,7 @@ struct ExpertGate {
 enum class RouterWeights : std::uint8_t {
   softmax_all,     ///< the softmax over all experts
   softmax_shared,  ///< the same, divided by the sum over the chosen ones
-  softmax_chosen,   ///< the softmax over the chosen ones
+  softmax_chosen,  ///< the softmax over the chosen ones
 };
 
 /// An expert of one token and what its output is multiplied with.

@@ -101,12 +101,6 @@ struct FeedForwardSpec {
   bool operator==(const FeedForwardSpec& other) const = default;
 };
 
-/// How the router turns its products into weights of the chosen experts.
-enum class RouterWeights : std::uint8_t {
-  softmax_all,     ///< softmax over all experts; the weights of the chosen ones as they are
-  softmax_shared,  ///< the same, divided by their sum
-  softmax_chosen,  ///< softmax over the chosen experts' products alone
-};
 enum class ExpertKind : std::uint8_t {
   gated,    ///< act(gate u) * (up u)
   clamped,  ///< gpt_oss: g = min(gate u, limit), (clip(up u, limit) + 1) g sigmoid(1.702 g)
