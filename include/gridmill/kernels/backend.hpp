@@ -265,14 +265,15 @@ class Backend {
                              PackedRows out) = 0;
   /// The weighted sums of the experts' row-parallel products, block by block: for each of the 8 /
   /// tp_size blocks b of this rank, blocks[b][rows[i]] = fma(weights[i], chain_b of packed row i,
-  /// blocks[b][rows[i]]) over experts in the order given, from +0. An expert's bias is added to its
-  /// chain of block 0.
+  /// blocks[b][rows[i]]) over experts in the order given, from +0 or from what `blocks` holds. An
+  /// expert's bias is added to its chain of block 0.
   /// @param rows  [x.rows], in [0, rows of a block); entries between experts are ignored.
   /// @param weights  [x.rows], as `rows`.
   /// @param blocks  8 / tp_size matrices [R, O] one after the other: R = blocks.rows * tp_size / 8.
   virtual void experts_down(Stream& stream, const PackedRows& x,
                             std::span<const ExpertRows> experts, std::span<const std::int64_t> rows,
-                            std::span<const float> weights, int tp_size, DeviceMatrix blocks) = 0;
+                            std::span<const float> weights, const ExpertSums& sums,
+                            DeviceMatrix blocks) = 0;
 
   // --- sequences
   /// Normalises (if asked) and rotates q and k at their absolute positions, appends k and v to the

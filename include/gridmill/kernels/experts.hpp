@@ -32,6 +32,12 @@ struct ExpertGate {
   bool operator==(const ExpertGate& other) const = default;
 };
 
+/// Where the sums of experts_down begin.
+struct ExpertSums {
+  int tp_size = 1;
+  enum class Start : std::uint8_t { zero, held } start = Start::zero;
+};
+
 /// How the weights of the chosen experts follow from a router's logits.
 enum class RouterWeights : std::uint8_t {
   softmax_all,     ///< the softmax over all experts

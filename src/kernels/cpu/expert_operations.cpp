@@ -92,9 +92,9 @@ void CpuBackend::experts_gated(Stream& /*stream*/, const PackedRows& x,
 void CpuBackend::experts_down(Stream& /*stream*/, const PackedRows& x,
                               std::span<const ExpertRows> experts,
                               std::span<const std::int64_t> rows, std::span<const float> weights,
-                              int tp_size, DeviceMatrix blocks) {
+                              const ExpertSums& sums, DeviceMatrix blocks) {
   const std::int64_t block_rows =
-      kernels_detail::check_experts_down(x, experts, rows, weights, tp_size, blocks);
+      kernels_detail::check_experts_down(x, experts, rows, weights, sums.tp_size, blocks);
   if (block_rows == 0 || blocks.columns == 0) return;
   const std::vector<ExpertView> views = views_of(experts, x, Fuse::concatenate);
   ExpertsArgs args;
@@ -104,7 +104,8 @@ void CpuBackend::experts_down(Stream& /*stream*/, const PackedRows& x,
   args.outputs = blocks.columns;
   args.rows = rows.data();
   args.weights = weights.data();
-  args.block_count = kReductionBlocks / tp_size;
+  args.block_count = kReductionBlocks / sums.tp_size;
+  args.start = sums.start;
   args.block_rows = block_rows;
   args.blocks = blocks.data;
   run(kernels_.experts_down, args, panels_of(args.outputs), kPanelSums);

@@ -142,17 +142,22 @@ inline void weighted_epilogue(const ExpertsArgs& args, const ExpertView& expert,
   }
 }
 
+/// Zeroes the columns of a worker's panels in every block.
+inline void clear_columns(const ExpertsArgs& args, const Share& panels) {
+  const std::int64_t first = smaller(args.outputs, panels.first * kPanelOutputs);
+  const std::int64_t end = smaller(args.outputs, panels.end * kPanelOutputs);
+  for (std::int64_t row = 0; row < args.block_rows * args.block_count; ++row) {
+    float* out = args.blocks + row * args.outputs;
+    for (std::int64_t column = first; column < end; ++column) out[column] = 0.0F;
+  }
+}
+
 /// A worker has its panels of every expert, so that experts add up in their order.
 template <class Steps>
 void experts_down(const ExpertsArgs& args, const Worker& worker) {
   const std::int64_t panels = (args.outputs + kPanelOutputs - 1) / kPanelOutputs;
   const Share mine = share_of(panels, worker);
-  const std::int64_t first_column = smaller(args.outputs, mine.first * kPanelOutputs);
-  const std::int64_t end_column = smaller(args.outputs, mine.end * kPanelOutputs);
-  for (std::int64_t row = 0; row < args.block_rows * args.block_count; ++row) {
-    float* out = args.blocks + row * args.outputs;
-    for (std::int64_t column = first_column; column < end_column; ++column) out[column] = 0.0F;
-  }
+  if (args.start == ExpertSums::Start::zero) clear_columns(args, mine);
   const std::int64_t pass = rows_a_pass<Steps>(args.x.inputs);
   auto* sums = reinterpret_cast<float*>(worker.scratch);
   for (std::int64_t e = 0; e < args.expert_count; ++e) {

@@ -194,6 +194,7 @@ struct ExpertsArgs {
   const std::int64_t* rows = nullptr;  ///< one a packed row
   const float* weights = nullptr;      ///< one a packed row
   std::int64_t block_count = 0;
+  ExpertSums::Start start = ExpertSums::Start::zero;
   std::int64_t block_rows = 0;
   float* blocks = nullptr;  ///< [block_count][block_rows][outputs]
 };

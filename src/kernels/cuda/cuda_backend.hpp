@@ -100,8 +100,8 @@ class CudaBackend final : public Backend {
   void experts_gated(Stream& stream, const PackedRows& x, std::span<const ExpertRows> experts,
                      const ExpertGate& gate, PackedRows out) override;
   void experts_down(Stream& stream, const PackedRows& x, std::span<const ExpertRows> experts,
-                    std::span<const std::int64_t> rows, std::span<const float> weights, int tp_size,
-                    DeviceMatrix blocks) override;
+                    std::span<const std::int64_t> rows, std::span<const float> weights,
+                    const ExpertSums& sums, DeviceMatrix blocks) override;
 
   // sequence_operations.cpp
   void attend(Stream& stream, std::span<const TokenSpan> spans, const Attention& attention,

@@ -82,12 +82,12 @@ void CudaBackend::experts_gated(Stream& stream, const PackedRows& x,
 void CudaBackend::experts_down(Stream& stream, const PackedRows& x,
                                std::span<const ExpertRows> experts,
                                std::span<const std::int64_t> rows, std::span<const float> weights,
-                               int tp_size, DeviceMatrix blocks) {
+                               const ExpertSums& sums, DeviceMatrix blocks) {
   const std::int64_t block_rows =
-      kernels_detail::check_experts_down(x, experts, rows, weights, tp_size, blocks);
+      kernels_detail::check_experts_down(x, experts, rows, weights, sums.tp_size, blocks);
   if (block_rows == 0 || blocks.columns == 0) return;
   CudaStream& on = cuda_stream(stream);
-  launch_clear(on.handle(), {blocks});
+  if (sums.start == ExpertSums::Start::zero) launch_clear(on.handle(), {blocks});
   if (experts.empty()) return;
   const std::int64_t* row_list = on.stage(rows);
   const float* row_weights = on.stage(weights);
@@ -96,7 +96,7 @@ void CudaBackend::experts_down(Stream& stream, const PackedRows& x,
     ProductArgs args;
     args.x = rows_of(*this, x, expert);
     args.outputs = blocks.columns;
-    args.blocks = kReductionBlocks / tp_size;
+    args.blocks = kReductionBlocks / sums.tp_size;
     args.block_inputs = reduction_block_inputs(w.shape.whole_inputs);
     args.epilogue = Epilogue::weighted;
     if (w.shape.first_input == 0) args.bias = expert.bias;

@@ -96,12 +96,14 @@ void ReferenceBackend::experts_gated(Stream& /*stream*/, const PackedRows& x,
 void ReferenceBackend::experts_down(Stream& /*stream*/, const PackedRows& x,
                                     std::span<const ExpertRows> experts,
                                     std::span<const std::int64_t> rows,
-                                    std::span<const float> weights, int tp_size,
+                                    std::span<const float> weights, const ExpertSums& sums,
                                     DeviceMatrix blocks) {
   const std::int64_t block_rows =
-      kernels_detail::check_experts_down(x, experts, rows, weights, tp_size, blocks);
+      kernels_detail::check_experts_down(x, experts, rows, weights, sums.tp_size, blocks);
   const FloatModeScope mode(dtype_);
-  std::fill_n(blocks.data, blocks.rows * blocks.columns, 0.0F);
+  if (sums.start == ExpertSums::Start::zero) {
+    std::fill_n(blocks.data, blocks.rows * blocks.columns, 0.0F);
+  }
   for (const ExpertRows& expert : experts) {
     const Weight& w = *expert.weight;
     check_product(x, w, Fuse::concatenate, dtype_);
@@ -109,19 +111,19 @@ void ReferenceBackend::experts_down(Stream& /*stream*/, const PackedRows& x,
     for (std::int64_t i = expert.first; i < expert.first + expert.count; ++i) {
       const float* inputs = packed_row(x, i, dtype_);
       const float weight = weights[static_cast<std::size_t>(i)];
-      for (int b = 0; b < kReductionBlocks / tp_size; ++b) {
+      for (int b = 0; b < kReductionBlocks / sums.tp_size; ++b) {
         const std::int64_t from = std::min(w.shape.inputs, block * b);
         const std::int64_t end = std::min(w.shape.inputs, block * (b + 1));
         float* out =
             blocks.data + (b * block_rows + rows[static_cast<std::size_t>(i)]) * blocks.columns;
         const bool biased = !expert.bias.empty() && b == 0 && w.shape.first_input == 0;
         for (std::int64_t o = 0; o < w.shape.outputs; o += kPanelOutputs) {
-          const Lanes sums = from < end ? panel_product(inputs, panel_of(w, o / kPanelOutputs),
-                                                        from, end - from, dtype_)
-                                        : Lanes{};
+          const Lanes chains = from < end ? panel_product(inputs, panel_of(w, o / kPanelOutputs),
+                                                          from, end - from, dtype_)
+                                          : Lanes{};
           const std::int64_t count = std::min(kPanelOutputs, w.shape.outputs - o);
           for (std::int64_t l = 0; l < count; ++l) {
-            float sum = sums[static_cast<std::size_t>(l)];
+            float sum = chains[static_cast<std::size_t>(l)];
             if (biased) sum += expert.bias.data[o + l];
             out[o + l] = std::fma(weight, sum, out[o + l]);
           }

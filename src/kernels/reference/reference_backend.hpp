@@ -92,8 +92,8 @@ class ReferenceBackend final : public Backend {
   void experts_gated(Stream& stream, const PackedRows& x, std::span<const ExpertRows> experts,
                      const ExpertGate& gate, PackedRows out) override;
   void experts_down(Stream& stream, const PackedRows& x, std::span<const ExpertRows> experts,
-                    std::span<const std::int64_t> rows, std::span<const float> weights, int tp_size,
-                    DeviceMatrix blocks) override;
+                    std::span<const std::int64_t> rows, std::span<const float> weights,
+                    const ExpertSums& sums, DeviceMatrix blocks) override;
 
   // select.cpp
   void select(Stream& stream, const PackedRows& x, const Weight& w, float soft_cap,

@@ -50,6 +50,9 @@ struct MixerOutput {
                                     const AttentionParts& parts, const PackedRows& input);
 [[nodiscard]] MixerOutput run_mixer(const BlockRun& run, const FeedForwardSpec& spec,
                                     const FeedForwardParts& parts, const PackedRows& input);
+/// out = (out +) the weighted sum of every row's experts. They read their input in fp32.
+void run_experts(const BlockRun& run, const ExpertsSpec& spec, const ExpertsParts& parts,
+                 ConstDeviceMatrix input, bool accumulate, DeviceMatrix out);
 [[nodiscard]] MixerOutput run_mixer(const BlockRun& run, const MlstmSpec& spec,
                                     const MlstmParts& parts, const PackedRows& input);
 

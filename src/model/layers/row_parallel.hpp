@@ -12,4 +12,9 @@ void row_parallel_product(ExecutionContext& context, Workspace& workspace, const
                           const Weight& w, ConstDeviceVector bias, bool accumulate,
                           DeviceMatrix out);
 
+/// out = tree(the `partial` sums of all tp ranks) + bias (+ out, if `accumulate`), whole on every
+/// rank of a group of more than one. Collective over the tp group.
+void join_over_ranks(ExecutionContext& context, Workspace& workspace, ConstDeviceMatrix partial,
+                     ConstDeviceVector bias, bool accumulate, DeviceMatrix out);
+
 }  // namespace gridmill::model_detail

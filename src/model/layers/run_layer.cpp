@@ -21,10 +21,10 @@ class SideBySide {
   /// Adds them to the residual stream. @return the block behind them.
   std::size_t run() {
     // All inputs first: the first block changes what the others read.
-    std::vector<PackedRows> inputs;
+    std::vector<Input> inputs;
     for (std::size_t i = first_; i < end_; ++i) {
       const bool shared = layer_.spec.blocks[i].input == BlockInput::same_normed;
-      inputs.push_back(shared ? inputs.back() : packed_input(i));
+      inputs.push_back(shared ? inputs.back() : input_of(i));
     }
     for (std::size_t i = first_; i < end_; ++i) add_block(i, inputs[i - first_]);
     return end_;
@@ -33,6 +33,30 @@ class SideBySide {
  private:
   [[nodiscard]] BlockRun run_of(std::size_t block) const {
     return {.pass = pass_, .weights = weights_, .state = layer_.states[block]};
+  }
+
+  /// Experts choose by their input in fp32; all other mixers begin with a product.
+  struct Input {
+    PackedRows packed;
+    ConstDeviceMatrix rows;
+  };
+  [[nodiscard]] Input input_of(std::size_t index) {
+    if (std::holds_alternative<ExpertsSpec>(layer_.spec.blocks[index].mixer)) {
+      return {.packed = {}, .rows = fp32_input(index)};
+    }
+    return {.packed = packed_input(index), .rows = {}};
+  }
+
+  [[nodiscard]] ConstDeviceMatrix fp32_input(std::size_t index) {
+    const BlockSpec& block = layer_.spec.blocks[index];
+    if (!block.norm) return pass_.x;
+    const BlockRun run = run_of(index);
+    Norm norm = run.norm(*block.norm, layer_.parts[index].norm);
+    norm.scale = static_cast<float>(block.input_scale);
+    const DeviceMatrix rows =
+        run.workspace().matrix(run.stream(), Scratch::expert_input, pass_.x.rows, pass_.x.columns);
+    run.backend().norm_rows(run.stream(), pass_.x, norm, rows);
+    return rows;
   }
 
   [[nodiscard]] PackedRows packed_input(std::size_t index) {
@@ -62,13 +86,22 @@ class SideBySide {
     return packed;
   }
 
-  void add_block(std::size_t index, const PackedRows& input) {
+  void add_block(std::size_t index, const Input& input) {
     const BlockRun run = run_of(index);
     const BlockParts& parts = layer_.parts[index];
     std::visit(
         [&](const auto& spec, const auto& mixer_parts) {
-          if constexpr (requires { run_mixer(run, spec, mixer_parts, input); }) {
-            add_output(run, index, run_mixer(run, spec, mixer_parts, input));
+          if constexpr (requires { run_mixer(run, spec, mixer_parts, input.packed); }) {
+            const MixerOutput output = run_mixer(run, spec, mixer_parts, input.packed);
+            add_output(run, index, [&](bool accumulate, DeviceMatrix out) {
+              row_parallel_product(pass_.context, run.workspace(), output.rows,
+                                   run.matrix(output.product.weight),
+                                   run.vector(output.product.bias), accumulate, out);
+            });
+          } else if constexpr (requires { run_experts(run, spec, mixer_parts, {}, true, {}); }) {
+            add_output(run, index, [&](bool accumulate, DeviceMatrix out) {
+              run_experts(run, spec, mixer_parts, input.rows, accumulate, out);
+            });
           } else {
             GRIDMILL_ASSERT(false, "a block's parameters are those of another mixer");
           }
@@ -76,21 +109,15 @@ class SideBySide {
         layer_.spec.blocks[index].mixer, parts.mixer);
   }
 
-  /// Adds the product (with its bias) to the residual stream, through a norm or times a factor if
-  /// the block has one behind it.
-  void add_output(const BlockRun& run, std::size_t index, const MixerOutput& output) {
+  /// Adds what `compute(accumulate, out)` gives to the residual stream, through a norm or times a
+  /// factor if the block has one behind it.
+  template <typename Compute>
+  void add_output(const BlockRun& run, std::size_t index, const Compute& compute) {
     const BlockSpec& block = layer_.spec.blocks[index];
-    const Weight& weight = run.matrix(output.product.weight);
-    const ConstDeviceVector bias = run.vector(output.product.bias);
-    const bool plain = !block.post_norm && block.residual_scale == 1;
-    if (plain) {
-      row_parallel_product(pass_.context, run.workspace(), output.rows, weight, bias, true,
-                           pass_.x);
-      return;
-    }
+    if (!block.post_norm && block.residual_scale == 1) return compute(true, pass_.x);
     const DeviceMatrix out =
         run.workspace().matrix(run.stream(), Scratch::block_output, pass_.x.rows, pass_.x.columns);
-    row_parallel_product(pass_.context, run.workspace(), output.rows, weight, bias, false, out);
+    compute(false, out);
     if (!block.post_norm) {
       run.backend().scale_add(run.stream(), 1, out, static_cast<float>(block.residual_scale),
                               pass_.x);

@@ -32,7 +32,13 @@ enum class Scratch : std::uint8_t {
   activated,
   convolved,
   cell_output,
-  cell_input,  ///< older mLSTM layer
+  cell_input,     ///< older mLSTM layer
+  expert_input,   ///< [rows, D] that a router sees, in fp32
+  router,         ///< its products
+  expert_rows,    ///< packed rows, sorted by expert
+  expert_hidden,  ///< packed hidden units of the experts
+  shared_hidden,  ///< those of the shared expert
+  expert_blocks,  ///< weighted sums of the experts, block by block
   count
 };
 

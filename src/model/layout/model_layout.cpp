@@ -85,8 +85,29 @@ class LayerLayout {
     return parts;
   }
 
-  FeedForwardParts mixer_parts(const ExpertsSpec& /*spec*/) {
-    throw FormatError("model configuration: experts are unsupported by this gridmill");
+  /// gate|up and down, whose names begin with `prefix`.
+  FeedForwardParts expert_parts(const std::string& prefix, std::int64_t size, bool bias) {
+    const IndexRange hidden = reduction_slice(size, tp_.size, tp_.rank);
+    FeedForwardParts parts;
+    parts.up =
+        unit_.matrix(prefix + "gate_up",
+                     {{prefix + "gate", size, hidden, bias}, {prefix + "up", size, hidden, bias}},
+                     D_, Fuse::interleave);
+    parts.down = unit_.row_parallel(prefix + "down", D_, size, bias);
+    return parts;
+  }
+
+  ExpertsParts mixer_parts(const ExpertsSpec& spec) {
+    ExpertsParts parts;
+    parts.router = unit_.whole_vector("router", spec.experts * D_);
+    if (spec.router_bias) parts.router_bias = unit_.whole_vector("router_bias", spec.experts);
+    for (std::int64_t e = 0; e < spec.experts; ++e) {
+      parts.experts.push_back(
+          expert_parts("experts." + std::to_string(e) + ".", spec.size, spec.bias));
+    }
+    if (spec.shared_size > 0) parts.shared = expert_parts("shared_", spec.shared_size, false);
+    if (spec.shared_gate) parts.shared_router = unit_.whole_vector("shared_router", D_);
+    return parts;
   }
 
   MlstmParts mixer_parts(const MlstmSpec& spec) {

@@ -25,6 +25,14 @@ struct FeedForwardParts {
   LinearParts down;
 };
 
+struct ExpertsParts {
+  PartIndex router = -1, router_bias = -1;
+  /// Of each expert: gate|up interleaved, and down.
+  std::vector<FeedForwardParts> experts;
+  FeedForwardParts shared;
+  PartIndex shared_router = -1;
+};
+
 struct MlstmParts {
   /// q|k|v|o_gate|i_gate|f_gate; older layer: up_x|up_z.
   LinearParts inputs;
@@ -40,7 +48,7 @@ struct MlstmParts {
 
 struct BlockParts {
   NormParts norm, post_norm;
-  std::variant<AttentionParts, FeedForwardParts, MlstmParts> mixer;
+  std::variant<AttentionParts, FeedForwardParts, ExpertsParts, MlstmParts> mixer;
 };
 using LayerParts = std::vector<BlockParts>;
 

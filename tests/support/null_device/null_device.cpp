@@ -296,11 +296,11 @@ class NullDevice final : public Backend {
     });
   }
   void experts_down(Stream& stream, const PackedRows& x, std::span<const ExpertRows> experts,
-                    std::span<const std::int64_t> rows, std::span<const float> weights, int tp_size,
-                    DeviceMatrix blocks) override {
+                    std::span<const std::int64_t> rows, std::span<const float> weights,
+                    const ExpertSums& sums, DeviceMatrix blocks) override {
     submit(stream, [=, this, experts = HostExperts(experts), rows = copied(rows),
                     weights = copied(weights)] {
-      reference_->experts_down(*inner_, on_host(x), experts.rows(), rows, weights, tp_size,
+      reference_->experts_down(*inner_, on_host(x), experts.rows(), rows, weights, sums,
                                on_host(blocks));
     });
   }

@@ -99,7 +99,7 @@ void run_rank(TestDevice& device, const ExpertCase& experts, const ExpertData& d
       static_cast<std::size_t>(blocks * part.rows * part.columns + 1) * sizeof(float));
   const DeviceMatrix sums{reinterpret_cast<float*>(memory.data()), blocks * part.rows, part.columns,
                           part.columns};
-  backend.experts_down(stream, h, joined, plan.rows, plan.weights, tp_size, sums);
+  backend.experts_down(stream, h, joined, plan.rows, plan.weights, {.tp_size = tp_size}, sums);
   backend.join_partials(stream, sums.data, blocks, {}, false, part);
   stream.synchronize();
 }

@@ -40,8 +40,8 @@ TEST(ChooseExperts, NormalisedWeightsAndThoseOfTheChosenSumToOne) {
 
 TEST(ChooseExperts, ANanReachesTheWeights) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  for (const RouterWeights weights : {RouterWeights::softmax_all, RouterWeights::softmax_shared,
-                                      RouterWeights::softmax_chosen}) {
+  for (const RouterWeights weights :
+       {RouterWeights::softmax_all, RouterWeights::softmax_shared, RouterWeights::softmax_chosen}) {
     for (const ExpertChoice& choice : choose({1.0F, nan, 2.0F}, weights, 2)) {
       EXPECT_TRUE(std::isnan(choice.weight));
     }
