@@ -45,6 +45,10 @@ void FileTensor::read(std::int64_t first, std::span<float> out) const {
       read_as<double>(range_, first, out, file(),
                       [](double value) { return static_cast<float>(value); });
       return;
+    case NumberFormat::u8:  // codes of quantised weights
+      read_as<std::uint8_t>(range_, first, out, file(),
+                            [](std::uint8_t value) { return static_cast<float>(value); });
+      return;
     case NumberFormat::integer:
       break;
   }

@@ -10,7 +10,7 @@
 namespace gridmill::convert_detail {
 
 /// How the numbers of a file are written down; all little-endian.
-enum class NumberFormat : std::uint8_t { fp32, fp16, bf16, fp64, integer };
+enum class NumberFormat : std::uint8_t { fp32, fp16, bf16, fp64, u8, integer };
 
 /// Where elements lie one after the other in a file. Files are shared by their tensors.
 struct FileRange {
@@ -24,7 +24,9 @@ class FileTensor final : public ForeignTensor {
   FileTensor(std::string name, std::string path, Extents shape, std::string type,
              NumberFormat format, FileRange range);
 
-  [[nodiscard]] bool floating() const override { return format_ != NumberFormat::integer; }
+  [[nodiscard]] bool floating() const override {
+    return format_ != NumberFormat::integer && format_ != NumberFormat::u8;
+  }
   [[nodiscard]] DType stored_as() const override {
     return format_ == NumberFormat::bf16 ? DType::bf16 : DType::fp32;
   }

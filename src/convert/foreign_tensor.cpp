@@ -72,6 +72,21 @@ const ForeignTensor& ForeignTensors::use(const std::string& name, const Extents&
   return tensor;
 }
 
+void ForeignTensors::mark_used(const std::string& name) { tensors_.at(name).used = true; }
+
+void ForeignTensors::rename(const std::function<std::string(const std::string&)>& new_name) {
+  std::map<std::string, Entry> renamed;
+  for (auto& [name, entry] : tensors_) {
+    const std::string other = new_name(name);
+    const std::string file = entry.tensor->file();
+    if (!renamed.emplace(other, std::move(entry)).second) {
+      throw FormatError(
+          fmt::format("{}: tensor {} occurs a second time, under another prefix", file, other));
+    }
+  }
+  tensors_ = std::move(renamed);
+}
+
 std::vector<std::string> ForeignTensors::unused() const {
   std::vector<std::string> names;
   for (const auto& [name, entry] : tensors_) {

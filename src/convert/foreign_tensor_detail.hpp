@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -70,6 +71,10 @@ class ForeignTensors {
   /// @throws FormatError if it is missing, of another shape, or not of a floating type.
   [[nodiscard]] const ForeignTensor& use(const std::string& name, const Extents& expected,
                                          const std::string& where);
+  /// Whoever takes a tensor's numbers by another way than `use` says so.
+  void mark_used(const std::string& name);
+  /// Files every tensor under `new_name(name)`. @throws FormatError if two get one name.
+  void rename(const std::function<std::string(const std::string&)>& new_name);
   /// Names that nobody used, sorted.
   [[nodiscard]] std::vector<std::string> unused() const;
 

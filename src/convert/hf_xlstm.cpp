@@ -98,8 +98,9 @@ ParameterTake take_section(const FusedSection& wanted, const std::string& prefix
 
 }  // namespace
 
-Json xlstm_model(ConfigFields& config, HuggingFaceFamily family) {
-  const bool large = family == HuggingFaceFamily::xlstm_large;
+Json xlstm_model(ConfigFields& config, XlstmForm form) {
+  config.refuse({"quantization_config", "compression_config"});
+  const bool large = form == XlstmForm::large;
   const std::int64_t hidden_size = aliased_size(config, "hidden_size", "embedding_dim", 4096);
   const std::int64_t layers = aliased_size(config, "num_hidden_layers", "num_blocks", 32);
   const std::int64_t heads = config.size("num_heads", 8);
@@ -151,14 +152,13 @@ Json xlstm_model(ConfigFields& config, HuggingFaceFamily family) {
   return model;
 }
 
-ParameterTake take_from_xlstm(const ParameterSpec& spec, const Json& model,
-                              HuggingFaceFamily family, bool fused) {
+ParameterTake take_from_xlstm(const ParameterSpec& spec, const Json& model, XlstmForm form,
+                              bool fused) {
   const auto [layer, leaf] = split_parameter_name(spec.name);
   if (!layer) {
     if (leaf == "embedding") {
-      return take_whole(family == HuggingFaceFamily::xlstm_large ? "embedding.weight"
-                                                                 : "backbone.embeddings.weight",
-                        spec);
+      return take_whole(
+          form == XlstmForm::large ? "embedding.weight" : "backbone.embeddings.weight", spec);
     }
     if (leaf == "final_norm") return take_whole("backbone.out_norm.weight", spec);
     if (leaf == "final_norm_bias") return take_whole("backbone.out_norm.bias", spec);

@@ -47,9 +47,45 @@ void add_files(ModelFolder& folder, ForeignModel& foreign) {
   if (chat_template) foreign.files[own_file] = *chat_template;
 }
 
-/// Buffers of old Llama checkpoints, and the head that a tied checkpoint may repeat.
-bool is_harmless(std::string_view tensor, bool tied) {
-  return tensor.ends_with("rotary_emb.inv_freq") || (tied && tensor == "lm_head.weight");
+/// Image encoders and the like beside a text model.
+bool is_of_another_part(std::string_view tensor) {
+  return tensor.starts_with("vision_tower.") || tensor.starts_with("multi_modal_projector.") ||
+         tensor.starts_with("model.vision_tower.") ||
+         tensor.starts_with("model.multi_modal_projector.");
+}
+
+void open_described(const TextConfig& text, ConfigFields& config, const Family& family,
+                    ForeignModel& foreign) {
+  // Refuse what is not supported before looking at gigabytes of weights.
+  ModelSpec spec = read_family(config, family);
+  add_safetensors_folder(*foreign.folder, foreign.tensors);
+  if (text.nested) strip_text_prefix(foreign.tensors);
+  if (family.derive != nullptr) family.derive(foreign.tensors, spec);
+  foreign.model = to_json(spec);
+  const bool tied = spec.head.tied;
+  const bool nested = text.nested;
+  foreign.harmless = [&family, tied, nested](std::string_view tensor) {
+    return (tied && tensor == "lm_head.weight") || (nested && is_of_another_part(tensor)) ||
+           (family.harmless != nullptr && family.harmless(tensor));
+  };
+  foreign.take = [spec = std::move(spec), &family](const ParameterSpec& parameter,
+                                                   const ForeignTensors& tensors) {
+    return take_from_family(parameter, spec, family, tensors);
+  };
+}
+
+void open_xlstm(ConfigFields& config, ForeignModel& foreign) {
+  static_cast<void>(xlstm_model(config, xlstm_form(config)));
+  add_safetensors_folder(*foreign.folder, foreign.tensors);
+  // The names of the tensors tell the two forms apart, whatever config.json says.
+  const XlstmForm form =
+      foreign.tensors.contains("embedding.weight") ? XlstmForm::large : XlstmForm::transformers;
+  foreign.model = xlstm_model(config, form);
+  const bool fused = config.text("weight_mode", "single") == "fused";
+  foreign.take = [model = foreign.model, form, fused](const ParameterSpec& spec,
+                                                      const ForeignTensors& /*tensors*/) {
+    return take_from_xlstm(spec, model, form, fused);
+  };
 }
 
 }  // namespace
@@ -72,39 +108,27 @@ ForeignModel open_hugging_face(const std::string& path) {
   add_files(folder, foreign);
 
   const Json config_json = parse_json(foreign.files["config.json"], config_path);
-  ConfigFields config(config_json, config_path);
-  HuggingFaceFamily family = hugging_face_family(config);
-  // Refuse what is not supported before looking at gigabytes of weights.
-  foreign.model = hugging_face_model(config, family);
-  add_safetensors_folder(folder, foreign.tensors);
-  const bool xlstm = family == HuggingFaceFamily::xlstm || family == HuggingFaceFamily::xlstm_large;
-  if (xlstm) {  // the names of the tensors tell the two forms apart, whatever config.json says
-    family = foreign.tensors.contains("embedding.weight") ? HuggingFaceFamily::xlstm_large
-                                                          : HuggingFaceFamily::xlstm;
-    foreign.model = hugging_face_model(config, family);
+  const TextConfig text = text_config_of(config_json, config_path);
+  ConfigFields config(text.fields, text.where);
+  const Family* family = hugging_face_family(config);
+  if (family != nullptr) {
+    open_described(text, config, *family, foreign);
+  } else {
+    open_xlstm(config, foreign);
   }
   const std::string generation_path = folder.place_of("generation_config.json");
   const Json generation = foreign.files.contains("generation_config.json")
                               ? parse_json(foreign.files["generation_config.json"], generation_path)
                               : Json();
-  set_token_ids(foreign.model, config, family, generation, generation_path);
+  const TokenDefaults tokens =
+      family != nullptr
+          ? family->tokens
+          : xlstm_tokens(foreign.tensors.contains("embedding.weight") ? XlstmForm::large
+                                                                      : XlstmForm::transformers);
+  set_token_ids(foreign.model, config, tokens, generation, generation_path);
   config.refuse_unread();
   report_generation_settings(generation.is_null() ? config_json : generation,
                              generation.is_null() ? config_path : generation_path);
-
-  if (xlstm) {
-    const bool fused = config.text("weight_mode", "single") == "fused";
-    foreign.take = [model = foreign.model, family, fused](const ParameterSpec& spec,
-                                                          const ForeignTensors& /*tensors*/) {
-      return take_from_xlstm(spec, model, family, fused);
-    };
-  } else {
-    foreign.take = [](const ParameterSpec& spec, const ForeignTensors& /*tensors*/) {
-      return take_from_llama(spec);
-    };
-    const bool tied = foreign.model.at("tied").get<bool>();
-    foreign.harmless = [tied](std::string_view tensor) { return is_harmless(tensor, tied); };
-  }
   return foreign;
 }
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <string>
 #include <string_view>
@@ -13,19 +14,25 @@ namespace gridmill::convert_detail {
 
 namespace {
 
-struct FamilyRow {
+/// Multimodal models whose text model runs: their text_config, and what its model_type is if it
+/// does not say.
+struct NestedRow {
   std::string_view model_type;
-  std::string_view architecture;
-  HuggingFaceFamily family;
+  std::string_view text_model_type;
 };
-constexpr std::array kFamilies = {
-    FamilyRow{"llama", "LlamaForCausalLM", HuggingFaceFamily::llama},
-    FamilyRow{"mistral", "MistralForCausalLM", HuggingFaceFamily::mistral},
-    FamilyRow{"qwen2", "Qwen2ForCausalLM", HuggingFaceFamily::qwen2},
-    FamilyRow{"qwen3", "Qwen3ForCausalLM", HuggingFaceFamily::qwen3},
-    FamilyRow{"xlstm", "xLSTMForCausalLM", HuggingFaceFamily::xlstm},
+constexpr std::array kNested = {
+    NestedRow{"gemma3", "gemma3_text"},
+    NestedRow{"mistral3", "mistral"},
 };
-constexpr std::string_view kSupported = "supported are llama, mistral, qwen2, qwen3 and xlstm";
+constexpr std::string_view kXlstm = "xlstm";
+constexpr std::string_view kXlstmArchitecture = "xLSTMForCausalLM";
+
+std::string supported() {
+  std::string list;
+  for (const Family& family : families()) list += std::string(family.model_type) + ", ";
+  for (const NestedRow& row : kNested) list += std::string(row.model_type) + ", ";
+  return "supported are " + list + std::string(kXlstm);
+}
 
 /// The first id of a field; -1 = none. `fallback` if the field is not even mentioned.
 std::int64_t first_id(ConfigFields& fields, const std::string& name, std::int64_t fallback) {
@@ -36,7 +43,41 @@ std::int64_t first_id(ConfigFields& fields, const std::string& name, std::int64_
 
 }  // namespace
 
-HuggingFaceFamily hugging_face_family(ConfigFields& config) {
+TextConfig text_config_of(const Json& config, const std::string& where) {
+  TextConfig text{.fields = config, .where = where};
+  if (!config.is_object() || !config.contains("text_config")) return text;
+  const Json type = config.value("model_type", Json());
+  const auto* row = std::find_if(kNested.begin(), kNested.end(), [&](const NestedRow& one) {
+    return type.is_string() && type.get_ref<const std::string&>() == one.model_type;
+  });
+  if (row == kNested.end()) return text;  // its own fields say what it is
+  text.fields = config["text_config"];
+  text.where = where + ": text_config";
+  text.nested = true;
+  if (!text.fields.is_object()) return text;
+  if (!text.fields.contains("model_type")) text.fields["model_type"] = row->text_model_type;
+  for (const char* name : {"bos_token_id", "eos_token_id", "tie_word_embeddings",
+                           "quantization_config", "compression_config"}) {
+    if (config.contains(name) && !text.fields.contains(name)) text.fields[name] = config[name];
+  }
+  return text;
+}
+
+void strip_text_prefix(ForeignTensors& tensors) {
+  tensors.rename([](const std::string& name) {
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kPrefixes = {{
+        {"language_model.model.", "model."},
+        {"model.language_model.", "model."},
+        {"language_model.lm_head.", "lm_head."},
+    }};
+    for (const auto& [theirs, plain] : kPrefixes) {
+      if (name.starts_with(theirs)) return std::string(plain) + name.substr(theirs.size());
+    }
+    return name;
+  });
+}
+
+const Family* hugging_face_family(ConfigFields& config) {
   const std::string type = config.text("model_type", "");
   std::string architecture;
   if (const Json* list = config.value("architectures")) {
@@ -45,48 +86,62 @@ HuggingFaceFamily hugging_face_family(ConfigFields& config) {
     }
     if (!list->empty()) architecture = list->front().get<std::string>();
   }
-  for (const FamilyRow& row : kFamilies) {
-    if (type.empty() ? architecture != row.architecture : type != row.model_type) continue;
-    if (!architecture.empty() && architecture != row.architecture) {
+  const auto matches = [&](std::string_view known_type, std::string_view known_architecture) {
+    if (type.empty() ? architecture != known_architecture : type != known_type) return false;
+    if (!architecture.empty() && architecture != known_architecture) {
       config.fail("architectures",
                   fmt::format("names {}, which is unsupported; expected {} for model_type {}",
-                              architecture, row.architecture, row.model_type));
+                              architecture, known_architecture, known_type));
     }
-    return row.family;
+    return true;
+  };
+  for (const Family& family : families()) {
+    if (matches(family.model_type, family.architecture)) return &family;
   }
+  if (matches(kXlstm, kXlstmArchitecture)) return nullptr;
   if (!type.empty()) {
     config.fail("model_type",
-                fmt::format("is \"{}\": this model is unsupported; {}", type, kSupported));
+                fmt::format("is \"{}\": this model is unsupported; {}", type, supported()));
   }
   if (!architecture.empty()) {
     config.fail("architectures",
-                fmt::format("names {}, which is unsupported; {}", architecture, kSupported));
+                fmt::format("names {}, which is unsupported; {}", architecture, supported()));
   }
+  if (xlstm_form(config) == XlstmForm::large) return nullptr;
+  config.fail("model_type", fmt::format("is missing; {}", supported()));
+}
+
+XlstmForm xlstm_form(ConfigFields& config) {
   // NX-AI's own package writes no model_type.
-  if (config.given("embedding_dim") && config.given("num_blocks") && config.given("num_heads")) {
-    return HuggingFaceFamily::xlstm_large;
-  }
-  config.fail("model_type", fmt::format("is missing; {}", kSupported));
+  const bool large = !config.given("model_type") && !config.given("architectures") &&
+                     config.given("embedding_dim") && config.given("num_blocks") &&
+                     config.given("num_heads");
+  return large ? XlstmForm::large : XlstmForm::transformers;
 }
 
-Json hugging_face_model(ConfigFields& config, HuggingFaceFamily family) {
-  config.refuse({"quantization_config", "compression_config"});
-  const bool xlstm = family == HuggingFaceFamily::xlstm || family == HuggingFaceFamily::xlstm_large;
-  return xlstm ? xlstm_model(config, family) : llama_model(config, family);
+ModelSpec read_family(ConfigFields& config, const Family& family) {
+  if (!family.reads_quantization) config.refuse({"quantization_config"});
+  config.refuse({"compression_config"});
+  ModelSpec spec = family.read(config);
+  spec.family = family.model_type;
+  return spec;
 }
 
-void set_token_ids(Json& model, ConfigFields& config, HuggingFaceFamily family,
+TokenDefaults xlstm_tokens(XlstmForm form) {
+  if (form == XlstmForm::transformers) return {.bos = 0, .eod = {2}};
+  return {};
+}
+
+ParameterTake take_from_family(const ParameterSpec& spec, const ModelSpec& model,
+                               const Family& family, const ForeignTensors& tensors) {
+  const ParameterName name = split_parameter_name(spec.name);
+  return family.take({spec, model, tensors, name.layer, name.leaf});
+}
+
+void set_token_ids(Json& model, ConfigFields& config, const TokenDefaults& defaults,
                    const Json& generation, const std::string& generation_where) {
-  // Defaults of the configuration classes of transformers; Qwen has none.
-  std::int64_t bos = -1;
-  std::vector<std::int64_t> eod;
-  if (family == HuggingFaceFamily::llama || family == HuggingFaceFamily::mistral) {
-    bos = 1;
-    eod = {2};
-  } else if (family == HuggingFaceFamily::xlstm) {
-    bos = 0;
-    eod = {2};
-  }
+  std::int64_t bos = defaults.bos;
+  std::vector<std::int64_t> eod = defaults.eod;
   bos = first_id(config, "bos_token_id", bos);
   if (config.mentioned("eos_token_id")) eod = config.token_ids("eos_token_id");
   if (!generation.is_null()) {
@@ -144,10 +199,18 @@ void ignore_common_fields(ConfigFields& config) {
 namespace gridmill {
 
 Json model_of_config(const Json& config, const std::string& where) {
-  convert_detail::ConfigFields fields(config, where);
-  const convert_detail::HuggingFaceFamily family = convert_detail::hugging_face_family(fields);
-  Json model = convert_detail::hugging_face_model(fields, family);
-  convert_detail::set_token_ids(model, fields, family, Json(), "");
+  const convert_detail::TextConfig text = convert_detail::text_config_of(config, where);
+  convert_detail::ConfigFields fields(text.fields, text.where);
+  const convert_detail::Family* family = convert_detail::hugging_face_family(fields);
+  Json model;
+  if (family != nullptr) {
+    model = to_json(convert_detail::read_family(fields, *family));
+    convert_detail::set_token_ids(model, fields, family->tokens, Json(), "");
+  } else {
+    const convert_detail::XlstmForm form = convert_detail::xlstm_form(fields);
+    model = convert_detail::xlstm_model(fields, form);
+    convert_detail::set_token_ids(model, fields, convert_detail::xlstm_tokens(form), Json(), "");
+  }
   fields.refuse_unread();
   return model;
 }

@@ -6,40 +6,53 @@
 #include <vector>
 
 #include "convert/config_fields_detail.hpp"
+#include "convert/families/family.hpp"
 #include "convert/foreign_model_detail.hpp"
 #include "gridmill/base/json.hpp"
 
 namespace gridmill::convert_detail {
 
-/// Spellings of the same model that a folder can have.
-enum class HuggingFaceFamily : std::uint8_t {
-  llama,
-  mistral,
-  qwen2,
-  qwen3,
-  xlstm,
-  xlstm_large,  ///< NX-AI's own names and rules (their PyTorch package)
+/// Spellings of an xLSTM that a folder can have.
+enum class XlstmForm : std::uint8_t {
+  transformers,
+  large,  ///< NX-AI's own names and rules (their PyTorch package)
 };
 
-/// Which family config.json describes, by model_type, else by architectures or NX-AI's fields.
+/// The part of a config.json that describes the text model: all of it, or its text_config with what
+/// stands beside it (token ids, tied embeddings).
+struct TextConfig {
+  Json fields;
+  std::string where;    ///< names it in messages
+  bool nested = false;  ///< its tensors have a prefix: see strip_text_prefix
+};
+[[nodiscard]] TextConfig text_config_of(const Json& config, const std::string& where);
+/// Gives the tensors of a nested text model the names that they have in a model of text alone.
+void strip_text_prefix(ForeignTensors& tensors);
+
+/// The family that config.json describes, by model_type, else by architectures; nullptr for xLSTM.
 /// @throws FormatError with the word `unsupported` for any other.
-[[nodiscard]] HuggingFaceFamily hugging_face_family(ConfigFields& config);
+[[nodiscard]] const Family* hugging_face_family(ConfigFields& config);
+/// Form of an xLSTM as far as the configuration tells.
+[[nodiscard]] XlstmForm xlstm_form(ConfigFields& config);
 
-/// gridmill's configuration for what config.json describes, token ids excepted.
+/// The description without token ids. Fields that nobody read are left to `config`.
 /// @throws FormatError naming the field; `unsupported` for what gridmill does not compute.
-[[nodiscard]] Json hugging_face_model(ConfigFields& config, HuggingFaceFamily family);
-[[nodiscard]] Json llama_model(ConfigFields& config, HuggingFaceFamily family);
-[[nodiscard]] Json xlstm_model(ConfigFields& config, HuggingFaceFamily family);
+[[nodiscard]] ModelSpec read_family(ConfigFields& config, const Family& family);
+/// gridmill's configuration of an xLSTM, token ids excepted.
+[[nodiscard]] Json xlstm_model(ConfigFields& config, XlstmForm form);
+/// What transformers assumes of an xLSTM's tokens.
+[[nodiscard]] TokenDefaults xlstm_tokens(XlstmForm form);
 
-/// bos_id and eod_ids: of generation_config.json, else of config.json, else the family's defaults.
+/// bos_id and eod_ids: of generation_config.json, else of config.json, else `defaults`.
 /// @param generation  content of generation_config.json; null without one.
-void set_token_ids(Json& model, ConfigFields& config, HuggingFaceFamily family,
+void set_token_ids(Json& model, ConfigFields& config, const TokenDefaults& defaults,
                    const Json& generation, const std::string& generation_where);
 
-/// Where our parameters come from.
-[[nodiscard]] ParameterTake take_from_llama(const ParameterSpec& spec);
+/// Where the parameters of a described model come from.
+[[nodiscard]] ParameterTake take_from_family(const ParameterSpec& spec, const ModelSpec& model,
+                                             const Family& family, const ForeignTensors& tensors);
 [[nodiscard]] ParameterTake take_from_xlstm(const ParameterSpec& spec, const Json& model,
-                                            HuggingFaceFamily family, bool fused);
+                                            XlstmForm form, bool fused);
 
 /// Fields of every Hugging Face configuration that say nothing about how the model computes.
 void ignore_common_fields(ConfigFields& config);

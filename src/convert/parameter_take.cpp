@@ -9,25 +9,32 @@ namespace gridmill::convert_detail {
 
 namespace {
 
-/// Where row `row` of ours comes from when pairs of a head of `width` rows are interleaved.
-std::int64_t interleaved_row(std::int64_t row, std::int64_t width) {
-  if (width == 0) return row;
-  const std::int64_t head = row / width * width;
+/// Heads whose first `rotated` rows of `width` hold interleaved pairs; width 0: none.
+struct Interleaving {
+  std::int64_t width = 0;
+  std::int64_t rotated = 0;
+};
+
+/// Where row `row` of ours comes from.
+std::int64_t interleaved_row(std::int64_t row, const Interleaving& heads) {
+  if (heads.width == 0) return row;
+  const std::int64_t head = row / heads.width * heads.width;
   const std::int64_t inside = row - head;
-  const std::int64_t half = width / 2;
+  if (inside >= heads.rotated) return row;
+  const std::int64_t half = heads.rotated / 2;
   return head + (inside < half ? 2 * inside : 2 * (inside - half) + 1);
 }
 
 /// Copies scratch[columns, rows] into out[rows, columns] in tiles that stay in the first cache.
 void transpose(std::span<const float> scratch, std::int64_t rows, std::int64_t columns,
-               std::int64_t rotary_width, float* out, std::int64_t out_stride) {
+               const Interleaving& heads, float* out, std::int64_t out_stride) {
   constexpr std::int64_t kTile = 32;
   for (std::int64_t row_tile = 0; row_tile < rows; row_tile += kTile) {
     for (std::int64_t column_tile = 0; column_tile < columns; column_tile += kTile) {
       const std::int64_t row_end = std::min(rows, row_tile + kTile);
       const std::int64_t column_end = std::min(columns, column_tile + kTile);
       for (std::int64_t row = row_tile; row < row_end; ++row) {
-        const std::int64_t from = interleaved_row(row, rotary_width);
+        const std::int64_t from = interleaved_row(row, heads);
         for (std::int64_t column = column_tile; column < column_end; ++column) {
           out[row * out_stride + column] = scratch[static_cast<std::size_t>(column * rows + from)];
         }
@@ -45,8 +52,9 @@ struct Piece {
 
 class BlockReader {
  public:
-  BlockReader(const ForeignTensor& tensor, std::int64_t rotary_width)
-      : tensor_(tensor), rotary_width_(rotary_width) {}
+  BlockReader(const ForeignTensor& tensor, const ParameterTake& take)
+      : tensor_(tensor),
+        heads_{take.rotary_width, take.rotated_rows == 0 ? take.rotary_width : take.rotated_rows} {}
 
   /// Fills rows [first, end) of `piece` that `block` covers.
   void fill(const TakenBlock& block, std::int64_t first, std::int64_t end, const Piece& piece) {
@@ -76,17 +84,19 @@ class BlockReader {
       }
     }
     for (std::int64_t row = 0; row < rows; ++row) {
-      const std::int64_t from = interleaved_row(row, rotary_width_);
+      const std::int64_t from = interleaved_row(row, heads_);
       std::copy_n(scratch.data() + from * columns, width, out + row * out_stride);
     }
   }
 
   void fill_transposed(const TakenBlock& block, std::int64_t start, std::int64_t rows, float* out,
                        std::int64_t out_stride) {
-    GRIDMILL_ASSERT(block.row_stride == 1, "one stride of a taken block must be 1");
     const std::int64_t columns = block.columns.count;
     const std::span<float> scratch = scratch_of(rows * columns);
-    if (rows == block.column_stride) {  // every column is complete: they lie one after the other
+    if (block.row_stride != 1) {
+      read_strided_columns(block, start, rows, scratch);
+    } else if (rows ==
+               block.column_stride) {  // every column is complete: they lie one after the other
       tensor_.read(start, scratch);
     } else {
       for (std::int64_t column = 0; column < columns; ++column) {
@@ -95,7 +105,21 @@ class BlockReader {
                                      static_cast<std::size_t>(rows)));
       }
     }
-    transpose(scratch, rows, columns, rotary_width_, out, out_stride);
+    transpose(scratch, rows, columns, heads_, out, out_stride);
+  }
+
+  /// Columns whose elements lie row_stride apart, one behind the other.
+  void read_strided_columns(const TakenBlock& block, std::int64_t start, std::int64_t rows,
+                            std::span<float> scratch) {
+    const std::int64_t extent = (rows - 1) * block.row_stride + 1;
+    std::vector<float> column_values(static_cast<std::size_t>(extent));
+    float* to = scratch.data();
+    for (std::int64_t column = 0; column < block.columns.count; ++column) {
+      tensor_.read(start + column * block.column_stride, column_values);
+      for (std::int64_t row = 0; row < rows; ++row) {
+        *to++ = column_values[static_cast<std::size_t>(row * block.row_stride)];
+      }
+    }
   }
 
   std::span<float> scratch_of(std::int64_t elements) {
@@ -104,7 +128,7 @@ class BlockReader {
   }
 
   const ForeignTensor& tensor_;
-  std::int64_t rotary_width_;
+  Interleaving heads_;
   std::vector<float> scratch_;
 };
 
@@ -149,7 +173,7 @@ void read_parameter(const ParameterSpec& spec, const ParameterTake& take,
   const std::int64_t piece_rows = std::min(rows, std::max(unit, wanted));
   std::vector<float> values(static_cast<std::size_t>(piece_rows * columns));
   std::optional<BlockReader> reader;
-  if (tensor != nullptr) reader.emplace(*tensor, take.rotary_width);
+  if (tensor != nullptr) reader.emplace(*tensor, take);
   for (std::int64_t first = 0; first < rows; first += piece_rows) {
     const std::int64_t end = std::min(rows, first + piece_rows);
     const Piece piece{
@@ -161,6 +185,9 @@ void read_parameter(const ParameterSpec& spec, const ParameterTake& take,
       const std::int64_t from = std::max(first, block.rows.first);
       const std::int64_t to = std::min(end, block.rows.end());
       if (reader && from < to) reader->fill(block, from, to, piece);
+    }
+    if (take.shift != 0) {
+      for (float& value : piece.values) value += take.shift;
     }
     sink(piece.values);
   }

@@ -12,8 +12,8 @@
 namespace gridmill::convert_detail {
 
 /// A rectangle of one of our parameters and where it lies in the foreign tensor: element (r, c) of
-/// the rectangle is foreign element first + r * row_stride + c * column_stride. One of the strides
-/// is 1: rows one after the other, or a transposed matrix.
+/// the rectangle is foreign element first + r * row_stride + c * column_stride. Rows lie one after
+/// the other (column_stride 1), or the matrix is transposed.
 struct TakenBlock {
   IndexRange rows;
   IndexRange columns;
@@ -31,6 +31,10 @@ struct ParameterTake {
   /// Greater than 0: every group of so many rows holds interleaved rotary pairs (2i, 2i + 1), ours
   /// are half-split (i, i + width / 2).
   std::int64_t rotary_width = 0;
+  /// First rows of such a group that are pairs; the others stay where they are. 0 = all.
+  std::int64_t rotated_rows = 0;
+  /// Added to every element.
+  float shift = 0;
 };
 
 [[nodiscard]] std::int64_t rows_of(const ParameterSpec& spec);

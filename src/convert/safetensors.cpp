@@ -113,6 +113,7 @@ NumberFormat format_of(SafetensorsType type) {
   if (type == SafetensorsType::f16) return NumberFormat::fp16;
   if (type == SafetensorsType::bf16) return NumberFormat::bf16;
   if (type == SafetensorsType::f64) return NumberFormat::fp64;
+  if (type == SafetensorsType::u8) return NumberFormat::u8;
   return NumberFormat::integer;
 }
 

@@ -4,11 +4,11 @@
 #include <string>
 #include <string_view>
 
-#include "convert/hugging_face_detail.hpp"
 #include "convert/xlstm_jax_detail.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/json.hpp"
 #include "gridmill/base/log.hpp"
+#include "gridmill/convert/convert.hpp"
 #include "gridmill/model/model.hpp"
 
 namespace {
@@ -39,14 +39,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   } catch (const FormatError&) {
     return 0;
   }
-  try_to([&] {
-    ConfigFields config(parsed, "config.json");
-    const auto family = convert_detail::hugging_face_family(config);
-    Json model = convert_detail::hugging_face_model(config, family);
-    convert_detail::set_token_ids(model, config, family, parsed, "generation_config.json");
-    config.refuse_unread();
-    return model;
-  });
+  try_to([&] { return model_of_config(parsed, "config.json"); });
   try_to([&] {
     ConfigFields config(parsed, "config");
     convert_detail::FlaxLayout layout;

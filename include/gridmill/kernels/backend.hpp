@@ -239,16 +239,14 @@ class Backend {
                          std::span<const std::int64_t> rows, PackedRows out) = 0;
   /// x += norm(y): a norm behind a block.
   virtual void norm_add(Stream& stream, ConstDeviceMatrix y, const Norm& norm, DeviceMatrix x) = 0;
-  /// x = norm(x).
-  virtual void norm_rows(Stream& stream, const Norm& norm, DeviceMatrix x) = 0;
+  /// out = norm(x) in fp32, not rounded to the compute dtype; `out` may be x.
+  virtual void norm_rows(Stream& stream, ConstDeviceMatrix x, const Norm& norm,
+                         DeviceMatrix out) = 0;
   /// x = x_scale * x, and with `y` (no data: without) then x = y_scale * y + x, rounded once.
   virtual void scale_add(Stream& stream, float x_scale, ConstDeviceMatrix y, float y_scale,
                          DeviceMatrix x) = 0;
 
   // --- experts
-  /// out = norm(x) in fp32, not rounded to the compute dtype.
-  virtual void norm_rows(Stream& stream, ConstDeviceMatrix x, const Norm& norm,
-                         DeviceMatrix out) = 0;
   /// out[r][o] = x[r] . weights[o] + bias[o], in fp32 whatever the compute dtype: a router.
   /// @param weights  [O, K] row-major.
   /// @param bias  [O]; may be empty.

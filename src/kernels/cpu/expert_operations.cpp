@@ -16,16 +16,6 @@ std::int64_t panels_of(std::int64_t outputs) {
 
 }  // namespace
 
-void CpuBackend::norm_rows(Stream& /*stream*/, ConstDeviceMatrix x, const Norm& norm,
-                           DeviceMatrix out) {
-  GRIDMILL_ASSERT(out.rows == x.rows && out.columns == x.columns, "wrong shape of the result");
-  NormArgs args;
-  args.x = x;
-  args.norm = norm;
-  args.added_to = out;
-  run(kernels_.norm_rows, args, x.rows, 0);
-}
-
 void CpuBackend::row_dots(Stream& /*stream*/, ConstDeviceMatrix x, ConstDeviceVector weights,
                           ConstDeviceVector bias, DeviceMatrix out) {
   GRIDMILL_ASSERT(weights.size == out.columns * x.columns && out.rows == x.rows,

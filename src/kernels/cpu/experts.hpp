@@ -9,14 +9,6 @@
 
 namespace gridmill::cpu::GRIDMILL_CPU_TARGET {
 
-inline void norm_rows(const NormArgs& args, const Worker& worker) {
-  const Share mine = share_of(args.x.rows, worker);
-  for (std::int64_t row = mine.first; row < mine.end; ++row) {
-    norm_row(args.norm, args.x.data + row * args.x.stride, args.x.columns,
-             args.added_to.data + row * args.added_to.stride);
-  }
-}
-
 /// Sum of x[i] w[i] in 16 lanes.
 GRIDMILL_SIMD float lane_dot(const float* x, const float* w, std::int64_t n) {
   F32x16 sum = zero();

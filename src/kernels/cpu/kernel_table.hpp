@@ -77,7 +77,7 @@ struct NormArgs {
   Norm norm;
   const std::int64_t* rows = nullptr;  ///< nullptr: every row
   PackedRows packed_out;               ///< of norm_pack
-  DeviceMatrix added_to;               ///< of norm_add; norm_rows: x, to be replaced
+  DeviceMatrix added_to;               ///< of norm_add; norm_rows: the result
 };
 
 struct ScaleAddArgs {
@@ -250,7 +250,6 @@ struct KernelTable {
   void (*channel_affine)(const AffineArgs&, const Worker&) = nullptr;
   void (*block_diagonal)(const BlockDiagonalArgs&, const Worker&) = nullptr;
   void (*skip_gate_pack)(const SkipGateArgs&, const Worker&) = nullptr;
-  void (*norm_rows)(const NormArgs&, const Worker&) = nullptr;  ///< to `added_to`
   void (*row_dots)(const RowDotsArgs&, const Worker&) = nullptr;
   void (*gather_pack)(const GatherArgs&, const Worker&) = nullptr;
   void (*experts_gated)(const ExpertsArgs&, const Worker&) = nullptr;

@@ -81,12 +81,14 @@ void CpuBackend::norm_add(Stream& /*stream*/, ConstDeviceMatrix y, const Norm& n
   run(kernels_.norm_add, args, y.rows, row_bytes(y.columns));
 }
 
-void CpuBackend::norm_rows(Stream& /*stream*/, const Norm& norm, DeviceMatrix x) {
+void CpuBackend::norm_rows(Stream& /*stream*/, ConstDeviceMatrix x, const Norm& norm,
+                           DeviceMatrix out) {
   check_norm(norm, x.columns);
+  GRIDMILL_ASSERT(out.rows == x.rows && out.columns == x.columns, "wrong shape of the result");
   NormArgs args;
   args.x = x;
   args.norm = norm;
-  args.added_to = x;
+  args.added_to = out;
   run(kernels_.norm_rows, args, x.rows, 0);
 }
 

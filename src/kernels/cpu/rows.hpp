@@ -119,8 +119,8 @@ inline void norm_add(const NormArgs& args, const Worker& worker) {
 inline void norm_rows(const NormArgs& args, const Worker& worker) {
   const Share mine = share_of(args.x.rows, worker);
   for (std::int64_t row = mine.first; row < mine.end; ++row) {
-    float* x = args.added_to.data + row * args.added_to.stride;
-    norm_row(args.norm, x, args.x.columns, x);
+    norm_row(args.norm, args.x.data + row * args.x.stride, args.x.columns,
+             args.added_to.data + row * args.added_to.stride);
   }
 }
 

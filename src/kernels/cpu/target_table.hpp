@@ -33,7 +33,6 @@ constexpr KernelTable make_table() {
   table.channel_affine = channel_affine;
   table.block_diagonal = block_diagonal;
   table.skip_gate_pack = skip_gate_pack<Steps>;
-  table.norm_rows = norm_rows;
   table.row_dots = row_dots;
   table.gather_pack = gather_pack<Steps>;
   table.experts_gated = experts_gated<Steps>;

@@ -80,7 +80,7 @@ class CudaBackend final : public Backend {
   void norm_pack(Stream& stream, ConstDeviceMatrix x, const Norm& norm,
                  std::span<const std::int64_t> rows, PackedRows out) override;
   void norm_add(Stream& stream, ConstDeviceMatrix y, const Norm& norm, DeviceMatrix x) override;
-  void norm_rows(Stream& stream, const Norm& norm, DeviceMatrix x) override;
+  void norm_rows(Stream& stream, ConstDeviceMatrix x, const Norm& norm, DeviceMatrix out) override;
   void scale_add(Stream& stream, float x_scale, ConstDeviceMatrix y, float y_scale,
                  DeviceMatrix x) override;
   void channel_affine(Stream& stream, ConstDeviceMatrix x, ConstDeviceVector weight,
@@ -92,7 +92,6 @@ class CudaBackend final : public Backend {
                       PackedRows out) override;
 
   // expert_operations.cpp
-  void norm_rows(Stream& stream, ConstDeviceMatrix x, const Norm& norm, DeviceMatrix out) override;
   void row_dots(Stream& stream, ConstDeviceMatrix x, ConstDeviceVector weights,
                 ConstDeviceVector bias, DeviceMatrix out) override;
   void gather_pack(Stream& stream, ConstDeviceMatrix x, std::span<const ExpertRows> experts,

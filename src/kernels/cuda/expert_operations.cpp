@@ -33,16 +33,6 @@ std::vector<T> only_experts(std::span<const ExpertRows> experts, std::span<const
 
 }  // namespace
 
-void CudaBackend::norm_rows(Stream& stream, ConstDeviceMatrix x, const Norm& norm,
-                            DeviceMatrix out) {
-  GRIDMILL_ASSERT(out.rows == x.rows && out.columns == x.columns, "wrong shape of the result");
-  NormArgs args;
-  args.x = x;
-  args.norm = norm;
-  args.added = out;
-  launch_norm_rows(cuda_stream(stream).handle(), args);
-}
-
 void CudaBackend::row_dots(Stream& stream, ConstDeviceMatrix x, ConstDeviceVector weights,
                            ConstDeviceVector bias, DeviceMatrix out) {
   GRIDMILL_ASSERT(weights.size == out.columns * x.columns && out.rows == x.rows,

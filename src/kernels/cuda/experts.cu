@@ -11,17 +11,6 @@ namespace {
 constexpr int kPiece = 4 * kRowThreads;
 constexpr int kDotsOutputs = kRowThreads / kWarp;  ///< outputs of a thread block
 
-GRIDMILL_KERNEL void norm_rows_kernel(NormArgs args) {
-  GRIDMILL_SHARED float scratch[8];
-  const std::int64_t row = block_x();
-  const float* x = args.x.data + row * args.x.stride;
-  const NormScale scale = norm_scale(args.norm.kind, args.norm.eps, x, args.x.columns, scratch);
-  float* out = args.added.data + row * args.added.stride;
-  for (std::int64_t i = thread_index(); i < args.x.columns; i += kRowThreads) {
-    out[i] = normalized(scale, x[i], args.norm.weight, args.norm.bias, i);
-  }
-}
-
 GRIDMILL_KERNEL void row_dots_kernel(DotsArgs args) {
   const std::int64_t row = block_x();
   const int lane = thread_index() % kWarp;
@@ -67,11 +56,6 @@ LaunchGrid pieces(std::int64_t rows, std::int64_t columns) {
 }
 
 }  // namespace
-
-void launch_norm_rows(LaunchStream stream, const NormArgs& args) {
-  launch(stream, norm_rows_kernel, {static_cast<unsigned>(args.x.rows), 1, 1}, kRowThreads, 0,
-         args);
-}
 
 void launch_row_dots(LaunchStream stream, const DotsArgs& args) {
   const std::int64_t tiles = (args.out.columns + kDotsOutputs - 1) / kDotsOutputs;

@@ -10,9 +10,6 @@
 // Routers and what lies around the experts' products. Shapes have been checked.
 namespace gridmill::cuda {
 
-/// out = norm(x): `added` of NormArgs is overwritten.
-void launch_norm_rows(LaunchStream stream, const NormArgs& args);
-
 struct DotsArgs {
   ConstDeviceMatrix x;
   ConstDeviceVector weights;  ///< [outputs][inputs]

@@ -12,7 +12,8 @@ struct alignas(16) Quad {
   float values[4];
 };
 
-/// Calls visit(index of a quad) for this thread's part: neighbours at a time, then the whole grid on.
+/// Calls visit(index of a quad) for this thread's part: neighbours at a time, then the whole grid
+/// on.
 template <typename Visit>
 GRIDMILL_DEVICE void for_each_quad(std::int64_t floats, Visit visit) {
   constexpr std::int64_t kStep = std::int64_t{kLimitBlocks} * kLimitThreads;

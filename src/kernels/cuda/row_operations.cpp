@@ -77,12 +77,14 @@ void CudaBackend::norm_add(Stream& stream, ConstDeviceMatrix y, const Norm& norm
   launch_norm_add(cuda_stream(stream).handle(), args);
 }
 
-void CudaBackend::norm_rows(Stream& stream, const Norm& norm, DeviceMatrix x) {
+void CudaBackend::norm_rows(Stream& stream, ConstDeviceMatrix x, const Norm& norm,
+                            DeviceMatrix out) {
   check_norm(norm, x.columns);
+  GRIDMILL_ASSERT(out.rows == x.rows && out.columns == x.columns, "wrong shape of the result");
   NormArgs args;
   args.x = x;
   args.norm = norm;
-  args.added = x;
+  args.added = out;
   launch_norm_rows(cuda_stream(stream).handle(), args);
 }
 

@@ -105,10 +105,11 @@ GRIDMILL_KERNEL void norm_add_kernel(NormArgs args) {
 GRIDMILL_KERNEL void norm_rows_kernel(NormArgs args) {
   GRIDMILL_SHARED float scratch[8];
   const std::int64_t row = block_x();
-  float* x = args.added.data + row * args.added.stride;
+  const float* x = args.x.data + row * args.x.stride;
+  float* out = args.added.data + row * args.added.stride;
   const NormScale scale = norm_scale(args.norm.kind, args.norm.eps, x, args.x.columns, scratch);
   for (std::int64_t i = thread_index(); i < args.x.columns; i += kRowThreads) {
-    x[i] = normalized(scale, x[i], args.norm.weight, args.norm.bias, i) * args.norm.scale;
+    out[i] = normalized(scale, x[i], args.norm.weight, args.norm.bias, i) * args.norm.scale;
   }
 }
 

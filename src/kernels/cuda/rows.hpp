@@ -27,7 +27,7 @@ struct NormArgs {
   Norm norm;
   const std::int64_t* rows = nullptr;  ///< on the device; nullptr = all
   PackedRows packed;                   ///< norm_pack: packed = norm(x[rows])
-  DeviceMatrix added;                  ///< norm_add: added = added + norm(x); norm_rows: x
+  DeviceMatrix added;                  ///< norm_add: added = added + norm(x); norm_rows: the result
   bool operator==(const NormArgs& other) const = default;
 };
 void launch_norm_pack(LaunchStream stream, DType compute_dtype, const NormArgs& args);

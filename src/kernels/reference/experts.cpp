@@ -23,15 +23,6 @@ float gated(const ExpertGate& gate, float g, float u) {
 
 }  // namespace
 
-void ReferenceBackend::norm_rows(Stream& /*stream*/, ConstDeviceMatrix x, const Norm& norm,
-                                 DeviceMatrix out) {
-  GRIDMILL_ASSERT(out.rows == x.rows && out.columns == x.columns, "wrong shape of the result");
-  const FloatModeScope mode(dtype_);
-  for (std::int64_t row = 0; row < x.rows; ++row) {
-    normalize(norm, x.data + row * x.stride, x.columns, out.data + row * out.stride);
-  }
-}
-
 void ReferenceBackend::row_dots(Stream& /*stream*/, ConstDeviceMatrix x, ConstDeviceVector weights,
                                 ConstDeviceVector bias, DeviceMatrix out) {
   GRIDMILL_ASSERT(weights.size == out.columns * x.columns && out.rows == x.rows,

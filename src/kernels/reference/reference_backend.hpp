@@ -62,7 +62,7 @@ class ReferenceBackend final : public Backend {
   void norm_pack(Stream& stream, ConstDeviceMatrix x, const Norm& norm,
                  std::span<const std::int64_t> rows, PackedRows out) override;
   void norm_add(Stream& stream, ConstDeviceMatrix y, const Norm& norm, DeviceMatrix x) override;
-  void norm_rows(Stream& stream, const Norm& norm, DeviceMatrix x) override;
+  void norm_rows(Stream& stream, ConstDeviceMatrix x, const Norm& norm, DeviceMatrix out) override;
   void scale_add(Stream& stream, float x_scale, ConstDeviceMatrix y, float y_scale,
                  DeviceMatrix x) override;
 
@@ -84,7 +84,6 @@ class ReferenceBackend final : public Backend {
                       ConstDeviceMatrix a, ConstDeviceMatrix z, Activation activation,
                       PackedRows out) override;
   // experts.cpp
-  void norm_rows(Stream& stream, ConstDeviceMatrix x, const Norm& norm, DeviceMatrix out) override;
   void row_dots(Stream& stream, ConstDeviceMatrix x, ConstDeviceVector weights,
                 ConstDeviceVector bias, DeviceMatrix out) override;
   void gather_pack(Stream& stream, ConstDeviceMatrix x, std::span<const ExpertRows> experts,

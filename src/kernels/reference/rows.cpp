@@ -75,12 +75,13 @@ void ReferenceBackend::norm_add(Stream& /*stream*/, ConstDeviceMatrix y, const N
   }
 }
 
-void ReferenceBackend::norm_rows(Stream& /*stream*/, const Norm& norm, DeviceMatrix x) {
+void ReferenceBackend::norm_rows(Stream& /*stream*/, ConstDeviceMatrix x, const Norm& norm,
+                                 DeviceMatrix out) {
   check_norm(norm, x.columns);
+  GRIDMILL_ASSERT(out.rows == x.rows && out.columns == x.columns, "wrong shape of the result");
   const FloatModeScope mode(dtype_);
   for (std::int64_t row = 0; row < x.rows; ++row) {
-    float* values = x.data + row * x.stride;
-    normalize(norm, values, x.columns, values);
+    normalize(norm, x.data + row * x.stride, x.columns, out.data + row * out.stride);
   }
 }
 

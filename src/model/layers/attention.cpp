@@ -6,7 +6,7 @@ namespace {
 
 /// A norm over all heads of q or k together: what the kernel does not do.
 void norm_whole(const BlockRun& run, const QkNormSpec& spec, PartIndex weight, DeviceMatrix x) {
-  run.backend().norm_rows(run.stream(), run.norm(spec.norm, {.weight = weight}), x);
+  run.backend().norm_rows(run.stream(), x, run.norm(spec.norm, {.weight = weight}), x);
 }
 
 Attention attention_options(const BlockRun& run, const AttentionSpec& spec,

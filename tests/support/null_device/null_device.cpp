@@ -214,9 +214,6 @@ class NullDevice final : public Backend {
     submit(stream,
            [=, this] { reference_->norm_add(*inner_, on_host(y), on_host(norm), on_host(x)); });
   }
-  void norm_rows(Stream& stream, const Norm& norm, DeviceMatrix x) override {
-    submit(stream, [=, this] { reference_->norm_rows(*inner_, on_host(norm), on_host(x)); });
-  }
   void scale_add(Stream& stream, float x_scale, ConstDeviceMatrix y, float y_scale,
                  DeviceMatrix x) override {
     submit(stream, [=, this] {

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cctype>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -13,9 +14,11 @@ namespace {
 
 using convert_detail::ConfigFields;
 using convert_detail::hugging_face_family;
-using convert_detail::hugging_face_model;
-using convert_detail::HuggingFaceFamily;
+using convert_detail::read_family;
 using convert_detail::set_token_ids;
+using convert_detail::xlstm_form;
+using convert_detail::xlstm_model;
+using convert_detail::xlstm_tokens;
 using test::contains_all;
 using test::Outcome;
 using test::outcome_of;
@@ -24,13 +27,37 @@ using test::TinyLlama;
 /// gridmill's configuration for a config.json; the model must accept it.
 Json translated(const Json& config_json, const Json& generation = Json()) {
   ConfigFields config(config_json, "config.json");
-  const HuggingFaceFamily family = hugging_face_family(config);
-  Json model = hugging_face_model(config, family);
-  set_token_ids(model, config, family, generation, "generation_config.json");
+  const convert_detail::Family* family = hugging_face_family(config);
+  Json model = family != nullptr ? to_json(read_family(config, *family))
+                                 : xlstm_model(config, xlstm_form(config));
+  set_token_ids(model, config,
+                family != nullptr ? family->tokens : xlstm_tokens(xlstm_form(config)), generation,
+                "generation_config.json");
   EXPECT_EQ(config.unread(), std::vector<std::string>()) << "a field that nobody looked at";
   static_cast<void>(make_model(model));
   return model;
 }
+
+ModelSpec described(const Json& config_json, const Json& generation = Json()) {
+  return read_model_spec(translated(config_json, generation));
+}
+
+/// Attention of layer `layer`, its first block.
+AttentionSpec attention_in(const ModelSpec& spec, std::size_t layer = 0) {
+  return std::get<AttentionSpec>(spec.layers.at(layer).blocks.at(0).mixer);
+}
+FeedForwardSpec feed_forward_in(const ModelSpec& spec) {
+  return std::get<FeedForwardSpec>(spec.layers.at(0).blocks.at(1).mixer);
+}
+/// Windows of all layers, 0 = none.
+std::vector<std::int64_t> windows_of(const ModelSpec& spec) {
+  std::vector<std::int64_t> windows;
+  for (std::size_t i = 0; i < spec.layers.size(); ++i) {
+    windows.push_back(attention_in(spec, i).window.value_or(0));
+  }
+  return windows;
+}
+using Windows = std::vector<std::int64_t>;
 
 Json llama_with(const Json& changes) {
   Json config = TinyLlama().config;
@@ -47,64 +74,90 @@ Json xlstm_with(const Json& changes) {
 }
 
 TEST(LlamaConfig, RotarySettingsAreReadInBothSpellings) {
-  const Json linear = {{"type", "linear"}, {"theta", 5000.0}, {"factor", 4.0}};
-  EXPECT_EQ(translated(llama_with({{"rope_theta", 5000.0},
-                                   {"rope_scaling", {{"type", "linear"}, {"factor", 4.0}}}}))
-                .at("rotary"),
-            linear);
+  const RotarySpec linear{.width = 2, .theta = 5000, .scaling = RotaryScaling::linear, .factor = 4};
+  EXPECT_EQ(described(llama_with({{"rope_theta", 5000.0},
+                                  {"rope_scaling", {{"type", "linear"}, {"factor", 4.0}}}}))
+                .rotary,
+            std::vector{linear});
   Json five = llama_with(
       {{"rope_parameters", {{"rope_theta", 5000.0}, {"rope_type", "linear"}, {"factor", 4.0}}}});
   five.erase("rope_theta");
-  EXPECT_EQ(translated(five).at("rotary"), linear);
+  EXPECT_EQ(described(five).rotary, std::vector{linear});
 }
 
 TEST(LlamaConfig, Llama3RotaryHasAllItsNumbers) {
-  const Json scaling = {{"rope_type", "llama3"},
-                        {"factor", 8.0},
-                        {"low_freq_factor", 1.0},
-                        {"high_freq_factor", 4.0},
-                        {"original_max_position_embeddings", 8192}};
-  EXPECT_EQ(translated(llama_with({{"rope_scaling", scaling}})).at("rotary"),
-            Json({{"type", "llama3"},
-                  {"theta", 10000.0},
+  const RotarySpec expected{.width = 2,
+                            .theta = 10000,
+                            .scaling = RotaryScaling::llama3,
+                            .factor = 8,
+                            .low_freq_factor = 1,
+                            .high_freq_factor = 4,
+                            .original_max_position = 4096};
+  Json scaling = {{"rope_type", "llama3"},
                   {"factor", 8.0},
                   {"low_freq_factor", 1.0},
                   {"high_freq_factor", 4.0},
-                  {"original_max_position", 8192}}));
+                  {"original_max_position_embeddings", 4096}};
+  EXPECT_EQ(described(llama_with({{"rope_scaling", scaling}})).rotary, std::vector{expected});
+  scaling.erase("original_max_position_embeddings");
+  EXPECT_EQ(
+      described(llama_with({{"rope_scaling", scaling}, {"original_max_position_embeddings", 4096}}))
+          .rotary,
+      std::vector{expected})
+      << "beside the rotary object";
+}
+
+TEST(LlamaConfig, YarnHasItsDefaultsAndItsAttentionFactor) {
+  Json scaling = {{"type", "yarn"}, {"factor", 4.0}, {"attn_factor", 3.0}, {"finetuned", true}};
+  RotarySpec yarn = described(llama_with({{"rope_scaling", scaling}})).rotary.at(0);
+  EXPECT_EQ(yarn.scaling, RotaryScaling::yarn);
+  EXPECT_EQ(yarn.beta_fast, 32);
+  EXPECT_EQ(yarn.beta_slow, 1);
+  EXPECT_TRUE(yarn.truncate);
+  EXPECT_EQ(yarn.original_max_position, 64) << "the longest row";
+  EXPECT_NEAR(yarn.magnitude, 0.1 * std::log(4.0) + 1, 1e-12);
+  scaling["mscale"] = 0.5;
+  scaling["mscale_all_dim"] = 2.0;
+  yarn = described(llama_with({{"rope_scaling", scaling}})).rotary.at(0);
+  EXPECT_NEAR(yarn.magnitude, (0.05 * std::log(4.0) + 1) / (0.2 * std::log(4.0) + 1), 1e-12);
+  scaling["attention_factor"] = 1.25;
+  EXPECT_EQ(described(llama_with({{"rope_scaling", scaling}})).rotary.at(0).magnitude, 1.25);
 }
 
 TEST(LlamaConfig, HeadWidthMayDifferFromItsShare) {
-  EXPECT_EQ(translated(llama_with({{"head_dim", 6}})).at("head_dim"), 6);
-  EXPECT_EQ(translated(llama_with({{"head_dim", nullptr}})).at("head_dim"), 2);
+  EXPECT_EQ(attention_in(described(llama_with({{"head_dim", 6}}))).head_width, 6);
+  EXPECT_EQ(attention_in(described(llama_with({{"head_dim", nullptr}}))).head_width, 2);
 }
 
 TEST(LlamaConfig, MissingKeyValueHeadsMeanAllHeads) {
   Json config = llama_with(Json::object());
   config.erase("num_key_value_heads");
-  EXPECT_EQ(translated(config).at("kv_heads"), 4);
+  EXPECT_EQ(attention_in(described(config)).kv_heads, 4);
 }
 
 TEST(LlamaConfig, BiasesFollowTheFamily) {
-  const Json llama = translated(llama_with({{"attention_bias", true}, {"mlp_bias", true}}));
-  EXPECT_TRUE(llama.at("qkv_bias") == true && llama.at("out_bias") == true &&
-              llama.at("mlp_bias") == true);
-  const Json qwen2 = translated(llama_with({{"model_type", "qwen2"}, {"architectures", nullptr}}));
-  EXPECT_TRUE(qwen2.at("qkv_bias") == true && qwen2.at("out_bias") == false);
-  const Json qwen3 = translated(
-      llama_with({{"model_type", "qwen3"}, {"architectures", nullptr}, {"attention_bias", false}}));
-  EXPECT_TRUE(qwen3.at("qkv_bias") == false && qwen3.at("qk_norm") == true);
+  const ModelSpec llama = described(llama_with({{"attention_bias", true}, {"mlp_bias", true}}));
+  EXPECT_TRUE(attention_in(llama).qkv_bias && attention_in(llama).out_bias);
+  EXPECT_TRUE(feed_forward_in(llama).up_bias && feed_forward_in(llama).down_bias);
+  const AttentionSpec qwen2 =
+      attention_in(described(llama_with({{"model_type", "qwen2"}, {"architectures", nullptr}})));
+  EXPECT_TRUE(qwen2.qkv_bias && !qwen2.out_bias);
+  const AttentionSpec qwen3 = attention_in(described(llama_with(
+      {{"model_type", "qwen3"}, {"architectures", nullptr}, {"attention_bias", false}})));
+  EXPECT_FALSE(qwen3.qkv_bias);
+  ASSERT_TRUE(qwen3.qk_norm);
+  EXPECT_EQ(qwen3.qk_norm->scope, QkNormScope::head);
 }
 
 TEST(LlamaConfig, MistralLooksThroughItsWindowInEveryLayer) {
   const Json base = {{"model_type", "mistral"}, {"architectures", {"MistralForCausalLM"}}};
   Json config = llama_with(base);
   config["sliding_window"] = 8;
-  EXPECT_EQ(translated(config).at("windows"), Json::array({8, 8}));
+  EXPECT_EQ(windows_of(described(config)), (Windows{8, 8}));
   config["sliding_window"] = nullptr;
-  EXPECT_EQ(translated(config).at("windows"), Json::array());
+  EXPECT_EQ(windows_of(described(config)), (Windows{0, 0}));
   config.erase("sliding_window");
-  EXPECT_EQ(translated(config).at("windows"), Json::array({4096, 4096}))
-      << "the default of transformers";
+  EXPECT_EQ(windows_of(described(config)), (Windows{4096, 4096})) << "the default of transformers";
 }
 
 TEST(LlamaConfig, QwenWindowsAreOffUnlessAskedFor) {
@@ -112,11 +165,11 @@ TEST(LlamaConfig, QwenWindowsAreOffUnlessAskedFor) {
                             {"architectures", {"Qwen2ForCausalLM"}},
                             {"sliding_window", 16},
                             {"max_window_layers", 1}});
-  EXPECT_EQ(translated(config).at("windows"), Json::array());
+  EXPECT_EQ(windows_of(described(config)), (Windows{0, 0}));
   config["use_sliding_window"] = true;
-  EXPECT_EQ(translated(config).at("windows"), Json::array({0, 16}));
+  EXPECT_EQ(windows_of(described(config)), (Windows{0, 16}));
   config["layer_types"] = {"sliding_attention", "full_attention"};
-  EXPECT_EQ(translated(config).at("windows"), Json::array({16, 0}));
+  EXPECT_EQ(windows_of(described(config)), (Windows{16, 0}));
 }
 
 TEST(LlamaConfig, TokenIdsMayBeMissingNullOrLists) {
@@ -231,14 +284,21 @@ INSTANTIATE_TEST_SUITE_P(
     Table, BadHuggingFaceConfig,
     testing::Values(
         BadConfig{"no object", Json::array(), {"object"}},
-        BadConfig{"unknown model", {{"model_type", "gpt2"}}, {"gpt2", "unsupported"}},
+        BadConfig{"unknown model", {{"model_type", "bert"}}, {"bert", "unsupported", "gemma2"}},
         BadConfig{"no model type", {{"vocab_size", 3}}, {"model_type", "missing"}},
         BadConfig{"another task",
                   llama_with({{"architectures", {"LlamaForSequenceClassification"}}}),
                   {"LlamaForSequenceClassification", "unsupported"}},
-        BadConfig{"yarn",
-                  llama_with({{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 2.0}}}}),
-                  {"yarn", "unsupported"}},
+        BadConfig{"yarn without a factor",
+                  llama_with({{"rope_scaling", {{"rope_type", "yarn"}}}}),
+                  {"factor", "missing"}},
+        BadConfig{"longrope with too few factors",
+                  llama_with({{"rope_scaling",
+                               {{"rope_type", "longrope"},
+                                {"factor", 2.0},
+                                {"short_factor", Json::array({1.0, 1.0})},
+                                {"long_factor", Json::array({1.0})}}}}),
+                  {"short_factor", "1"}},
         BadConfig{"dynamic, old spelling",
                   llama_with({{"rope_scaling", {{"type", "dynamic"}, {"factor", 2.0}}}}),
                   {"dynamic", "unsupported"}},
@@ -256,7 +316,7 @@ INSTANTIATE_TEST_SUITE_P(
                   llama_with({{"rope_parameters",
                                {{"rope_type", "default"}, {"partial_rotary_factor", 0.5}}}}),
                   {"partial_rotary_factor", "unsupported"}},
-        BadConfig{"gelu", llama_with({{"hidden_act", "gelu"}}), {"gelu", "unsupported"}},
+        BadConfig{"mish", llama_with({{"hidden_act", "mish"}}), {"mish", "unsupported"}},
         BadConfig{"quantised",
                   llama_with({{"quantization_config", {{"quant_method", "gptq"}}}}),
                   {"quantization_config", "unsupported"}},

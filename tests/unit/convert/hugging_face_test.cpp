@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "gridmill/model/model_spec.hpp"
 #include "unit/convert/support.hpp"
 
 namespace gridmill {
@@ -62,16 +63,18 @@ TEST_F(HuggingFace, AllTensorsOfALlamaKeepTheirNumbers) {
 
 TEST_F(HuggingFace, TheConfigurationIsTranslated) {
   const CheckpointFile file = converted(TinyLlama());
-  const Json& model = file.model();
-  EXPECT_EQ(model.at("family"), "llama");
-  EXPECT_EQ(model.at("head_dim"), 2);
-  EXPECT_EQ(model.at("kv_heads"), 2);
-  EXPECT_EQ(model.at("norm_eps"), 1e-5);
-  EXPECT_EQ(model.at("max_length"), 64);
-  EXPECT_EQ(model.at("bos_id"), 1);
-  EXPECT_EQ(model.at("eod_ids"), Json::array({2}));
-  EXPECT_EQ(model.at("windows"), Json::array());
-  EXPECT_EQ(model.at("rotary"), Json({{"type", "default"}, {"theta", 10000.0}}));
+  const ModelSpec model = read_model_spec(file.model());
+  EXPECT_EQ(model.family, "llama");
+  EXPECT_EQ(model.max_length, 64);
+  EXPECT_EQ(model.bos_id, 1);
+  EXPECT_EQ(model.eod_ids, std::vector<TokenId>{2});
+  EXPECT_EQ(model.rotary, (std::vector<RotarySpec>{{.width = 2}}));
+  const BlockSpec& block = model.layers.at(0).blocks.at(0);
+  EXPECT_EQ(block.norm, (NormSpec{.kind = NormKind::rms, .eps = 1e-5}));
+  const auto& attention = std::get<AttentionSpec>(block.mixer);
+  EXPECT_EQ(attention.head_width, 2);
+  EXPECT_EQ(attention.kv_heads, 2);
+  EXPECT_EQ(attention.window, std::nullopt);
 }
 
 TEST_F(HuggingFace, Bf16StaysBf16AndFp16BecomesFp32) {

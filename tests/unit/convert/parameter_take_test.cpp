@@ -79,6 +79,32 @@ TEST_P(EveryPieceSize, InterleavedRotaryPairsBecomeHalves) {
   EXPECT_EQ(taken(spec, take, GetParam()), (std::vector<float>{0, 2, 1, 3, 4, 6, 5, 7}));
 }
 
+TEST_P(EveryPieceSize, OnlyTheRotatedRowsOfAHeadAreReordered) {
+  const ParameterSpec spec{"p", {12, 1}};
+  ParameterTake take = take_whole("t", spec);
+  take.rotary_width = 6;
+  take.rotated_rows = 4;
+  EXPECT_EQ(taken(spec, take, GetParam()),
+            (std::vector<float>{0, 2, 1, 3, 4, 5, 6, 8, 7, 9, 10, 11}));
+}
+
+TEST_P(EveryPieceSize, AShiftIsAddedToEveryElement) {
+  const ParameterSpec spec{"p", {3}};
+  ParameterTake take = take_whole("t", spec);
+  take.shift = 1;
+  EXPECT_EQ(taken(spec, take, GetParam()), (std::vector<float>{1, 2, 3}));
+}
+
+TEST_P(EveryPieceSize, EverySecondColumnOfATransposedTensorIsAMatrix) {
+  const ParameterSpec spec{"p", {3, 2}};  // columns 1, 3, 5 of a tensor [2, 6]
+  const ParameterTake take{
+      .tensor = "t",
+      .shape = {2, 6},
+      .blocks = {
+          {.rows = {0, 3}, .columns = {0, 2}, .first = 1, .row_stride = 2, .column_stride = 6}}};
+  EXPECT_EQ(taken(spec, take, GetParam()), (std::vector<float>{1, 7, 3, 9, 5, 11}));
+}
+
 TEST_P(EveryPieceSize, PairsOfATransposedTensorAreReorderedToo) {
   const ParameterSpec spec{"p", {4, 2}};  // of a tensor [2, 4]
   const ParameterTake take{

@@ -68,7 +68,7 @@ Matrix run_norm_add(TestDevice& device, const NormCase& norm) {
 Matrix run_norm_rows(TestDevice& device, const NormCase& norm) {
   const NormData data = norm_data(norm);
   const DeviceMatrix x = device.matrix(data.x);
-  device.backend().norm_rows(device.stream(), norm_on(device, norm, data), x);
+  device.backend().norm_rows(device.stream(), x, norm_on(device, norm, data), x);
   return device.download(x);
 }
 
