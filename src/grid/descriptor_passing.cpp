@@ -1,15 +1,18 @@
+#include "grid/descriptor_passing.hpp"
+
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <random>
 #include <string>
 
-#include "grid/descriptor_passing_detail.hpp"
+#include "grid/unix_socket.hpp"
+#include "gridmill/base/clock.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/grid/collectives.hpp"
@@ -25,20 +28,6 @@ constexpr int kTimeoutMs = 30'000;
       "ranks of one node cannot share memory ({}: {}); run them in one pid or network namespace, "
       "or leave out --gather-params-once",
       call, std::strerror(errno)));  // NOLINT(concurrency-mt-unsafe)
-}
-
-struct Address {
-  sockaddr_un socket{};
-  socklen_t length = 0;
-};
-
-/// A leading zero byte: a name outside the file system, gone with its socket.
-Address abstract_address(const std::string& name) {
-  Address address;
-  address.socket.sun_family = AF_UNIX;
-  std::memcpy(address.socket.sun_path + 1, name.data(), name.size());
-  address.length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-  return address;
 }
 
 /// A message of one byte that carries at most one descriptor.
@@ -81,36 +70,73 @@ FileDescriptor receive_descriptor(int socket) {
 
 }  // namespace
 
-FileDescriptor pass_descriptor(const Communicator& comm, const FileDescriptor& own) {
-  std::string name;
-  if (comm.rank() == 0) {
-    std::random_device random;  // only a name that no other job uses
-    name = fmt::format("gridmill-{}-{:08x}{:08x}", ::getpid(), random(), random());
-  }
-  broadcast(comm, 0, name);
-  const Address address = abstract_address(name);
-  const auto* where = reinterpret_cast<const sockaddr*>(&address.socket);
+namespace {
 
-  // Listen, connect, accept: a connection waits in the backlog, so three stages cannot block.
+/// Whether the connection stands; false if rank 0's backlog is full, of strangers say.
+bool try_to_connect(const FileDescriptor& socket, const AbstractAddress& address) {
+  if (::connect(socket.get(), address.get(), address.length()) == 0) return true;
+  if (errno != EAGAIN) fail("connect");
+  return false;
+}
+
+/// Serves every other rank of `comm` once. Connections of other users are closed at once.
+void serve(const Communicator& comm, const FileDescriptor& listener, const FileDescriptor& own) {
+  const SteadyClock::time_point start = SteadyClock::now();
+  for (int served = 1; served < comm.size();) {
+    const auto left_ms = static_cast<int>(kTimeoutMs - 1000 * seconds_since(start));
+    pollfd ready{listener.get(), POLLIN, 0};
+    if (left_ms <= 0 || ::poll(&ready, 1, left_ms) == 0) {
+      errno = ETIMEDOUT;
+      fail("accept");
+    }
+    const FileDescriptor connection(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (!connection.valid() || !peer_is_trusted(connection)) continue;
+    send_descriptor(connection.get(), own.get());
+    ++served;
+  }
+}
+
+FileDescriptor ask(const FileDescriptor& socket, const AbstractAddress& address, bool connected) {
+  if (!connected) {
+    // Waits for a place in the backlog, in the order of arrival.
+    const timeval patience{kTimeoutMs / 1000, 0};
+    const int flags = ::fcntl(socket.get(), F_GETFL);
+    if (::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) != 0 ||
+        ::fcntl(socket.get(), F_SETFL, flags & ~O_NONBLOCK) != 0 ||
+        ::connect(socket.get(), address.get(), address.length()) != 0) {
+      fail("connect");
+    }
+  }
+  if (!peer_is_trusted(socket)) {
+    errno = EPERM;
+    fail("connect");
+  }
+  return receive_descriptor(socket.get());
+}
+
+}  // namespace
+
+FileDescriptor pass_descriptor(const Communicator& comm, const FileDescriptor& own) {
+  std::string name = agree_on(
+      comm, [&] { return comm.rank() == 0 ? unused_socket_name("memory") : std::string(); });
+  broadcast(comm, 0, name);
+  const AbstractAddress address(name);
+
   const FileDescriptor socket = agree_on(comm, [&] {
-    FileDescriptor made(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    FileDescriptor made(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!made.valid()) fail("socket");
     if (comm.rank() == 0) {
-      if (::bind(made.get(), where, address.length) != 0) fail("bind");
+      if (::bind(made.get(), address.get(), address.length()) != 0) fail("bind");
       if (::listen(made.get(), comm.size()) != 0) fail("listen");
     }
     return made;
   });
-  agree_on(comm, [&] {
-    if (comm.rank() != 0 && ::connect(socket.get(), where, address.length) != 0) fail("connect");
-  });
+  // A rank that cannot reach the socket at all ends the attempt here, before anybody waits.
+  const bool connected =
+      agree_on(comm, [&] { return comm.rank() == 0 || try_to_connect(socket, address); });
   return agree_on(comm, [&] {
-    if (comm.rank() != 0) return receive_descriptor(socket.get());
-    for (int peer = 1; peer < comm.size(); ++peer) {
-      const FileDescriptor connection(::accept4(socket.get(), nullptr, nullptr, SOCK_CLOEXEC));
-      if (!connection.valid()) fail("accept");
-      send_descriptor(connection.get(), own.get());
-    }
+    if (comm.rank() != 0) return ask(socket, address, connected);
+    serve(comm, socket, own);
     return FileDescriptor();
   });
 }

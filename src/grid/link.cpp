@@ -1,158 +1,151 @@
+#include "grid/link.hpp"
+
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <ifaddrs.h>
-#include <net/if.h>
-#include <netdb.h>
-#include <netinet/tcp.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstddef>
-#include <cstring>
+#include <chrono>
+#include <optional>
 #include <sstream>
+#include <thread>
 #include <utility>
 
-#include "grid/link_detail.hpp"
+#include "grid/unix_socket.hpp"
 #include "gridmill/base/clock.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 
-namespace gridmill::link_detail {
+namespace gridmill::detail {
 
 namespace {
 
-/// An address that drops packets must not keep the others waiting.
-constexpr double kConnect_s = 3;
-/// The other end may still be busy with links of its own.
-constexpr double kAnswer_s = 30;
-/// One of ours introduces itself at once.
-constexpr double kIntroduction_s = 1;
-constexpr int kBacklog = 4096;
+/// For the whole handshake: the other end may still be busy with links of its own.
+constexpr double kHandshake_s = 30;
+/// An address that drops packets, or at which another program listens, must not keep the others
+/// waiting.
+constexpr double kAddress_s = 3;
+/// Before the next attempt where the other end hung up: it was flooded by strangers.
+constexpr std::chrono::milliseconds kPause{20};
 
-std::string reason() { return std::strerror(errno); }  // NOLINT(concurrency-mt-unsafe)
+/// A point in time up to which calls may wait.
+class Deadline {
+ public:
+  explicit Deadline(double seconds) : seconds_(seconds) {}
+  [[nodiscard]] double left_s() const { return seconds_ - seconds_since(start_); }
 
-[[noreturn]] void fail(const std::string& what) {
-  throw SystemError(fmt::format("{} failed: {}", what, reason()));
-}
+ private:
+  SteadyClock::time_point start_ = SteadyClock::now();
+  double seconds_;
+};
 
-bool wait_for(int fd, short events, double seconds) {
-  const SteadyClock::time_point start = SteadyClock::now();
+bool wait_for(int fd, short events, const Deadline& deadline) {
   while (true) {
     pollfd one{fd, events, 0};
-    const double left_s = seconds - seconds_since(start);
+    const double left_s = deadline.left_s();
     if (left_s <= 0) return false;
     if (::poll(&one, 1, static_cast<int>(left_s * 1000) + 1) > 0) return true;
   }
 }
 
-bool send_introduction(int fd, const Introduction& self) {
-  return ::send(fd, &self, sizeof(self), MSG_NOSIGNAL) == sizeof(self);
-}
+/// How an attempt to connect ended.
+enum class Outcome : std::uint8_t {
+  linked,
+  busy,     ///< the listener had no room or hung up: worth another attempt
+  refused,  ///< nobody there, or somebody else
+};
 
-/// The other end's introduction, if it comes in time and is one of ours.
-std::optional<Introduction> receive_introduction(int fd, std::uint64_t nonce, double seconds) {
-  Introduction peer;
+struct Attempt {
+  Outcome outcome = Outcome::refused;
+  std::optional<Link> link;
+};
+
+/// Fills `bytes` from a socket.
+Outcome receive(int fd, std::span<std::byte> bytes, const Deadline& deadline) {
   std::size_t have = 0;
-  while (have < sizeof(peer)) {
-    if (!wait_for(fd, POLLIN, seconds)) return std::nullopt;
-    const ssize_t got =
-        ::recv(fd, reinterpret_cast<char*>(&peer) + have, sizeof(peer) - have, MSG_DONTWAIT);
-    if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) return std::nullopt;
+  while (have < bytes.size()) {
+    if (!wait_for(fd, POLLIN, deadline)) return Outcome::refused;
+    const ssize_t got = ::recv(fd, bytes.data() + have, bytes.size() - have, MSG_DONTWAIT);
+    if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) return Outcome::busy;
     if (got > 0) have += static_cast<std::size_t>(got);
   }
-  if (peer.nonce != nonce) return std::nullopt;
-  peer.host[sizeof(peer.host) - 1] = '\0';
-  return peer;
+  return Outcome::linked;
 }
 
-sockaddr_un unix_address(const std::string& name, socklen_t& length) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  // Abstract: a 0 byte, then the name. Nothing is left in a file system.
-  std::memcpy(address.sun_path + 1, name.data(), name.size());
-  length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-  return address;
-}
-
-std::string numeric(const sockaddr* address) {
-  std::array<char, INET6_ADDRSTRLEN> text{};
-  const void* bytes =
-      address->sa_family == AF_INET
-          ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in*>(address)->sin_addr)
-          : &reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr;
-  return ::inet_ntop(address->sa_family, bytes, text.data(), text.size());
-}
-
-/// Addresses of this host that others may reach: first those that its name stands for.
-std::vector<std::string> own_addresses() {
-  std::vector<std::string> own;
-  ifaddrs* interfaces = nullptr;
-  if (::getifaddrs(&interfaces) != 0) fail("getifaddrs");
-  for (const ifaddrs* one = interfaces; one != nullptr; one = one->ifa_next) {
-    if (one->ifa_addr == nullptr || (one->ifa_flags & IFF_UP) == 0) continue;
-    if ((one->ifa_flags & IFF_LOOPBACK) != 0) continue;
-    const int family = one->ifa_addr->sa_family;
-    if (family != AF_INET && family != AF_INET6) continue;
-    std::string text = numeric(one->ifa_addr);
-    if (text.rfind("fe80", 0) != 0) own.push_back(std::move(text));  // link-local: of one interface
+Attempt shake_hands(FileDescriptor socket, const Secret& secret, const Introduction& self,
+                    const Deadline& deadline) {
+  ConnectingHandshake handshake(secret, self);
+  std::array<std::byte, ConnectingHandshake::kChallengeBytes> challenge{};
+  if (const Outcome end = receive(socket.get(), challenge, deadline); end != Outcome::linked) {
+    return {end, {}};
   }
-  ::freeifaddrs(interfaces);
-
-  std::array<char, 256> name{};
-  addrinfo* named = nullptr;
-  std::vector<std::string> preferred;
-  if (::gethostname(name.data(), name.size() - 1) == 0 &&
-      ::getaddrinfo(name.data(), nullptr, nullptr, &named) == 0) {
-    for (const addrinfo* one = named; one != nullptr; one = one->ai_next) {
-      if (one->ai_family == AF_INET || one->ai_family == AF_INET6) {
-        preferred.push_back(numeric(one->ai_addr));
-      }
-    }
-    ::freeaddrinfo(named);
+  const std::vector<std::byte> answer = handshake.answer(challenge);
+  if (::send(socket.get(), answer.data(), answer.size(), MSG_NOSIGNAL) !=
+      static_cast<ssize_t>(answer.size())) {
+    return {Outcome::busy, {}};
   }
-  std::stable_partition(own.begin(), own.end(), [&preferred](const std::string& address) {
-    return std::find(preferred.begin(), preferred.end(), address) != preferred.end();
-  });
-  return own;
+  std::array<std::byte, ConnectingHandshake::kProofBytes> proof{};
+  if (const Outcome end = receive(socket.get(), proof, deadline); end != Outcome::linked) {
+    return {end, {}};
+  }
+  const std::optional<Introduction> peer = handshake.check(proof);
+  if (!peer) return {Outcome::refused, {}};
+  return {Outcome::linked, Link(std::move(socket), *peer)};
 }
 
-/// Connects without waiting longer than kConnect_s; not valid if that fails.
-FileDescriptor try_connect(int family, const sockaddr* address, socklen_t length) {
+/// A connected socket; not valid, with the reason in `outcome`, if that fails.
+FileDescriptor connected(int family, const sockaddr* address, socklen_t length,
+                         const Deadline& deadline, Outcome& outcome) {
+  outcome = Outcome::refused;
   FileDescriptor made(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!made.valid()) return {};
   if (::connect(made.get(), address, length) != 0) {
+    if (errno == EAGAIN) outcome = Outcome::busy;  // a Unix socket with a full backlog
+    if (errno != EINPROGRESS || !wait_for(made.get(), POLLOUT, deadline)) return {};
     int error = 0;
     socklen_t size = sizeof(error);
-    if (errno != EINPROGRESS || !wait_for(made.get(), POLLOUT, kConnect_s)) return {};
     if (::getsockopt(made.get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0) return {};
   }
   return made;
 }
 
-FileDescriptor try_network(const std::string& text, int port) {
+Attempt try_local(const std::string& name, const Secret& secret, const Introduction& self,
+                  const Deadline& deadline) {
+  const AbstractAddress address(name);
+  Attempt attempt;
+  FileDescriptor socket =
+      connected(AF_UNIX, address.get(), address.length(), deadline, attempt.outcome);
+  if (!socket.valid() || !peer_is_trusted(socket)) return attempt;
+  return shake_hands(std::move(socket), secret, self, deadline);
+}
+
+Attempt try_network(const std::string& text, int port, const Secret& secret,
+                    const Introduction& self, double seconds) {
+  const Deadline deadline(std::min(seconds, kAddress_s));
   sockaddr_in four{};
   four.sin_family = AF_INET;
   four.sin_port = htons(static_cast<std::uint16_t>(port));
-  if (::inet_pton(AF_INET, text.c_str(), &four.sin_addr) == 1) {
-    return try_connect(AF_INET, reinterpret_cast<const sockaddr*>(&four), sizeof(four));
-  }
   sockaddr_in6 six{};
   six.sin6_family = AF_INET6;
   six.sin6_port = four.sin_port;
-  if (::inet_pton(AF_INET6, text.c_str(), &six.sin6_addr) != 1) return {};
-  return try_connect(AF_INET6, reinterpret_cast<const sockaddr*>(&six), sizeof(six));
-}
-
-std::optional<Link> introduce(FileDescriptor socket, const Introduction& self) {
-  if (!socket.valid() || !send_introduction(socket.get(), self)) return std::nullopt;
-  const auto peer = receive_introduction(socket.get(), self.nonce, kAnswer_s);
-  if (!peer) return std::nullopt;
-  return Link(std::move(socket), *peer);
+  Attempt attempt;
+  FileDescriptor socket;
+  if (::inet_pton(AF_INET, text.c_str(), &four.sin_addr) == 1) {
+    socket = connected(AF_INET, reinterpret_cast<const sockaddr*>(&four), sizeof(four), deadline,
+                       attempt.outcome);
+  } else if (::inet_pton(AF_INET6, text.c_str(), &six.sin6_addr) == 1) {
+    socket = connected(AF_INET6, reinterpret_cast<const sockaddr*>(&six), sizeof(six), deadline,
+                       attempt.outcome);
+  }
+  if (!socket.valid()) return attempt;
+  return shake_hands(std::move(socket), secret, self, deadline);
 }
 
 }  // namespace
@@ -180,96 +173,57 @@ Link::Link(FileDescriptor socket, const Introduction& peer)
 
 std::string Link::peer_name() const { return fmt::format("rank {} on {}", peer_.rank, peer_.host); }
 
+void Link::send_beat(std::uint8_t byte) {
+  int unread = 0;
+  int room = 0;
+  socklen_t size = sizeof(room);
+  const bool known = ::ioctl(socket_.get(), SIOCOUTQ, &unread) == 0 &&
+                     ::getsockopt(socket_.get(), SOL_SOCKET, SO_SNDBUF, &room, &size) == 0;
+  if (known && unread > room / 2) return;
+  send(byte);
+}
+
 void Link::send(std::uint8_t byte) {
-  if (!socket_.valid()) return;
-  const ssize_t sent = ::send(socket_.get(), &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (sent < 0 && errno != EAGAIN && errno != EINTR) close();
+  // A link that broke is found by hear(), after the last bytes that the peer sent.
+  static_cast<void>(::send(socket_.get(), &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT));
 }
 
 Heard Link::hear() {
   Heard heard;
   std::array<std::uint8_t, 256> chunk{};
-  while (socket_.valid()) {
+  while (true) {
     const ssize_t got = ::recv(socket_.get(), chunk.data(), chunk.size(), MSG_DONTWAIT);
     if (got > 0) {
-      heard.something = true;
       heard.bytes.insert(heard.bytes.end(), chunk.begin(), chunk.begin() + got);
-    } else if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
-      break;
-    } else {
-      heard.gone = true;
-      close();
+      continue;
     }
+    heard.gone = got == 0 || (errno != EAGAIN && errno != EINTR);
+    return heard;
   }
-  return heard;
 }
 
-Listener Listener::local(const Introduction& self) {
-  Place place;
-  place.unix_name = fmt::format("gridmill-{:016x}-{}", self.nonce, self.rank);
-  FileDescriptor made(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!made.valid()) fail("socket");
-  socklen_t length = 0;
-  const sockaddr_un address = unix_address(place.unix_name, length);
-  if (::bind(made.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) fail("bind");
-  if (::listen(made.get(), kBacklog) != 0) fail("listen");
-  return {std::move(made), std::move(place), self};
-}
-
-Listener Listener::network(const Introduction& self) {
-  Place place;
-  place.addresses = own_addresses();
-  // One socket for both families where there is IPv6, else IPv4.
-  FileDescriptor made(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  sockaddr_storage address{};
-  socklen_t length = sizeof(sockaddr_in6);
-  address.ss_family = AF_INET6;  // address "any", port 0 = the system's choice
-  const int off = 0;
-  if (!made.valid() ||
-      ::setsockopt(made.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) != 0 ||
-      ::bind(made.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
-    made = FileDescriptor(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    address = {};
-    address.ss_family = AF_INET;
-    length = sizeof(sockaddr_in);
-    if (!made.valid() ||
-        ::bind(made.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
-      fail("bind");
+Link connect(const Place& place, const Secret& secret, const Introduction& self) {
+  const Deadline deadline(kHandshake_s);
+  bool again = true;
+  while (again && deadline.left_s() > 0) {
+    again = false;
+    const auto take = [&](Attempt attempt) {
+      again = again || attempt.outcome == Outcome::busy;
+      return std::move(attempt.link);
+    };
+    if (!place.unix_name.empty()) {
+      if (auto link = take(try_local(place.unix_name, secret, self, deadline))) {
+        return std::move(*link);
+      }
     }
-  }
-  length = sizeof(address);
-  if (::listen(made.get(), kBacklog) != 0) fail("listen");
-  if (::getsockname(made.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0) {
-    fail("getsockname");
-  }
-  place.port =
-      ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port
-                                          : reinterpret_cast<const sockaddr_in&>(address).sin_port);
-  return {std::move(made), std::move(place), self};
-}
-
-std::optional<Link> Listener::accept() {
-  FileDescriptor socket(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!socket.valid()) return std::nullopt;
-  const auto peer = receive_introduction(socket.get(), self_.nonce, kIntroduction_s);
-  if (!peer || !send_introduction(socket.get(), self_)) return std::nullopt;
-  return Link(std::move(socket), *peer);
-}
-
-Link connect(const Place& place, const Introduction& self) {
-  if (!place.unix_name.empty()) {
-    socklen_t length = 0;
-    const sockaddr_un address = unix_address(place.unix_name, length);
-    auto link =
-        introduce(try_connect(AF_UNIX, reinterpret_cast<const sockaddr*>(&address), length), self);
-    if (link) return std::move(*link);
-  }
-  for (const std::string& address : place.addresses) {
-    auto link = introduce(try_network(address, place.port), self);
-    if (link) return std::move(*link);
+    for (const std::string& address : place.addresses) {
+      auto link = take(try_network(address, place.port, secret, self, deadline.left_s()));
+      if (link) return std::move(*link);
+    }
+    if (again) std::this_thread::sleep_for(kPause);
   }
   throw SystemError(fmt::format("{} cannot reach another rank of the job at any of: {}", self.host,
                                 place.to_text()));
 }
 
-}  // namespace gridmill::link_detail
+}  // namespace gridmill::detail

@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "grid/descriptor_passing_detail.hpp"
+#include "grid/descriptor_passing.hpp"
 #include "gridmill/base/available_memory.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/file.hpp"
@@ -94,6 +94,18 @@ void allocate_pages(const FileDescriptor& file, std::size_t first, std::size_t b
   }
 }
 
+/// Whoever has a descriptor can neither write nor map for writing any more. Mappings that are there
+/// stay as they are.
+void take_the_right_to_write(const FileDescriptor& file) {
+#ifndef F_SEAL_FUTURE_WRITE
+  constexpr int F_SEAL_FUTURE_WRITE = 0x10;  // the headers of glibc before 2.29 do not have it
+#endif
+  if (::fcntl(file.get(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) == 0) return;
+  // Linux before 5.1. No descriptor outlives seal(), and processes of other users never had one.
+  if (errno == EINVAL && ::fcntl(file.get(), F_ADD_SEALS, F_SEAL_SEAL) == 0) return;
+  throw SystemError("sealing shared memory failed: " + system_reason());
+}
+
 /// Address space for `bytes` from a 2 MiB border on: the kernel puts huge pages only where a
 /// mapping covers an aligned 2 MiB.
 struct Reserved {
@@ -135,19 +147,23 @@ void NodeMemory::map_shared(const Communicator& comm, std::size_t bytes, const s
                             MemoryHandOver hand_over) {
   FileDescriptor own = agree_on(comm, [&] {
     if (comm.rank() != 0) return FileDescriptor();
-    FileDescriptor made(::memfd_create("gridmill", MFD_CLOEXEC));
+    FileDescriptor made(::memfd_create("gridmill", MFD_CLOEXEC | MFD_ALLOW_SEALING));
     if (!made.valid()) no_memory(bytes, what, "memfd_create: " + system_reason());
     if (::ftruncate(made.get(), static_cast<off_t>(bytes)) != 0) {
       no_memory(bytes, what, "ftruncate: " + system_reason());
     }
+    // A file that shrinks would end its readers with SIGBUS.
+    if (::fcntl(made.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0) {
+      no_memory(bytes, what, "fcntl: " + system_reason());
+    }
     return made;
   });
-  const FileDescriptor file = share(comm, std::move(own), hand_over);
+  file_ = share(comm, std::move(own), hand_over);
   agree_on(comm, [&] {
     const Reserved reserved = reserve(bytes, PROT_NONE, what);
     mapping_ = reserved.mapping;
     void* mapped = ::mmap(reserved.bytes.data(), bytes, PROT_READ | PROT_WRITE,
-                          MAP_SHARED | MAP_FIXED, file.get(), 0);
+                          MAP_SHARED | MAP_FIXED, file_.get(), 0);
     if (mapped == MAP_FAILED) no_memory(bytes, what, "mmap: " + system_reason());
     bytes_ = reserved.bytes;
     // Every rank takes its part: faster, and spread over the memory of all their sockets.
@@ -155,7 +171,7 @@ void NodeMemory::map_shared(const Communicator& comm, std::size_t bytes, const s
     const std::size_t share_bytes = (bytes / ranks / kHugePage + 1) * kHugePage;
     const std::size_t first = std::min(bytes, share_bytes * static_cast<std::size_t>(comm.rank()));
     const std::size_t count = std::min(bytes - first, share_bytes);
-    allocate_pages(file, first, count, what);
+    allocate_pages(file_, first, count, what);
     make_huge(bytes_.subspan(first, count));
   });
 }
@@ -177,7 +193,9 @@ void NodeMemory::seal(const Communicator& comm) {
     if (!bytes_.empty() && ::mprotect(bytes_.data(), bytes_.size(), PROT_READ) != 0) {
       throw SystemError("mprotect of shared memory failed: " + system_reason());
     }
+    if (comm.rank() == 0 && file_.valid()) take_the_right_to_write(file_);
   });
+  file_ = FileDescriptor();
 }
 
 void check_node_memory(const Communicator& node, std::size_t bytes, const std::string& what) {

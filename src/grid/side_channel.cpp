@@ -5,14 +5,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <optional>
-#include <random>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include "grid/link_detail.hpp"
+#include "grid/link.hpp"
+#include "grid/listener.hpp"
 #include "gridmill/base/clock.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/log.hpp"
@@ -22,11 +21,12 @@ namespace gridmill {
 
 namespace {
 
-using link_detail::Heard;
-using link_detail::Introduction;
-using link_detail::Link;
-using link_detail::Listener;
-using link_detail::Place;
+using detail::Heard;
+using detail::Introduction;
+using detail::Link;
+using detail::Listener;
+using detail::Place;
+using detail::Secret;
 
 constexpr double kTick_s = 0.1;
 /// A sign of life every so many ticks.
@@ -34,16 +34,12 @@ constexpr int kTicksPerBeat = 10;
 /// Says goodbye; other bytes are alarms.
 constexpr std::uint8_t kBye = 255;
 
-Introduction introduce_self(const Communicator& world) {
-  Introduction self;
-  if (world.rank() == 0) {
-    std::random_device random;
-    self.nonce = (std::uint64_t{random()} << 32) | random();
-  }
-  broadcast(world, 0, self.nonce);
-  self.rank = world.rank();
-  ::gethostname(self.host, sizeof(self.host) - 1);
-  return self;
+/// Collective: random bytes of rank 0, which only MPI carries.
+Secret share_secret(const Communicator& world) {
+  Secret secret =
+      agree_on(world, [&] { return world.rank() == 0 ? detail::random_secret() : Secret{}; });
+  broadcast(world, 0, secret);
+  return secret;
 }
 
 /// Rank 0 has a descriptor a node.
@@ -54,24 +50,100 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/// Learns without waiting when every rank has reached a point.
+class Gathering {
+ public:
+  /// Collective over `comm`, does not wait.
+  explicit Gathering(const Communicator& comm) {
+    check_mpi(MPI_Ibarrier(comm.get(), &request_), "MPI_Ibarrier");
+  }
+  Gathering(const Gathering&) = delete;
+  Gathering& operator=(const Gathering&) = delete;
+  /// Collective: waits.
+  ~Gathering() { MPI_Wait(&request_, MPI_STATUS_IGNORE); }
+  [[nodiscard]] bool complete() {
+    int done = 0;
+    check_mpi(MPI_Test(&request_, &done, MPI_STATUS_IGNORE), "MPI_Test");
+    return done != 0;
+  }
+
+ private:
+  MPI_Request request_ = MPI_REQUEST_NULL;
+};
+
 struct Neighbour {
   Link link;
   int silent_ticks = 0;
+  bool left = false;  ///< no sign of life is expected any more
 };
+
+/// Collective: makes the links of this rank, to its head and from those whose head it is. No thread
+/// runs yet and no socket accepts connections afterwards, so that strangers have nothing to reach
+/// in a running job.
+std::vector<Link> make_links(const Grid& grid) {
+  const Communicator& world = grid.world();
+  const bool root = world.rank() == 0;
+  const bool head = grid.node().rank() == 0;  // of its node
+  const Secret secret = share_secret(world);
+  Introduction self;
+  self.rank = world.rank();
+  ::gethostname(self.host, sizeof(self.host) - 1);
+
+  std::vector<Listener> listeners;
+  std::string network_place;
+  std::string node_place;
+  std::optional<Error> error;
+  try {
+    if (root && grid.nodes() > 1) {
+      raise_descriptor_limit();
+      listeners.push_back(Listener::network());
+      network_place = listeners.back().place().to_text();
+    }
+    if (head && grid.node().size() > 1) {
+      listeners.push_back(Listener::local());
+      node_place = listeners.back().place().to_text();
+    }
+  } catch (...) {
+    error = error_in_flight();
+  }
+  broadcast(world, 0, network_place);
+  broadcast(grid.node(), 0, node_place);
+
+  std::optional<Link> uplink;
+  try {
+    if (!error && !root) {
+      uplink = detail::connect(Place::from_text(head ? network_place : node_place), secret, self);
+    }
+  } catch (...) {
+    error = error_in_flight();
+  }
+  // A rank that is through with its own link has the proof of the other end, which has the link
+  // then. So there is nobody to wait for once all ranks are.
+  std::vector<Link> links;
+  {
+    Gathering gathering(world);
+    try {
+      links = detail::accept_links(listeners, secret, self, [&] { return gathering.complete(); });
+    } catch (...) {
+      error = error_in_flight();
+    }
+  }
+  agree(world, error);
+  if (uplink) links.push_back(std::move(*uplink));
+  return links;
+}
 
 }  // namespace
 
 /// Owns the links; everything but `stop` belongs to the thread once it runs.
 class SideChannel::Thread {
  public:
-  Thread(SideChannel& channel, SideChannelOptions options, std::vector<Listener> listeners,
-         std::optional<Link> uplink)
+  Thread(SideChannel& channel, SideChannelOptions options, std::vector<Link> links)
       : channel_(channel),
         options_(std::move(options)),
         most_silent_ticks_(
-            static_cast<int>(static_cast<double>(options_.silence.count()) / (kTick_s * 1000))),
-        listeners_(std::move(listeners)) {
-    if (uplink) neighbours_.push_back({std::move(*uplink)});
+            static_cast<int>(static_cast<double>(options_.silence.count()) / (kTick_s * 1000))) {
+    for (Link& link : links) neighbours_.push_back({std::move(link)});
     thread_ = std::thread([this] { run(); });
   }
   Thread(const Thread&) = delete;
@@ -87,9 +159,6 @@ class SideChannel::Thread {
     SteadyClock::time_point last_tick = SteadyClock::now();
     while (!stop_) {
       wait();
-      for (Listener& listener : listeners_) {
-        while (auto link = listener.accept()) neighbours_.push_back({std::move(*link)});
-      }
       hear();
       if (seconds_since(last_tick) >= kTick_s) {
         last_tick = SteadyClock::now();
@@ -102,9 +171,8 @@ class SideChannel::Thread {
   void wait() {
     // Signals wake the call up, which is welcome.
     std::vector<pollfd> descriptors;
-    for (const Listener& listener : listeners_) descriptors.push_back({listener.fd(), POLLIN, 0});
     for (const Neighbour& neighbour : neighbours_) {
-      if (neighbour.link.open()) descriptors.push_back({neighbour.link.fd(), POLLIN, 0});
+      descriptors.push_back({neighbour.link.fd(), POLLIN, 0});
     }
     ::poll(descriptors.data(), descriptors.size(), static_cast<int>(kTick_s * 1000));
   }
@@ -112,26 +180,36 @@ class SideChannel::Thread {
   void hear() {
     for (Neighbour& neighbour : neighbours_) {
       const Heard heard = neighbour.link.hear();
-      if (heard.something) neighbour.silent_ticks = 0;
+      if (!heard.bytes.empty()) neighbour.silent_ticks = 0;
       for (const std::uint8_t byte : heard.bytes) {
         if (byte == kBye) {
-          neighbour.silent_ticks = -1;  // expected to be silent
-          neighbour.link.close();
+          neighbour.left = true;
         } else {
           channel_.raise(std::min(static_cast<Alarm>(byte), Alarm::lost));
         }
       }
+      if (heard.gone && !neighbour.left) end_of(neighbour);
     }
-    std::erase_if(neighbours_, [](const Neighbour& one) { return one.silent_ticks < 0; });
+    std::erase_if(neighbours_, [](const Neighbour& one) { return one.left; });
+  }
+
+  /// A link that ended without a goodbye is a process that died, unless the job is ending anyway:
+  /// then processes may leave in the middle of everything.
+  void end_of(Neighbour& neighbour) {
+    neighbour.left = true;
+    if (channel_.alarm() == Alarm::none) miss(neighbour);
+  }
+
+  void miss(const Neighbour& neighbour) {
+    if (channel_.lost_.empty()) channel_.lost_ = neighbour.link.peer_name();
+    channel_.raise(Alarm::lost);
   }
 
   /// Time is counted in ticks of this thread: what slept through it, as all processes of a
   /// suspended job do, has missed nothing.
   void tick() {
     for (Neighbour& neighbour : neighbours_) {
-      if (++neighbour.silent_ticks < most_silent_ticks_) continue;
-      if (channel_.lost_.empty()) channel_.lost_ = neighbour.link.peer_name();
-      channel_.raise(Alarm::lost);
+      if (++neighbour.silent_ticks >= most_silent_ticks_) miss(neighbour);
     }
     if (options_.on_tick) options_.on_tick();
     ++ticks_;
@@ -140,17 +218,21 @@ class SideChannel::Thread {
   void tell() {
     const Alarm alarm = channel_.alarm();
     if (alarm == told_ && ticks_ < next_beat_) return;
-    told_ = alarm;
+    const bool news = std::exchange(told_, alarm) != alarm;
     next_beat_ = ticks_ + kTicksPerBeat;
     for (Neighbour& neighbour : neighbours_) {
-      neighbour.link.send(static_cast<std::uint8_t>(alarm));
+      const auto byte = static_cast<std::uint8_t>(alarm);
+      if (news) {
+        neighbour.link.send(byte);
+      } else {
+        neighbour.link.send_beat(byte);
+      }
     }
   }
 
   SideChannel& channel_;
   SideChannelOptions options_;
   int most_silent_ticks_;
-  std::vector<Listener> listeners_;
   std::vector<Neighbour> neighbours_;
   int ticks_ = 0;
   int next_beat_ = 0;
@@ -160,53 +242,16 @@ class SideChannel::Thread {
 };
 
 SideChannel::SideChannel(const Grid& grid, SideChannelOptions options) {
-  const Communicator& world = grid.world();
-  const Introduction self = introduce_self(world);
-  const bool root = world.rank() == 0;
-  const bool head = grid.node().rank() == 0;  // of its node
-  std::vector<Listener> listeners;
-  std::string network_place;
-  std::string node_place;
-  std::optional<Error> error;
+  std::vector<Link> links;
   try {
-    if (root && grid.nodes() > 1) {
-      raise_descriptor_limit();
-      listeners.push_back(Listener::network(self));
-      network_place = listeners.back().place().to_text();
-    }
-    if (head && grid.node().size() > 1) {
-      listeners.push_back(Listener::local(self));
-      node_place = listeners.back().place().to_text();
-    }
-  } catch (...) {
-    error = error_in_flight();
-  }
-  broadcast(world, 0, network_place);
-  broadcast(grid.node(), 0, node_place);
-  const auto start = [&](std::optional<Link> uplink) {
-    thread_ = std::make_unique<Thread>(*this, options, std::move(listeners), std::move(uplink));
-  };
-  // From the root down: a rank answers once it has a link itself.
-  try {
-    if (error) throw *error;
-    if (root) {
-      start(std::nullopt);
-    } else {
-      start(link_detail::connect(Place::from_text(head ? network_place : node_place), self));
-    }
-  } catch (...) {
-    error = error_in_flight();
-  }
-  try {
-    agree(world, error);
+    links = make_links(grid);
   } catch (const Error& failure) {
     log::warn(
         "no side channel between the ranks: a lost host is not noticed, and signals wait for the "
         "end of a pass ({})",
         failure.what());
-    thread_.reset();  // with what is linked; then alone
-    start(std::nullopt);
   }
+  thread_ = std::make_unique<Thread>(*this, std::move(options), std::move(links));
 }
 
 SideChannel::~SideChannel() = default;

@@ -1,17 +1,23 @@
 #include "gridmill/grid/node_memory.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
+#include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "gridmill/base/available_memory.hpp"
 #include "gridmill/base/error.hpp"
+#include "gridmill/base/file.hpp"
 #include "gridmill/grid/collectives.hpp"
+#include "strangers/stranger_process.hpp"
 
 namespace gridmill {
 namespace {
@@ -37,6 +43,56 @@ TEST_P(NodeMemoryTest, WhatOneRankWritesTheOthersRead) {
     EXPECT_EQ(memory.bytes()[rank * kEach + kEach - 1], static_cast<std::byte>(rank + 1));
   }
   world_.barrier();
+}
+
+/// Descriptors of shared memory that this process has.
+std::vector<FileDescriptor> memory_descriptors() {
+  std::vector<FileDescriptor> found;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code ignored;
+    const std::string target = std::filesystem::read_symlink(entry.path(), ignored).string();
+    if (target.find("memfd:gridmill") == std::string::npos) continue;
+    found.emplace_back(::dup(std::stoi(entry.path().filename())));
+  }
+  return found;
+}
+
+TEST_P(NodeMemoryTest, NobodyWritesIntoSealedMemoryAnyMore) {
+  if (ranks_ == 1) return;  // no descriptor at all
+  NodeMemory memory = NodeMemory::create(world_, 5000, "a test", GetParam());
+  const std::vector<FileDescriptor> kept = memory_descriptors();
+  ASSERT_FALSE(kept.empty());
+  const int file = kept.front().get();
+  memory.bytes()[4999] = std::byte{7};
+  memory.seal(world_);
+  EXPECT_EQ(memory_descriptors().size(), kept.size()) << "the memory's own is closed";
+  const std::byte other{9};
+  EXPECT_EQ(::pwrite(file, &other, 1, 4999), -1);
+  EXPECT_EQ(::ftruncate(file, 100), -1) << "readers would end with SIGBUS";
+  EXPECT_EQ(::mmap(nullptr, 5000, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0), MAP_FAILED);
+  EXPECT_EQ(memory.bytes()[4999], std::byte{7});
+  world_.barrier();
+}
+
+TEST(NodeMemory, AnotherUserOfTheHostGetsNoDescriptor) {
+  const Communicator world = Communicator::duplicate(MPI_COMM_WORLD);
+  if (any_rank(world, world.rank() == 0 && ::geteuid() != 0)) {
+    GTEST_SKIP() << "needs root, who can become another user";
+  }
+  std::unique_ptr<test::StrangerProcess> stranger;
+  if (world.rank() == 0) stranger = std::make_unique<test::StrangerProcess>(1.5);
+  bool again = true;
+  while (again) {
+    NodeMemory memory =
+        NodeMemory::create(world, std::size_t{1} << 20, "a test", MemoryHandOver::unix_socket);
+    memory.bytes()[world.rank()] = std::byte{1};
+    memory.seal(world);
+    EXPECT_EQ(memory.bytes()[world.size() - 1], std::byte{1});
+    again = any_rank(world, stranger && stranger->running());
+  }
+  if (stranger) {
+    EXPECT_EQ(stranger->exit_code(), 0) << "it got a descriptor";
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Ways, NodeMemoryTest,

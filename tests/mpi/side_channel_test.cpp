@@ -1,12 +1,21 @@
 #include "gridmill/grid/side_channel.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <filesystem>
+#include <memory>
+#include <set>
+#include <string>
+#include <system_error>
 #include <thread>
 
+#include "gridmill/base/clock.hpp"
 #include "gridmill/grid/collectives.hpp"
+#include "strangers/stranger_process.hpp"
 
 namespace gridmill {
 namespace {
@@ -83,6 +92,66 @@ TEST(SideChannel, ARankThatFallsSilentIsMissedByAll) {
     }
     world.barrier();
     hold = false;
+  }
+  world.barrier();
+}
+
+/// Collective: whether tests can become another user; says so where not.
+bool can_be_disturbed(const Communicator& world) {
+  return !any_rank(world, world.rank() == 0 && ::geteuid() != 0);
+}
+
+TEST(SideChannel, AnotherUserOfTheHostChangesNothing) {
+  const Grid grid = two_ranks_a_node();
+  const Communicator& world = grid.world();
+  if (!can_be_disturbed(world)) GTEST_SKIP() << "needs root, who can become another user";
+  std::unique_ptr<test::StrangerProcess> stranger;
+  if (world.rank() == 0) stranger = std::make_unique<test::StrangerProcess>(2.5);
+  // Short-lived channels, since strangers can try most while one is made; then one that lasts.
+  for (int i = 0; i < 12; ++i) {
+    const bool last = i == 11;
+    const SideChannel channel(grid, {.silence = std::chrono::milliseconds(1500)});
+    std::this_thread::sleep_for(std::chrono::milliseconds(last ? 1700 : 50));
+    EXPECT_EQ(channel.alarm(), Alarm::none) << channel.lost();
+    world.barrier();
+  }
+  if (stranger) {
+    EXPECT_EQ(stranger->exit_code(), 0) << "it got what it may not have";
+  }
+  world.barrier();
+}
+
+std::set<int> open_sockets() {
+  std::set<int> sockets;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code ignored;
+    const std::string target = std::filesystem::read_symlink(entry.path(), ignored).string();
+    if (target.rfind("socket:", 0) == 0) sockets.insert(std::stoi(entry.path().filename()));
+  }
+  return sockets;
+}
+
+/// The link of a process that dies ends at once, long before it counts as silent.
+TEST(SideChannel, AProcessThatDiesIsMissedAtOnce) {
+  const Grid grid = two_ranks_a_node();
+  const Communicator& world = grid.world();
+  if (world.size() == 1) return;  // nobody to miss
+  {
+    const std::set<int> before = open_sockets();
+    const SideChannel channel(grid, {});
+    std::set<int> links = open_sockets();
+    for (const int socket : before) links.erase(socket);
+    EXPECT_FALSE(links.empty());
+    world.barrier();
+    const SteadyClock::time_point start = SteadyClock::now();
+    if (world.rank() == world.size() - 1) {
+      // As the kernel closes the sockets of a killed process: without a goodbye.
+      for (const int link : links) ::shutdown(link, SHUT_RDWR);
+    } else {
+      EXPECT_TRUE(soon([&] { return channel.alarm() == Alarm::lost; }));
+      EXPECT_LT(seconds_since(start), 5);
+    }
+    world.barrier();
   }
   world.barrier();
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "gridmill/base/file.hpp"
 #include "gridmill/grid/mpi_handles.hpp"
 
 namespace gridmill {
@@ -17,9 +18,9 @@ enum class MemoryHandOver {
 };
 
 /// Memory that ranks of one node share: an anonymous memfd, so no size of /dev/shm limits it and
-/// nothing is left behind after a kill. Every page is there from the start, in huge pages from
-/// Linux 6.1 on. A single rank gets memory of its own in huge pages, which come when they are first
-/// written.
+/// nothing is left behind after a kill. Processes of other users do not get it. Every page is there
+/// from the start, in huge pages from Linux 6.1 on. A single rank gets memory of its own in huge
+/// pages, which come when they are first written.
 class NodeMemory {
  public:
   NodeMemory() = default;
@@ -31,8 +32,11 @@ class NodeMemory {
                                          const std::string& what,
                                          MemoryHandOver hand_over = MemoryHandOver::automatic);
   NodeMemory(NodeMemory&& other) noexcept
-      : mapping_(std::exchange(other.mapping_, {})), bytes_(std::exchange(other.bytes_, {})) {}
+      : file_(std::move(other.file_)),
+        mapping_(std::exchange(other.mapping_, {})),
+        bytes_(std::exchange(other.bytes_, {})) {}
   NodeMemory& operator=(NodeMemory&& other) noexcept {
+    std::swap(file_, other.file_);
     std::swap(mapping_, other.mapping_);
     std::swap(bytes_, other.bytes_);
     return *this;
@@ -41,7 +45,8 @@ class NodeMemory {
 
   [[nodiscard]] std::span<std::byte> bytes() const { return bytes_; }
   /// Collective over the communicator of create(): waits until everybody has written and takes the
-  /// right to write away. @throws SystemError on every rank.
+  /// right to write away, also from other holders of a descriptor of the memory. Closes this
+  /// process's descriptor. @throws SystemError on every rank.
   void seal(const Communicator& comm);
 
  private:
@@ -49,6 +54,7 @@ class NodeMemory {
                   MemoryHandOver hand_over);
   void map_own(std::size_t bytes, const std::string& what);
 
+  FileDescriptor file_;           ///< until it is sealed
   std::span<std::byte> mapping_;  ///< whole pages
   std::span<std::byte> bytes_;
 };

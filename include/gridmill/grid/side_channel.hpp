@@ -16,7 +16,7 @@ enum class Alarm : std::uint8_t {
   none,
   stop,     ///< the job shall stop cleanly
   at_once,  ///< the job shall commit and leave
-  lost,     ///< a host, or a process, says nothing any more
+  lost,     ///< a host, or a process, is gone
 };
 
 struct SideChannelOptions {
@@ -28,13 +28,15 @@ struct SideChannelOptions {
 };
 
 /// A second line between the processes of a job, beside MPI and served by a thread of its own: it
-/// works while the main threads compute, load, or wait in MPI for somebody who is gone. What one
-/// rank raises, all know in a fraction of a second; a host that falls silent is noticed, which TCP
-/// and mpirun do not for minutes.
+/// works while the main threads compute, load, or wait in MPI for a process that is gone. An alarm
+/// that one rank raises reaches all in a fraction of a second. MPI does not report a lost host; the
+/// channel detects a process that died at once (its link ends without a goodbye), and a host that
+/// is cut off after a time of silence.
 ///
 /// A tree: the ranks of a node talk to the lowest of them (Unix socket), and those to rank 0 (TCP,
-/// any port; strangers are told apart by a nonce). One byte a second a link. Makes no MPI call
-/// after its construction.
+/// any port). One byte a second a link. Both ends of a link prove that they know a secret of the
+/// job, which only MPI carries; on a Unix socket both belong to one user besides. No socket accepts
+/// connections once the channel stands. Makes no MPI call after its construction.
 class SideChannel {
  public:
   /// Collective over grid.world(). If hosts cannot connect to each other, rank 0 warns, and no rank

@@ -6,6 +6,7 @@
 namespace gridmill::detail {
 
 /// Collective over `comm`: every rank but 0 gets a descriptor of rank 0's open file by SCM_RIGHTS.
+/// Processes of other users get nothing.
 /// @param own  rank 0's file; ignored elsewhere.
 /// @return invalid on rank 0.
 /// @throws ResourceError on every rank if one cannot be reached.

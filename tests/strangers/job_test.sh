@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Runs a job of 8 ranks again and again while another user of this host tries what stranger.cpp tries, and compares its file
+# with that of an undisturbed run. Needs root, who can become another user; skipped without.
+#
+# usage: job_test.sh <gridmill program> <stranger program> <seconds>
+set -euo pipefail
+gridmill=$1 stranger=$2 seconds=$3
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1
+if [[ $(id -u) -ne 0 ]]; then
+  echo "SKIPPED: needs root, who can become another user"
+  exit 77
+fi
+source_dir=$(cd "$(dirname "$0")/../.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cp "$stranger" "$work/stranger"
+cd "$work"
+fail() { echo "FAILED: $*"; exit 1; }
+
+"$gridmill" convert "$source_dir/models/stories260K/stories260K.bin" model.h5 \
+  --tokenizer "$source_dir/models/stories260K/tok512.bin" > convert.log 2>&1
+printf 'Once upon a time\nThe cat\n' > prompts.txt
+job() { # OUTPUT
+  mpirun -n 8 --oversubscribe --bind-to none "$gridmill" generate --model model.h5 --prompts prompts.txt --samples-per-prompt 8 \
+    --fsdp 4 --gather-params-once --max-length 60 --threads 1 --progress none --output "$1"
+}
+job expected.h5 2> expected.log || { cat expected.log; fail "the undisturbed job ended with $?"; }
+
+./stranger 65534 "$seconds" > stranger.log &
+pid=$!
+jobs=0
+while kill -0 "$pid" 2> /dev/null; do
+  rm -f out.h5 out.h5.*
+  code=0
+  job out.h5 2> job.log || code=$?
+  [[ $code -eq 0 ]] || { cat job.log; fail "a job ended with $code"; }
+  cmp out.h5 expected.h5 || fail "a job wrote other bytes"
+  ! grep 'no side channel' job.log || fail "a job had no side channel"
+  jobs=$((jobs + 1))
+done
+code=0
+wait "$pid" || code=$?
+cat stranger.log
+[[ $code -eq 0 ]] || fail "the stranger got something ($code)"
+echo "$jobs jobs of 8 ranks wrote the bytes of an undisturbed one"

@@ -1,0 +1,237 @@
+// Another user of this host, who tries what the host lets a stranger try on running jobs: reads the
+// names of all Unix sockets, connects to those of gridmill and to every TCP port that opens while
+// it runs, sends bytes that jobs once took for alarms, sends nothing, sends noise a byte at a time,
+// asks for descriptors, opens what /proc shows.
+//
+// usage: stranger UID SECONDS [CONNECTIONS]
+//
+// Prints what it did in one line. The exit code is 3 if it got a descriptor, 4 if a socket of
+// gridmill answered with more than a challenge, 69 if it cannot become UID, else 0.
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <fstream>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Counts {
+  int sockets = 0;
+  int connections = 0;
+  int descriptors = 0;
+  int proofs = 0;
+};
+
+std::vector<std::string> gridmill_sockets() {
+  std::vector<std::string> names;
+  std::ifstream list("/proc/net/unix");
+  for (std::string line; std::getline(list, line);) {
+    const std::size_t at = line.find("@gridmill");
+    if (at != std::string::npos) names.push_back(line.substr(at + 1));
+  }
+  return names;
+}
+
+/// Ports of this host that are listened on, IPv4 and IPv6.
+std::set<int> listening_ports() {
+  std::set<int> ports;
+  for (const char* const path : {"/proc/net/tcp", "/proc/net/tcp6"}) {
+    std::ifstream list(path);
+    for (std::string line; std::getline(list, line);) {
+      std::istringstream words(line);
+      std::string number;
+      std::string local;
+      std::string remote;
+      std::string state;
+      if (!(words >> number >> local >> remote >> state) || state != "0A") continue;
+      ports.insert(std::stoi(local.substr(local.rfind(':') + 1), nullptr, 16));
+    }
+  }
+  return ports;
+}
+
+int connect_unix(const std::string& name) {
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::size_t length = std::min(name.size(), sizeof(address.sun_path) - 1);
+  std::memcpy(address.sun_path + 1, name.data(), length);
+  if (::connect(fd, reinterpret_cast<const sockaddr*>(&address),
+                static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + length)) == 0) {
+    return fd;
+  }
+  ::close(fd);
+  return -1;
+}
+
+int connect_tcp(int port) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  static_cast<void>(::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)));
+  return fd;
+}
+
+/// Every run of 16 hexadecimal digits in a name, as the number that jobs once used to tell friends
+/// from strangers; then an introduction as such a friend, and every alarm.
+std::vector<std::uint8_t> forged_introduction(const std::string& name) {
+  std::uint64_t number = 0;
+  for (std::size_t at = 0; at + 16 <= name.size(); ++at) {
+    const std::string digits = name.substr(at, 16);
+    if (std::all_of(digits.begin(), digits.end(),
+                    [](unsigned char c) { return std::isxdigit(c); })) {
+      number = std::stoull(digits, nullptr, 16);
+      break;
+    }
+  }
+  std::vector<std::uint8_t> bytes(72);
+  std::memcpy(bytes.data(), &number, sizeof(number));
+  bytes[8] = 1;
+  std::memcpy(bytes.data() + 12, "stranger", 8);
+  bytes.insert(bytes.end(), {1, 2, 3});
+  return bytes;
+}
+
+/// Whether a descriptor came; counts bytes in `bytes`.
+bool receive_descriptor(int fd, std::size_t& bytes) {
+  std::array<std::byte, 4096> payload{};
+  iovec data{payload.data(), payload.size()};
+  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> control{};
+  msghdr header{};
+  header.msg_iov = &data;
+  header.msg_iovlen = 1;
+  header.msg_control = control.data();
+  header.msg_controllen = control.size();
+  const ssize_t got = ::recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (got > 0) bytes += static_cast<std::size_t>(got);
+  return got > 0 && CMSG_FIRSTHDR(&header) != nullptr;
+}
+
+/// Shared memory of other processes that /proc lets this user open.
+int open_memory_of_others() {
+  int opened = 0;
+  DIR* const processes = ::opendir("/proc");
+  while (const dirent* const process = processes != nullptr ? ::readdir(processes) : nullptr) {
+    const std::string folder = std::string("/proc/") + process->d_name + "/fd";
+    if (std::isdigit(static_cast<unsigned char>(process->d_name[0])) == 0) continue;
+    if (std::atoi(process->d_name) == ::getpid()) continue;
+    for (int fd = 3; fd < 64; ++fd) {
+      const std::string path = folder + "/" + std::to_string(fd);
+      std::array<char, 256> target{};
+      if (::readlink(path.c_str(), target.data(), target.size() - 1) < 0) continue;
+      if (std::strstr(target.data(), "memfd:gridmill") != nullptr) {
+        const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+        opened += file >= 0 ? 1 : 0;
+        ::close(file);
+      }
+    }
+  }
+  if (processes != nullptr) ::closedir(processes);
+  return opened;
+}
+
+struct Connection {
+  int fd = -1;
+  std::size_t received = 0;
+};
+
+/// A server says this much to anybody: its challenge.
+constexpr std::size_t kChallengeBytes = 32;
+
+void listen_to(Connection& connection, Counts& counts) {
+  if (receive_descriptor(connection.fd, connection.received)) ++counts.descriptors;
+}
+
+void harass(double seconds, std::size_t most_connections) {
+  Counts counts;
+  const std::set<int> not_ours = listening_ports();
+  std::deque<Connection> held;
+  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
+  unsigned turn = 0;
+  const auto keep = [&](int fd, const std::string& name) {
+    if (fd < 0) return;
+    ++counts.connections;
+    if (++turn % 3 == 0) {
+      const std::vector<std::uint8_t> forged = forged_introduction(name);
+      static_cast<void>(::send(fd, forged.data(), forged.size(), MSG_NOSIGNAL));
+    }
+    held.push_back({fd});
+    if (held.size() > most_connections) {
+      listen_to(held.front(), counts);
+      if (held.front().received > kChallengeBytes) ++counts.proofs;
+      ::close(held.front().fd);
+      held.pop_front();
+    }
+  };
+  for (unsigned round = 0; Clock::now() < end; ++round) {
+    for (const std::string& name : gridmill_sockets()) {
+      ++counts.sockets;
+      for (int i = 0; i < 16; ++i) keep(connect_unix(name), name);
+    }
+    if (round % 4 == 0) {
+      for (const int port : listening_ports()) {
+        if (not_ours.count(port) != 0) continue;
+        ++counts.sockets;
+        for (int i = 0; i < 16; ++i) keep(connect_tcp(port), {});
+      }
+    }
+    if (round % 64 == 0) counts.descriptors += open_memory_of_others();
+    for (std::size_t i = round % 7; i < held.size(); i += 7) {
+      const char noise = static_cast<char>(round);
+      static_cast<void>(::send(held[i].fd, &noise, 1, MSG_NOSIGNAL | MSG_DONTWAIT));
+      listen_to(held[i], counts);
+    }
+  }
+  for (Connection& one : held) {
+    listen_to(one, counts);
+    if (one.received > kChallengeBytes) ++counts.proofs;
+  }
+  std::printf("stranger: saw %d sockets, made %d connections, got %d descriptors and %d proofs\n",
+              counts.sockets, counts.connections, counts.descriptors, counts.proofs);
+  std::fflush(stdout);
+  ::_exit(counts.descriptors > 0 ? 3 : counts.proofs > 0 ? 4 : 0);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 3) {
+    std::fprintf(stderr, "usage: stranger UID SECONDS [CONNECTIONS]\n");
+    return 64;
+  }
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  const auto user = static_cast<uid_t>(std::atoi(argv[1]));
+  if (::setgroups(0, nullptr) != 0 || ::setgid(user) != 0 || ::setuid(user) != 0) {
+    std::fprintf(stderr, "stranger: cannot become user %u\n", user);
+    return 69;
+  }
+  harass(std::atof(argv[2]), argc > 3 ? static_cast<std::size_t>(std::atoi(argv[3])) : 200);
+}
