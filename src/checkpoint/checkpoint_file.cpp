@@ -12,6 +12,7 @@
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/file.hpp"
 #include "gridmill/base/format.hpp"
+#include "gridmill/h5/examination.hpp"
 #include "gridmill/h5/file.hpp"
 
 namespace gridmill {
@@ -162,6 +163,8 @@ void CheckpointFile::Impl::read_hashes(const h5::File& h5) {
     by_name.emplace(parameters[index].spec.name, index);
   }
 }
+
+void CheckpointFile::examine(const std::string& path) { h5::examine(path); }
 
 CheckpointFile CheckpointFile::open(const std::string& path) {
   auto impl = std::make_unique<Impl>();

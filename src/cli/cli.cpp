@@ -14,6 +14,7 @@
 #include "gridmill/base/log.hpp"
 #include "gridmill/grid/collectives.hpp"
 #include "gridmill/grid/launcher.hpp"
+#include "gridmill/h5/examination.hpp"
 #include "gridmill/h5/file.hpp"
 #include "gridmill/job/signals.hpp"
 
@@ -87,6 +88,8 @@ ExitCode dispatch(const Arguments& arguments, const MpiSession* session) {
 std::span<const Command> commands() { return kCommands; }
 
 int run(int argc, char** argv) {
+  if (argc == 3 && argv[1] == h5::kExamineCommand) return h5::run_examination(argv[2]);
+  h5::set_program_examines();
   signals::install();
   const Arguments arguments(argv + 1, argv + argc);
   const std::optional<LauncherTasks> launcher = launcher_tasks();

@@ -96,6 +96,7 @@ class Sources {
     sampling_field_ = job.value("sampling_field", "sampling");
     if (job.contains("max_new_tokens")) limits_ = read_limits_identity(job);
     const std::string model_path = path_of(options.model, "model");
+    CheckpointFile::examine(model_path);
     const CheckpointFile checkpoint = CheckpointFile::open(model_path);
     if (checkpoint.tokenizer_hash() != job.value("tokenizer", "")) {
       throw FormatError(fmt::format("{} has another tokenizer than the one that made {}",
@@ -257,7 +258,7 @@ ExitCode run_export(const Arguments& arguments, const MpiSession* /*session*/) {
   require_one_of("--format", options.format, {"jsonl", "text"});
   if (!options.only.empty()) require_one_of("--only", options.only, {"done", "failed"});
 
-  const ResultFile result = ResultFile::open(options.file);
+  const ResultFile result = ResultFile::open(options.file, ResultFile::Origin::anywhere);
   const Sources sources(options, result);
   Destination destination(options.output);
   std::uint64_t unfinished = 0;

@@ -7,6 +7,7 @@
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/json.hpp"
 #include "gridmill/checkpoint/checkpoint_file.hpp"
+#include "gridmill/h5/examination.hpp"
 #include "gridmill/h5/file.hpp"
 #include "gridmill/model/model.hpp"
 #include "gridmill/results/result_file.hpp"
@@ -64,7 +65,7 @@ OrderedJson describe_checkpoint(const std::string& path) {
 }
 
 OrderedJson describe_result(const std::string& path) {
-  const ResultFile file = ResultFile::open(path);
+  const ResultFile file = ResultFile::open(path, ResultFile::Origin::anywhere);
   const ResultShape& shape = file.layout().shape;
   return {{"file", path},
           {"format", "gridmill-results"},
@@ -108,6 +109,7 @@ ExitCode run_inspect(const Arguments& arguments, const MpiSession* /*session*/) 
   syntax.positional.add("file", 1);
   if (!parse(syntax, arguments)) return ExitCode::ok;
 
+  h5::examine(path);
   const std::string format = [&path] {
     const h5::File file = h5::File::open(path);
     return file.has_attribute("/", "format") ? file.read_text_attribute("/", "format") : "";

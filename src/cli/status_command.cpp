@@ -59,7 +59,7 @@ ExitCode run_status(const Arguments& arguments, const MpiSession* /*session*/) {
   syntax.positional.add("file", 1);
   if (!parse(syntax, arguments)) return ExitCode::ok;
 
-  const ResultSummary summary = summarize(ResultFile::open(path));
+  const ResultSummary summary = summarize(ResultFile::open(path, ResultFile::Origin::anywhere));
   const auto of = [&summary](RowState state) {
     return summary.states[static_cast<std::size_t>(state)];
   };

@@ -46,6 +46,7 @@ std::unique_ptr<Tokenizer> load(const TokenizeOptions& options) {
     return make_tokenizer(tokenizer_kind_of(options.tokenizer), read_text_file(options.tokenizer),
                           0, options.tokenizer);
   }
+  CheckpointFile::examine(options.model);
   const CheckpointFile checkpoint = CheckpointFile::open(options.model);
   if (checkpoint.tokenizer_kind().empty()) {
     throw FormatError(options.model + " holds no tokenizer; convert it with one");

@@ -9,6 +9,7 @@
 #include "convert/xlstm_jax_detail.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
+#include "gridmill/h5/examination.hpp"
 #include "gridmill/h5/file.hpp"
 
 namespace gridmill::convert_detail {
@@ -127,6 +128,7 @@ void add_flax_parameters(const h5::File& file, ForeignTensors& tensors) {
 }
 
 ForeignModel open_xlstm_jax(const std::string& path) {
+  h5::examine(path);
   const h5::File file = h5::File::open(path);
   if (file.has_attribute("/", "format")) {
     throw FormatError(fmt::format("{} is a file of the format {}, not an xlstm-jax parameter file",

@@ -76,7 +76,11 @@ std::string File::read_text_attribute(const std::string& object, const std::stri
     H5free_memory(value);
     return text;
   }
-  std::string text(H5Tget_size(type.id()), '\0');
+  const std::size_t bytes = H5Tget_size(type.id());
+  if (bytes_ != nullptr && bytes > file_size(*bytes_, path_)) {
+    throw FormatError(fmt::format("{} claims {} bytes, more than the file has", place, bytes));
+  }
+  std::string text(bytes, '\0');
   detail::check(H5Aread(attribute.id(), type.id(), text.data()), "reading", place);
   text.resize(::strnlen(text.data(), text.size()));
   return text;

@@ -1,9 +1,11 @@
 #include "gridmill/h5/dataset.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 
 #include "element_type_detail.hpp"
+#include "layout.hpp"
 #include "library_detail.hpp"
 
 namespace gridmill::h5 {
@@ -70,7 +72,29 @@ std::size_t Dataset::checked_elements(std::uint64_t first, std::uint64_t count) 
     }
     elements *= shape_[axis];
   }
+  if (elements == 0 || bytes_ == nullptr) return elements;  // without bytes: under creation
+  if (offset_) {
+    const std::uint64_t end = detail::saturating_product(
+        detail::saturating_product(first + count, row_elements()), type_.size_bytes);
+    if (*offset_ > file_bytes_ || end > file_bytes_ - *offset_) {
+      throw FormatError(fmt::format("{} is cut short: {} bytes from byte {} on, the file has {}",
+                                    where_, end, *offset_, file_bytes_));
+    }
+    return static_cast<std::size_t>(elements);
+  }
+  constexpr std::uint64_t kLargestTarget = 8;  // of a conversion
+  const std::uint64_t unpacked = detail::saturating_product(
+      elements, std::max<std::uint64_t>(kLargestTarget, type_.size_bytes));
+  if (unpacked > most_unpacked_bytes()) {
+    throw FormatError(fmt::format(
+        "{}: {} rows have {} elements, which take more than {} MiB and more than the file has",
+        where_, count, elements, detail::kMostUnpackedBytes >> 20));
+  }
   return static_cast<std::size_t>(elements);
+}
+
+std::uint64_t Dataset::most_unpacked_bytes() const {
+  return std::max(detail::kMostUnpackedBytes, file_bytes_);
 }
 
 void Dataset::read_rows(std::uint64_t first, std::uint64_t count, std::span<std::byte> out) const {

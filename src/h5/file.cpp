@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "element_type_detail.hpp"
+#include "layout.hpp"
 #include "library_detail.hpp"
 
 namespace gridmill::h5 {
@@ -71,15 +72,6 @@ std::vector<std::uint64_t> shape_of(hid_t dataset, const std::string& where) {
   detail::check(H5Sget_simple_extent_dims(space.id(), extent.data(), nullptr), "reading the extent",
                 where);
   return {extent.begin(), extent.end()};
-}
-
-std::optional<std::uint64_t> contiguous_offset(hid_t dataset, const std::string& where) {
-  const Handle list =
-      detail::own(H5Dget_create_plist(dataset), H5Pclose, "reading the layout", where);
-  if (H5Pget_layout(list.id()) != H5D_CONTIGUOUS) return std::nullopt;
-  const haddr_t offset = H5Dget_offset(dataset);
-  if (offset == HADDR_UNDEF) return std::nullopt;  // nothing was ever stored, or in another file
-  return offset;
 }
 
 }  // namespace
@@ -158,7 +150,18 @@ Dataset File::dataset(const std::string& object) const {
   const Handle type = detail::own(H5Dget_type(id), H5Tclose, "reading the type", dataset.where_);
   const detail::Recognised found = detail::recognise(type.id());
   dataset.type_ = found.type;
-  if (found.as_stored) dataset.offset_ = contiguous_offset(id, dataset.where_);
+  const detail::Layout layout = detail::layout_of(id, dataset.where_);
+  if (found.as_stored) dataset.offset_ = layout.offset;
+  dataset.rows_per_chunk_ = layout.rows_per_chunk;
+  if (bytes_ != nullptr) dataset.file_bytes_ = file_size(*bytes_, path_);
+  const std::uint64_t chunk_bytes =
+      detail::saturating_product(layout.chunk_elements, dataset.type_.size_bytes);
+  if (chunk_bytes > dataset.most_unpacked_bytes()) {
+    throw FormatError(fmt::format(
+        "{} has chunks of {} bytes, more than {} MiB and more than the file; rewrite it with "
+        "smaller chunks (h5repack)",
+        dataset.where_, chunk_bytes, detail::kMostUnpackedBytes >> 20));
+  }
   return dataset;
 }
 
@@ -166,9 +169,9 @@ std::string File::read_text(const std::string& object) const {
   const Dataset found = dataset(object);
   const Kind kind = found.type().kind;
   if (kind == Kind::u8 || kind == Kind::i8) {
-    std::string text(found.element_count(), '\0');
-    found.read_rows(0, found.shape().empty() ? 1 : found.shape()[0],
-                    std::as_writable_bytes(std::span(text)));
+    const std::uint64_t rows = found.shape().empty() ? 1 : found.shape()[0];
+    std::string text(found.checked_elements(0, rows), '\0');
+    found.read_rows(0, rows, std::as_writable_bytes(std::span(text)));
     return text;
   }
   std::vector<std::string> texts = found.read_texts();
@@ -215,7 +218,7 @@ Dataset File::create_dataset(const std::string& object, ElementType type,
       detail::own<IoError>(H5Dcreate2(handle_.id(), object.c_str(), stored.id(), space.id(),
                                       links.id(), creation.id(), H5P_DEFAULT),
                            H5Dclose, "creating the dataset", name);
-  dataset.offset_ = contiguous_offset(dataset.handle_.id(), name);
+  dataset.offset_ = detail::layout_of(dataset.handle_.id(), name).offset;
   return dataset;
 }
 

@@ -31,6 +31,15 @@ extern "C" herr_t gridmill_h5_keep_description(unsigned /*depth*/, const H5E_err
   return 0;
 }
 
+extern "C" herr_t gridmill_h5_look_for_no_memory(unsigned /*depth*/, const H5E_error2_t* error,
+                                                 void* found) {
+  if (error->maj_num == H5E_RESOURCE &&
+      (error->min_num == H5E_NOSPACE || error->min_num == H5E_CANTALLOC)) {
+    *static_cast<bool*>(found) = true;
+  }
+  return 0;
+}
+
 /// The reason of a failed system call alone, without the addresses and times around it; other texts
 /// lose their line ends.
 std::string in_one_line(std::string text) {
@@ -57,6 +66,12 @@ std::string innermost_reason() {
   // Downward is from the API call inwards, so the last entry is the innermost.
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, gridmill_h5_keep_description, &text);
   return in_one_line(text);
+}
+
+bool ran_out_of_memory() {
+  bool found = false;
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, gridmill_h5_look_for_no_memory, &found);
+  return found;
 }
 
 }  // namespace detail

@@ -19,10 +19,17 @@ void quiet_library();
 /// The innermost reason of the last failed call, e.g. "truncated file: eof = 96, ...".
 std::string innermost_reason();
 
-/// Returns `result` of an HDF5 call, or throws E: "<action> failed for <where>: <reason>".
+/// Whether the last failed call failed since there was no memory for it.
+bool ran_out_of_memory();
+
+/// Returns `result` of an HDF5 call, or throws E: "<where>: <action> failed: <reason>"; without
+/// memory for it ResourceError.
 template <typename E = FormatError, typename R>
 R check(R result, const std::string& action, const std::string& where) {
   if (result < 0) {
+    if (ran_out_of_memory()) {
+      throw ResourceError(fmt::format("{}: {} failed: no memory for it", where, action));
+    }
     throw E(fmt::format("{}: {} failed: {}", where, action, innermost_reason()));
   }
   return result;

@@ -61,6 +61,9 @@ RunContext::RunContext(const RunOptions& options,
         threads_, fair_threads, fair_threads == 1 ? "" : "s");
   }
   agree_on(grid_.world(), [this] {
+    if (grid_.world().rank() == 0) CheckpointFile::examine(options_.model);
+  });
+  agree_on(grid_.world(), [this] {
     checkpoint_.emplace(CheckpointFile::open(options_.model));
     model_ = make_model(checkpoint_->model());
     if (!checkpoint_->tokenizer_kind().empty()) {

@@ -40,7 +40,7 @@ VerifiedFile open_file(const Communicator& world, const std::string& path) {
   std::string text;
   agree_on(world, [&] {
     if (world.rank() != 0) return;
-    const ResultFile opened = ResultFile::open(path);
+    const ResultFile opened = ResultFile::open(path, ResultFile::Origin::anywhere);
     file.layout = opened.layout();
     text = opened.job().text();
   });

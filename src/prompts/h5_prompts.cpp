@@ -3,6 +3,7 @@
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
+#include "gridmill/h5/examination.hpp"
 #include "gridmill/h5/file.hpp"
 #include "sources_detail.hpp"
 
@@ -71,6 +72,7 @@ bool is_token_id(std::int64_t value) {
 }  // namespace
 
 std::uint64_t count_h5_prompts(const std::string& path) {
+  h5::examine(path);
   const h5::File file = h5::File::open(path);
   const h5::Dataset tokens = open_tokens(file);
   static_cast<void>(open_mask(file, tokens));

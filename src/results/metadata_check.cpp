@@ -1,6 +1,4 @@
 #include <fcntl.h>
-#include <signal.h>  // NOLINT(modernize-deprecated-headers): sigaction is POSIX
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,7 +11,6 @@
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/file.hpp"
 #include "gridmill/base/format.hpp"
-#include "gridmill/base/log.hpp"
 #include "metadata_check_detail.hpp"
 
 namespace gridmill::detail {
@@ -108,41 +105,6 @@ bool has_intact_metadata(const std::string& path) {
                                   with_block(std::span(block->extent).first(block->extents)));
 }
 
-namespace {
-
-/// Exit codes of a child that lived; anything else is somebody's idea of dying.
-constexpr int kOpened = 0;
-constexpr int kThrew = 3;
-
-/// Runs `open` in a child process. @return how the child ended, as waitpid says.
-int try_in_child(const std::string& path, void (*open)(const std::string& path)) {
-  const pid_t child = ::fork();
-  if (child < 0) throw SystemError(fmt::format("cannot fork: {}", system_reason()));
-  if (child == 0) {
-    constexpr unsigned kPatienceSeconds = 5;
-    // Default actions, no reports: the parent tells what this means.
-    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGABRT, SIGALRM}) {
-      ::signal(fault, SIG_DFL);  // NOLINT(cert-err33-c)
-    }
-    sigset_t none;
-    ::sigemptyset(&none);
-    ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    ::alarm(kPatienceSeconds);
-    try {
-      open(path);
-    } catch (const std::exception&) {
-      ::_exit(kThrew);
-    }
-    ::_exit(kOpened);
-  }
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  return status;
-}
-
-}  // namespace
-
 std::vector<Extent> data_extents(const ResultLayout& layout) {
   const ResultShape& shape = layout.shape;
   std::vector<Extent> extents;
@@ -208,25 +170,6 @@ bool restore_metadata(const std::string& path, const std::string& fresh,
     throw IoError(fmt::format("syncing {} failed: {}", path, system_reason()));
   }
   return true;
-}
-
-void require_digestible_metadata(const std::string& path, void (*open)(const std::string& path)) {
-  if (has_intact_metadata(path)) return;
-  const int status = try_in_child(path, open);
-  if (!WIFEXITED(status)) {
-    throw FormatError(fmt::format("{} is damaged: HDF5 cannot read its metadata (signal {})", path,
-                                  WTERMSIG(status)));
-  }
-  if (WEXITSTATUS(status) != kOpened && WEXITSTATUS(status) != kThrew) {
-    throw FormatError(fmt::format("{} is damaged: HDF5 cannot read its metadata (exit code {})",
-                                  path, WEXITSTATUS(status)));
-  }
-  // Otherwise the caller's own attempt says what is wrong, if anything is.
-  if (WEXITSTATUS(status) == kOpened) {
-    log::warn(
-        "the metadata of {} are not as gridmill wrote them: damaged, or changed by another program",
-        path);
-  }
 }
 
 }  // namespace gridmill::detail

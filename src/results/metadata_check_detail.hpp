@@ -32,12 +32,4 @@ void write_metadata_check(const std::string& path, const ResultLayout& layout);
 [[nodiscard]] bool restore_metadata(const std::string& path, const std::string& fresh,
                                     const ResultLayout& layout);
 
-/// Protects this process from metadata that HDF5 cannot digest: damaged ones make HDF5 1.10 crash
-/// or hang. If the checksum agrees this costs one read of the metadata. If it does not, the file
-/// was damaged, or changed by another program (adding an attribute with h5py, say): then a child
-/// process opens it first, and a warning tells what happened.
-/// @param open  does with HDF5 what the caller is going to do.
-/// @throws FormatError if `open` crashes or hangs in the child; MissingInputError; IoError.
-void require_digestible_metadata(const std::string& path, void (*open)(const std::string& path));
-
 }  // namespace gridmill::detail

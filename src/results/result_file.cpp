@@ -16,6 +16,7 @@
 #include "gridmill/base/file.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/log.hpp"
+#include "gridmill/h5/examination.hpp"
 #include "gridmill/h5/file.hpp"
 #include "metadata_check_detail.hpp"
 
@@ -288,10 +289,16 @@ bool ResultFile::restore(const std::string& path, const JobIdentity& identity,
   return restored;
 }
 
-ResultFile ResultFile::open(const std::string& path) {
-  detail::require_digestible_metadata(
-      path, [](const std::string& same) { static_cast<void>(open_unguarded(same)); });
-  return open_unguarded(path);
+ResultFile ResultFile::open(const std::string& path, Origin origin) {
+  const bool intact = detail::has_intact_metadata(path);
+  if (!intact || origin == Origin::anywhere) h5::examine(path);
+  ResultFile result = open_unguarded(path);
+  if (!intact) {
+    log::warn(
+        "the metadata of {} are not as gridmill wrote them: damaged, or changed by another program",
+        path);
+  }
+  return result;
 }
 
 ResultFile ResultFile::open_unguarded(const std::string& path) {

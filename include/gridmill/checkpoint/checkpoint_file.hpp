@@ -30,6 +30,10 @@ class CheckpointFile {
  public:
   /// @throws MissingInputError, or FormatError if it is no gridmill checkpoint, or is cut short.
   static CheckpointFile open(const std::string& path);
+  /// To be called before open() by one process of those that open a file that anybody may have
+  /// made: looks at it in a child process (h5::examine).
+  /// @throws FormatError if HDF5 cannot digest it; MissingInputError, SystemError.
+  static void examine(const std::string& path);
   ~CheckpointFile();
   CheckpointFile(CheckpointFile&&) noexcept;
   CheckpointFile& operator=(CheckpointFile&&) noexcept;

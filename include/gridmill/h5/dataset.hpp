@@ -14,7 +14,10 @@
 
 namespace gridmill::h5 {
 
-/// An open dataset. May outlive its File, unless that one was created for writing.
+/// An open dataset. What a read takes is checked before memory is taken for it: elements that lie
+/// in the file as they are have to be there; others, which HDF5 unpacks, and its chunks, may take
+/// 256 MiB or the size of the file, whichever is more. May outlive its File, unless that one was
+/// created for writing.
 ///
 /// Thread-safety: HDF5 is not; only read_rows() of a dataset with an offset() goes around HDF5
 /// (pread) and may be called by several threads at once.
@@ -28,6 +31,8 @@ class Dataset {
   [[nodiscard]] std::uint64_t element_count() const;
   /// Elements of one row, the product of all extents but the first; 1 for a scalar.
   [[nodiscard]] std::uint64_t row_elements() const;
+  /// Rows of one chunk, 1 if the dataset has none: reading whole chunks unpacks each once.
+  [[nodiscard]] std::uint64_t rows_per_chunk() const { return rows_per_chunk_; }
   /// Where the first byte lies in the file, if the elements lie there one after the other,
   /// row-major and little-endian, exactly as read_rows() returns them.
   [[nodiscard]] std::optional<std::uint64_t> offset() const { return offset_; }
@@ -63,6 +68,7 @@ class Dataset {
   friend class File;
   Dataset() = default;
   std::size_t checked_elements(std::uint64_t first, std::uint64_t count) const;
+  [[nodiscard]] std::uint64_t most_unpacked_bytes() const;
   void read_converted(Kind kind, std::uint64_t first, std::uint64_t count, void* out) const;
 
   Handle handle_;
@@ -70,6 +76,8 @@ class Dataset {
   std::string path_;  // of the file
   ElementType type_;
   std::vector<std::uint64_t> shape_;
+  std::uint64_t rows_per_chunk_ = 1;
+  std::uint64_t file_bytes_ = 0;
   std::optional<std::uint64_t> offset_;
   std::shared_ptr<const FileDescriptor> bytes_;  // null for a file under creation
 };

@@ -35,9 +35,16 @@ class ResultFile {
   static bool restore(const std::string& path, const JobIdentity& identity,
                       const ResultShape& shape, const std::string& version);
 
+  /// Where a file to be opened comes from.
+  enum class Origin : std::uint8_t {
+    own,       ///< this user's jobs wrote it: its checksum tells whether it is as it was
+    anywhere,  ///< anybody may have made all of it, also the checksum
+  };
+  /// Looks at the file in a child process first (h5::examine) if it comes from anywhere, or its
+  /// metadata are not as gridmill wrote them.
   /// @throws MissingInputError; FormatError if the file is not HDF5, cut short, no result file of
   /// gridmill, or of another format version.
-  [[nodiscard]] static ResultFile open(const std::string& path);
+  [[nodiscard]] static ResultFile open(const std::string& path, Origin origin = Origin::own);
 
   [[nodiscard]] const std::string& path() const { return file_->path(); }
   [[nodiscard]] const ResultLayout& layout() const { return layout_; }
