@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "gridmill/base/format.hpp"
+#include "gridmill/base/json.hpp"
 
 namespace gridmill {
 
@@ -14,6 +15,10 @@ Error error_in_flight() {
     throw;
   } catch (const Error& error) {
     return error;
+  } catch (const Json::exception& error) {
+    // Values come from files, whose owners have put another kind of value there than is expected.
+    return FormatError(
+        fmt::format("a JSON value is of another kind than expected: {}", error.what()));
   } catch (const std::bad_alloc&) {
     return ResourceError(
         "out of memory; use fewer ranks per node, fewer slots or a larger machine");

@@ -8,6 +8,7 @@
 
 #include "gridmill/base/clock.hpp"
 #include "gridmill/base/error.hpp"
+#include "gridmill/base/printable.hpp"
 
 namespace gridmill::log {
 
@@ -40,7 +41,7 @@ bool on_root() { return g_rank.load(std::memory_order_relaxed) == 0; }
 
 void write(Level level, std::string_view message) {
   const std::string line = fmt::format("{} rank {} {}: {}\n", utc_timestamp(), g_rank.load(),
-                                       kNames[static_cast<std::size_t>(level)], message);
+                                       kNames[static_cast<std::size_t>(level)], printable(message));
   // One write a line keeps the lines of several ranks apart. A lost log line is no reason to stop.
   [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
 }

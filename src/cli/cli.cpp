@@ -12,6 +12,7 @@
 #include "cli/version.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/log.hpp"
+#include "gridmill/base/printable.hpp"
 #include "gridmill/grid/collectives.hpp"
 #include "gridmill/grid/launcher.hpp"
 #include "gridmill/h5/examination.hpp"
@@ -53,7 +54,7 @@ int report(const Error& error, int rank) {
   if (rank == 0) {
     std::string line = error.what();
     std::replace(line.begin(), line.end(), '\n', ' ');
-    std::fputs(fmt::format("gridmill: error: {}\n", line).c_str(), stderr);
+    std::fputs(fmt::format("gridmill: error: {}\n", printable(line)).c_str(), stderr);
   }
   return static_cast<int>(error.code());
 }

@@ -19,6 +19,7 @@
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/json.hpp"
 #include "gridmill/base/log.hpp"
+#include "gridmill/base/printable.hpp"
 #include "gridmill/checkpoint/checkpoint_file.hpp"
 #include "gridmill/prompts/prompt_source.hpp"
 #include "gridmill/results/recovery.hpp"
@@ -60,6 +61,14 @@ class Destination {
     std::fclose(stream_);
     std::remove((path_ + ".tmp").c_str());
   }
+  /// Text that somebody will look at, unless a program reads it from a pipe or a file.
+  void write_text(std::string_view text) {
+    if (path_.empty() && ::isatty(STDOUT_FILENO) != 0) {
+      write(printable(text, Breaks::kept));
+    } else {
+      write(text);
+    }
+  }
   void write(std::string_view text) {
     if (std::fwrite(text.data(), 1, text.size(), stream_) != text.size()) fail();
   }
@@ -80,6 +89,18 @@ class Destination {
   std::FILE* stream_;
 };
 
+/// A field that is not there counts as `absent`.
+std::string text_field(const Json& object, const char* name, const std::string& where,
+                       const char* absent = "") {
+  const auto field = object.find(name);
+  if (field == object.end()) return absent;
+  if (!field->is_string()) {
+    throw FormatError(
+        fmt::format("{}: {} is a JSON {}, expected a text", where, name, field->type_name()));
+  }
+  return field->get<std::string>();
+}
+
 /// Where the job's model and prompts lie: as given, else as the last run found them; checked by
 /// hash.
 class Sources {
@@ -88,7 +109,8 @@ class Sources {
     const std::optional<Json> run = last_run(options.file);
     const auto path_of = [&](const std::string& given, const char* field) {
       if (!given.empty()) return given;
-      if (run && run->contains(field)) return run->at(field).get<std::string>();
+      if (run && run->contains(field))
+        return text_field(*run, field, run_log_path_of(options.file));
       throw UsageError(fmt::format("{} has no run log beside it: give --{}", options.file, field));
     };
     const Json& job = result.job().fields;
@@ -98,7 +120,8 @@ class Sources {
     const std::string model_path = path_of(options.model, "model");
     CheckpointFile::examine(model_path);
     const CheckpointFile checkpoint = CheckpointFile::open(model_path);
-    if (checkpoint.tokenizer_hash() != job.value("tokenizer", "")) {
+    const std::string where = options.file + ":/, attribute 'job'";
+    if (checkpoint.tokenizer_hash() != text_field(job, "tokenizer", where)) {
       throw FormatError(fmt::format("{} has another tokenizer than the one that made {}",
                                     model_path, options.file));
     }
@@ -109,12 +132,12 @@ class Sources {
     }
     const std::string prompts_path = path_of(options.prompts, "prompts");
     PromptIndex index = PromptIndex::build(prompts_path);
-    if (index.content_hash != job.value("prompts", "")) {
+    if (index.content_hash != text_field(job, "prompts", where)) {
       throw FormatError(
           fmt::format("{} is not the prompt file that made {}", prompts_path, options.file));
     }
-    prompts_ =
-        PromptSource::open(prompts_path, std::move(index), job.value("prompt_field", "prompt"));
+    prompts_ = PromptSource::open(prompts_path, std::move(index),
+                                  text_field(job, "prompt_field", where, "prompt"));
   } catch (const Json::exception& problem) {
     throw FormatError(fmt::format(
         "{}: its job attribute, its run log or its checkpoint does not say what it should: {}",
@@ -271,8 +294,8 @@ ExitCode run_export(const Arguments& arguments, const MpiSession* /*session*/) {
     if (options.only == "done" && state != RowState::done) continue;
     if (options.only == "failed" && state != RowState::failed) continue;
     const StoredRow stored = result.read_row(row);
-    destination.write(options.format == "jsonl" ? jsonl_line(row, stored, sources)
-                                                : text_block(row, stored, sources));
+    destination.write_text(options.format == "jsonl" ? jsonl_line(row, stored, sources)
+                                                     : text_block(row, stored, sources));
   }
   destination.finish();
   if (unfinished > 0) log::warn("{} rows are not finished and were left out", unfinished);

@@ -6,6 +6,7 @@
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/json.hpp"
+#include "gridmill/base/printable.hpp"
 #include "gridmill/checkpoint/checkpoint_file.hpp"
 #include "gridmill/h5/examination.hpp"
 #include "gridmill/h5/file.hpp"
@@ -78,13 +79,18 @@ OrderedJson describe_result(const std::string& path) {
           {"job", file.job().fields}};
 }
 
+/// Names and paths that are no UTF-8 get U+FFFD.
+std::string dump_of(const OrderedJson& value) {
+  return value.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+}
+
 /// "key: value" lines; tensors in a table.
 std::string as_text(const OrderedJson& description) {
   std::string text;
   for (const auto& [key, value] : description.items()) {
     if (key == "tensors") continue;
     text +=
-        fmt::format("{}: {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+        fmt::format("{}: {}\n", key, value.is_string() ? value.get<std::string>() : dump_of(value));
   }
   if (description.contains("tensors")) {
     for (const OrderedJson& tensor : description.at("tensors")) {
@@ -123,7 +129,9 @@ ExitCode run_inspect(const Arguments& arguments, const MpiSession* /*session*/) 
     throw FormatError(path +
                       " is an HDF5 file, but neither a gridmill checkpoint nor a result file");
   }
-  std::fputs((json ? description.dump() + "\n" : as_text(description)).c_str(), stdout);
+  const std::string text =
+      json ? dump_of(description) + "\n" : printable(as_text(description), Breaks::kept);
+  std::fputs(text.c_str(), stdout);
   return ExitCode::ok;
 }
 

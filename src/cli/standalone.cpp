@@ -10,6 +10,7 @@
 #include "cli/version.hpp"
 #include "gridmill/base/error_in_flight.hpp"
 #include "gridmill/base/format.hpp"
+#include "gridmill/base/printable.hpp"
 #include "gridmill/cli/cli.hpp"
 
 namespace gridmill::cli {
@@ -75,7 +76,7 @@ int run(int argc, char** argv) {
     const Error error = error_in_flight();
     std::string line = error.what();
     std::replace(line.begin(), line.end(), '\n', ' ');
-    std::fputs(fmt::format("gridmill: error: {}\n", line).c_str(), stderr);
+    std::fputs(fmt::format("gridmill: error: {}\n", printable(line)).c_str(), stderr);
     return static_cast<int>(error.code());
   }
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "element_type_detail.hpp"
+#include "gridmill/base/printable.hpp"
 #include "layout.hpp"
 #include "library_detail.hpp"
 
@@ -124,6 +125,10 @@ std::vector<Link> File::links(const std::string& group) const {
   std::vector<Link> links;
   links.reserve(names.size());
   for (const std::string& name : names) {
+    if (!is_utf8(name)) {
+      throw FormatError(fmt::format("{}: the link '{}' is named in another encoding than UTF-8",
+                                    where(group), printable(name)));
+    }
     const std::string path = (group == "/" ? "" : group) + "/" + name;
     links.push_back({path, link_kind(handle_.id(), path)});
   }

@@ -7,6 +7,7 @@
 #include "gridmill/base/clock.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/log.hpp"
+#include "gridmill/base/printable.hpp"
 #include "gridmill/base/process.hpp"
 #include "gridmill/build_info/version.hpp"
 #include "gridmill/grid/collectives.hpp"
@@ -112,7 +113,7 @@ void RunRecord::finish_failed(const Error& error) noexcept {
 }
 
 void abort_with(const Error& error, RunRecord* record) {
-  std::fputs(fmt::format("gridmill: error: {}\n", error.what()).c_str(), stderr);
+  std::fputs(fmt::format("gridmill: error: {}\n", printable(error.what())).c_str(), stderr);
   if (record != nullptr) record->finish_failed(error);
   abort_job(error.code());
 }

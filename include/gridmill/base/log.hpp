@@ -16,7 +16,7 @@ void configure(Level level, int rank);
 /// @throws UsageError for a name that is none of error, warn, info, debug, trace.
 [[nodiscard]] Level level_from_name(std::string_view name);
 [[nodiscard]] bool enabled(Level level);
-/// Writes one line, whatever the rank, if `level` is enabled.
+/// Writes one line, whatever the rank, if `level` is enabled; control characters are shown escaped.
 void write(Level level, std::string_view message);
 [[nodiscard]] bool on_root();
 
