@@ -30,6 +30,10 @@
 #include "gridmill/base/philox.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+// Of targets that know the structure of their inputs; as libFuzzer calls it.
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
+                                               std::size_t max_size, unsigned seed)
+    __attribute__((weak));
 // Present under a sanitizer only; called before it ends the process.
 extern "C" void __sanitizer_set_death_callback(  // NOLINT(bugprone-reserved-identifier): its name
     void (*callback)()) __attribute__((weak));
@@ -220,8 +224,14 @@ int fuzz(const Options& options) {
          gridmill::seconds_since(start) < options.seconds) {
     Dice dice(options.seed, run);
     Bytes input = seeds[dice.below(seeds.size())];
-    for (std::size_t changes = 1 + dice.below(4); changes > 0; --changes) {
-      mutate_once(input, seeds, dice);
+    // One in four goes without knowledge of the structure.
+    if (LLVMFuzzerCustomMutator != nullptr && dice.below(4) != 0) {
+      input.resize(LLVMFuzzerCustomMutator(input.data(), input.size(), input.size(),
+                                           static_cast<unsigned>(dice.below(1U << 31))));
+    } else {
+      for (std::size_t changes = 1 + dice.below(4); changes > 0; --changes) {
+        mutate_once(input, seeds, dice);
+      }
     }
     run_one(input);
     ++run;
