@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <initializer_list>
 #include <string_view>
 
 #include "gridmill/base/check.hpp"
@@ -13,8 +14,13 @@ namespace {
 constexpr std::string_view kAnswer = "gridmill side channel answer";
 constexpr std::string_view kProof = "gridmill side channel proof";
 
-void append(std::vector<std::byte>& text, std::span<const std::byte> bytes) {
-  text.insert(text.end(), bytes.begin(), bytes.end());
+std::vector<std::byte> joined(std::initializer_list<std::span<const std::byte>> parts) {
+  std::size_t size = 0;
+  for (const auto& part : parts) size += part.size();
+  std::vector<std::byte> whole(size);
+  auto place = whole.begin();
+  for (const auto& part : parts) place = std::copy(part.begin(), part.end(), place);
+  return whole;
 }
 
 std::span<const std::byte> bytes_of(const Introduction& introduction) {
@@ -24,10 +30,7 @@ std::span<const std::byte> bytes_of(const Introduction& introduction) {
 /// Hash of a message's name and of everything that was said up to it; all parts but the name have
 /// fixed lengths.
 KeyedHash hash_of(const Secret& secret, std::string_view name, std::span<const std::byte> said) {
-  std::vector<std::byte> text;
-  append(text, std::as_bytes(std::span(name)));
-  append(text, said);
-  return keyed_hash(secret, text);
+  return keyed_hash(secret, joined({std::as_bytes(std::span(name)), said}));
 }
 
 bool proves(const Secret& secret, std::string_view name, std::span<const std::byte> said,
@@ -51,17 +54,11 @@ AcceptingHandshake::AcceptingHandshake(const Secret& secret, const Introduction&
 
 std::optional<std::vector<std::byte>> AcceptingHandshake::check(std::span<const std::byte> answer) {
   GRIDMILL_ASSERT(answer.size() == kAnswerBytes, "an answer of another size");
-  std::vector<std::byte> said;
-  append(said, challenge_);
-  append(said, answer.first(kAnswerBytes - sizeof(KeyedHash)));
+  const std::vector<std::byte> said =
+      joined({challenge_, answer.first(kAnswerBytes - sizeof(KeyedHash))});
   if (!proves(secret_, kAnswer, said, answer.last(sizeof(KeyedHash)))) return std::nullopt;
   peer_ = introduction_at(answer.subspan(kSecretBytes, sizeof(Introduction)));
-
-  append(said, bytes_of(self_));
-  std::vector<std::byte> proof;
-  append(proof, bytes_of(self_));
-  append(proof, hash_of(secret_, kProof, said));
-  return proof;
+  return joined({bytes_of(self_), hash_of(secret_, kProof, joined({said, bytes_of(self_)}))});
 }
 
 ConnectingHandshake::ConnectingHandshake(const Secret& secret, const Introduction& self)
@@ -69,19 +66,13 @@ ConnectingHandshake::ConnectingHandshake(const Secret& secret, const Introductio
 
 std::vector<std::byte> ConnectingHandshake::answer(std::span<const std::byte> challenge) {
   GRIDMILL_ASSERT(challenge.size() == kChallengeBytes, "a challenge of another size");
-  said_.clear();
-  append(said_, challenge);
-  append(said_, own_challenge_);
-  append(said_, bytes_of(self_));
-  std::vector<std::byte> answer(said_.begin() + kChallengeBytes, said_.end());
-  append(answer, hash_of(secret_, kAnswer, said_));
-  return answer;
+  said_ = joined({challenge, own_challenge_, bytes_of(self_)});
+  return joined({own_challenge_, bytes_of(self_), hash_of(secret_, kAnswer, said_)});
 }
 
 std::optional<Introduction> ConnectingHandshake::check(std::span<const std::byte> proof) const {
   GRIDMILL_ASSERT(proof.size() == kProofBytes, "a proof of another size");
-  std::vector<std::byte> said = said_;
-  append(said, proof.first(sizeof(Introduction)));
+  const std::vector<std::byte> said = joined({said_, proof.first(sizeof(Introduction))});
   if (!proves(secret_, kProof, said, proof.last(sizeof(KeyedHash)))) return std::nullopt;
   return introduction_at(proof);
 }
