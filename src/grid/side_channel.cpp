@@ -31,6 +31,9 @@ using detail::Secret;
 constexpr double kTick_s = 0.1;
 /// A sign of life every so many ticks.
 constexpr int kTicksPerBeat = 10;
+/// A launcher kills all processes of a job when one of them aborts. The others wait so long for its
+/// signal before they take a link that ended for the death of a process.
+constexpr int kTicksToBeTold = 10;
 /// Says goodbye; other bytes are alarms.
 constexpr std::uint8_t kBye = 255;
 
@@ -74,6 +77,7 @@ class Gathering {
 struct Neighbour {
   Link link;
   int silent_ticks = 0;
+  bool gone = false;  ///< its link ended
   bool left = false;  ///< no sign of life is expected any more
 };
 
@@ -172,6 +176,7 @@ class SideChannel::Thread {
     // Signals wake the call up, which is welcome.
     std::vector<pollfd> descriptors;
     for (const Neighbour& neighbour : neighbours_) {
+      if (neighbour.gone) continue;  // always ready
       descriptors.push_back({neighbour.link.fd(), POLLIN, 0});
     }
     ::poll(descriptors.data(), descriptors.size(), static_cast<int>(kTick_s * 1000));
@@ -179,8 +184,9 @@ class SideChannel::Thread {
 
   void hear() {
     for (Neighbour& neighbour : neighbours_) {
+      if (neighbour.gone) continue;
       const Heard heard = neighbour.link.hear();
-      if (!heard.bytes.empty()) neighbour.silent_ticks = 0;
+      if (!heard.bytes.empty() || heard.gone) neighbour.silent_ticks = 0;
       for (const std::uint8_t byte : heard.bytes) {
         if (byte == kBye) {
           neighbour.left = true;
@@ -188,16 +194,18 @@ class SideChannel::Thread {
           channel_.raise(std::min(static_cast<Alarm>(byte), Alarm::lost));
         }
       }
-      if (heard.gone && !neighbour.left) end_of(neighbour);
+      if (heard.gone) neighbour.gone = true;
     }
     std::erase_if(neighbours_, [](const Neighbour& one) { return one.left; });
   }
 
-  /// A link that ended without a goodbye is a process that died, unless the job is ending anyway:
-  /// then processes may leave in the middle of everything.
-  void end_of(Neighbour& neighbour) {
-    neighbour.left = true;
-    if (channel_.alarm() == Alarm::none) miss(neighbour);
+  /// A link that ended without a goodbye is a process that died, unless the job ends anyway: then
+  /// processes may leave in the middle of everything.
+  void judge(Neighbour& neighbour) {
+    const int most = neighbour.gone ? kTicksToBeTold : most_silent_ticks_;
+    if (++neighbour.silent_ticks < most) return;
+    if (neighbour.gone) neighbour.left = true;
+    if (!neighbour.gone || channel_.alarm() == Alarm::none) miss(neighbour);
   }
 
   void miss(const Neighbour& neighbour) {
@@ -208,9 +216,7 @@ class SideChannel::Thread {
   /// Time is counted in ticks of this thread: what slept through it, as all processes of a
   /// suspended job do, has missed nothing.
   void tick() {
-    for (Neighbour& neighbour : neighbours_) {
-      if (++neighbour.silent_ticks >= most_silent_ticks_) miss(neighbour);
-    }
+    for (Neighbour& neighbour : neighbours_) judge(neighbour);
     if (options_.on_tick) options_.on_tick();
     ++ticks_;
   }

@@ -108,11 +108,12 @@ std::vector<std::uint8_t> forged_introduction(const std::string& name) {
       break;
     }
   }
-  std::vector<std::uint8_t> bytes(72);
+  constexpr std::size_t kIntroduction = 72;
+  std::vector<std::uint8_t> bytes(kIntroduction + 3);
   std::memcpy(bytes.data(), &number, sizeof(number));
   bytes[8] = 1;
   std::memcpy(bytes.data() + 12, "stranger", 8);
-  bytes.insert(bytes.end(), {1, 2, 3});
+  for (std::uint8_t alarm = 1; alarm <= 3; ++alarm) bytes[kIntroduction + alarm - 1U] = alarm;
   return bytes;
 }
 

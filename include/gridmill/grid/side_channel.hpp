@@ -30,8 +30,8 @@ struct SideChannelOptions {
 /// A second line between the processes of a job, beside MPI and served by a thread of its own: it
 /// works while the main threads compute, load, or wait in MPI for a process that is gone. An alarm
 /// that one rank raises reaches all in a fraction of a second. MPI does not report a lost host; the
-/// channel detects a process that died at once (its link ends without a goodbye), and a host that
-/// is cut off after a time of silence.
+/// channel detects a process that died within two seconds (its link ends without a goodbye), and a
+/// host that is cut off after a time of silence.
 ///
 /// A tree: the ranks of a node talk to the lowest of them (Unix socket), and those to rank 0 (TCP,
 /// any port). One byte a second a link. Both ends of a link prove that they know a secret of the
