@@ -100,7 +100,7 @@ class Walk {
     std::vector<std::byte> values;
     for (std::uint64_t first = 0; first < rows; first += slab) {
       const std::uint64_t count = std::min(slab, rows - first);
-      values.resize(static_cast<std::size_t>(count * row * dataset.type().size_bytes));
+      values.resize(dataset.checked_elements(first, count) * dataset.type().size_bytes);
       dataset.read_rows(first, count, values);
     }
   }

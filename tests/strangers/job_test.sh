@@ -4,7 +4,7 @@
 #
 # usage: job_test.sh <gridmill program> <stranger program> <seconds>
 set -euo pipefail
-gridmill=$1 stranger=$2 seconds=$3
+gridmill=$(realpath "$1") stranger=$(realpath "$2") seconds=$3
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1
 if [[ $(id -u) -ne 0 ]]; then
   echo "SKIPPED: needs root, who can become another user"
@@ -17,16 +17,17 @@ cp "$stranger" "$work/stranger"
 cd "$work"
 fail() { echo "FAILED: $*"; exit 1; }
 
+trap 'echo "FAILED: line $LINENO"' ERR
 "$gridmill" convert "$source_dir/models/stories260K/stories260K.bin" model.h5 \
   --tokenizer "$source_dir/models/stories260K/tok512.bin" > convert.log 2>&1
 printf 'Once upon a time\nThe cat\n' > prompts.txt
 job() { # OUTPUT
-  mpirun -n 8 --oversubscribe --bind-to none "$gridmill" generate --model model.h5 --prompts prompts.txt --samples-per-prompt 8 \
-    --fsdp 4 --gather-params-once --max-length 60 --threads 1 --progress none --output "$1"
+  mpirun -n 8 --oversubscribe --bind-to none "$gridmill" generate --model model.h5 --prompts prompts.txt --samples-per-prompt 40 \
+    --fsdp 4 --gather-params-once --max-length 200 --threads 1 --progress none --output "$1"
 }
 job expected.h5 2> expected.log || { cat expected.log; fail "the undisturbed job ended with $?"; }
 
-./stranger 65534 "$seconds" > stranger.log &
+./stranger 65534 "$seconds" unix > stranger.log &
 pid=$!
 jobs=0
 while kill -0 "$pid" 2> /dev/null; do
@@ -42,4 +43,5 @@ code=0
 wait "$pid" || code=$?
 cat stranger.log
 [[ $code -eq 0 ]] || fail "the stranger got something ($code)"
+grep -q 'made [1-9]' stranger.log || fail "the stranger met no socket"
 echo "$jobs jobs of 8 ranks wrote the bytes of an undisturbed one"

@@ -3,10 +3,12 @@
 // it runs, sends bytes that jobs once took for alarms, sends nothing, sends noise a byte at a time,
 // asks for descriptors, opens what /proc shows.
 //
-// usage: stranger UID SECONDS [CONNECTIONS]
+// usage: stranger UID SECONDS unix|all
 //
-// Prints what it did in one line. The exit code is 3 if it got a descriptor, 4 if a socket of
-// gridmill answered with more than a challenge, 69 if it cannot become UID, else 0.
+// SECONDS are counted from the first socket of gridmill on; it waits 30 s for one. `unix` leaves
+// TCP ports alone: a launcher's are opened meanwhile, too. Prints what it did in one line. The exit
+// code is 3 if it got a descriptor, 4 if a socket of gridmill answered with more than a challenge,
+// 69 if it cannot become UID, else 0.
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -31,6 +33,7 @@
 #include <set>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -167,37 +170,53 @@ void listen_to(Connection& connection, Counts& counts) {
   if (receive_descriptor(connection.fd, connection.received)) ++counts.descriptors;
 }
 
-void harass(double seconds, std::size_t most_connections) {
+void harass(double seconds, bool tcp) {
+  constexpr std::size_t kMostConnections = 200;
   Counts counts;
   const std::set<int> not_ours = listening_ports();
-  std::deque<Connection> held;
-  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
-  unsigned turn = 0;
-  const auto keep = [&](int fd, const std::string& name) {
+  std::deque<Connection> held;    // silent, or babbling
+  std::deque<Connection> forged;  // as a friend; kept, since an answer may come late
+  const auto patience = Clock::now() + std::chrono::seconds(30);
+  while (gridmill_sockets().empty() && Clock::now() < patience) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  const auto start = Clock::now();
+  const auto end = start + std::chrono::duration<double>(seconds);
+  // Forgers come first: they would wait behind silent ones where those are waited for.
+  const auto silent_from = start + std::chrono::duration<double>(seconds * 0.4);
+  const auto drop_oldest = [&counts](std::deque<Connection>& connections) {
+    Connection& oldest = connections.front();
+    listen_to(oldest, counts);
+    if (oldest.received > kChallengeBytes) ++counts.proofs;
+    ::close(oldest.fd);
+    connections.pop_front();
+  };
+  const auto keep = [&](int fd) {
     if (fd < 0) return;
     ++counts.connections;
-    if (++turn % 3 == 0) {
-      const std::vector<std::uint8_t> forged = forged_introduction(name);
-      static_cast<void>(::send(fd, forged.data(), forged.size(), MSG_NOSIGNAL));
-    }
     held.push_back({fd});
-    if (held.size() > most_connections) {
-      listen_to(held.front(), counts);
-      if (held.front().received > kChallengeBytes) ++counts.proofs;
-      ::close(held.front().fd);
-      held.pop_front();
-    }
+    if (held.size() > kMostConnections) drop_oldest(held);
+  };
+  const auto forge = [&](int fd, const std::string& name) {
+    if (fd < 0) return;
+    ++counts.connections;
+    const std::vector<std::uint8_t> bytes = forged_introduction(name);
+    static_cast<void>(::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL));
+    forged.push_back({fd});
+    if (forged.size() > kMostConnections) drop_oldest(forged);
   };
   for (unsigned round = 0; Clock::now() < end; ++round) {
     for (const std::string& name : gridmill_sockets()) {
       ++counts.sockets;
-      for (int i = 0; i < 16; ++i) keep(connect_unix(name), name);
+      forge(connect_unix(name), name);
+      if (Clock::now() < silent_from) continue;
+      for (int i = 0; i < 16; ++i) keep(connect_unix(name));
     }
-    if (round % 4 == 0) {
+    if (tcp && round % 4 == 0) {
       for (const int port : listening_ports()) {
         if (not_ours.count(port) != 0) continue;
         ++counts.sockets;
-        for (int i = 0; i < 16; ++i) keep(connect_tcp(port), {});
+        for (int i = 0; i < 16; ++i) keep(connect_tcp(port));
       }
     }
     if (round % 64 == 0) counts.descriptors += open_memory_of_others();
@@ -206,11 +225,10 @@ void harass(double seconds, std::size_t most_connections) {
       static_cast<void>(::send(held[i].fd, &noise, 1, MSG_NOSIGNAL | MSG_DONTWAIT));
       listen_to(held[i], counts);
     }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  for (Connection& one : held) {
-    listen_to(one, counts);
-    if (one.received > kChallengeBytes) ++counts.proofs;
-  }
+  while (!held.empty()) drop_oldest(held);
+  while (!forged.empty()) drop_oldest(forged);
   std::printf("stranger: saw %d sockets, made %d connections, got %d descriptors and %d proofs\n",
               counts.sockets, counts.connections, counts.descriptors, counts.proofs);
   std::fflush(stdout);
@@ -220,8 +238,8 @@ void harass(double seconds, std::size_t most_connections) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 3) {
-    std::fprintf(stderr, "usage: stranger UID SECONDS [CONNECTIONS]\n");
+  if (argc != 4) {
+    std::fprintf(stderr, "usage: stranger UID SECONDS unix|all\n");
     return 64;
   }
   rlimit limit{};
@@ -234,5 +252,5 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "stranger: cannot become user %u\n", user);
     return 69;
   }
-  harass(std::atof(argv[2]), argc > 3 ? static_cast<std::size_t>(std::atoi(argv[3])) : 200);
+  harass(std::atof(argv[2]), std::strcmp(argv[3], "all") == 0);
 }

@@ -17,7 +17,9 @@ class StrangerProcess {
     std::string program = GRIDMILL_STRANGER;
     std::string user = "65534";
     std::string time = std::to_string(seconds);
-    char* const arguments[] = {program.data(), user.data(), time.data(), nullptr};  // NOLINT
+    std::string sockets = "all";
+    char* const arguments[] = {program.data(), user.data(), time.data(),  // NOLINT
+                               sockets.data(), nullptr};
     if (::posix_spawn(&pid_, program.c_str(), nullptr, nullptr, arguments, environ) != 0) pid_ = -1;
   }
   StrangerProcess(const StrangerProcess&) = delete;

@@ -37,6 +37,10 @@ class Dataset {
   /// row-major and little-endian, exactly as read_rows() returns them.
   [[nodiscard]] std::optional<std::uint64_t> offset() const { return offset_; }
 
+  /// Elements of rows [first, first + count), which can be read: see above.
+  /// @throws FormatError if they are not there, or take too much.
+  [[nodiscard]] std::size_t checked_elements(std::uint64_t first, std::uint64_t count) const;
+
   /// Rows [first, first + count) of the first axis, little-endian and row-major, without conversion
   /// of the kind. A scalar has one row.
   /// @param out  count * row_elements() * type().size_bytes bytes.
@@ -67,7 +71,6 @@ class Dataset {
  private:
   friend class File;
   Dataset() = default;
-  std::size_t checked_elements(std::uint64_t first, std::uint64_t count) const;
   [[nodiscard]] std::uint64_t most_unpacked_bytes() const;
   void read_converted(Kind kind, std::uint64_t first, std::uint64_t count, void* out) const;
 
