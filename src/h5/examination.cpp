@@ -36,7 +36,7 @@ constexpr int kTooMuchMemory = 4;
 /// largest size that Dataset allows.
 constexpr std::uint64_t kMemoryBytes = std::uint64_t{1} << 30;
 /// Processor time: for structures, and for what compressed bytes become.
-constexpr std::uint64_t kSeconds = 10;
+constexpr std::uint64_t kSeconds = 5;
 constexpr std::uint64_t kBytesPerSecond = 250'000;
 /// Elements read at a time from a dataset that goes through the library, and at most.
 constexpr std::uint64_t kSlabElements = std::uint64_t{1} << 20;
