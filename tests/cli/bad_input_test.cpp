@@ -141,7 +141,7 @@ TEST(BadGrid, TpMustDivideTheHeads) {
 }
 
 TEST(BadLaunch, TasksWithoutMpiAreAUsageError) {
-  for (const std::string variable : {"OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"}) {
+  for (const std::string variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"}) {
     EXPECT_TRUE(fails_with(cli().run({"generate", "--model", "stories.h5", "--prompts",
                                       "prompts.txt", "--output", "alone.h5"},
                                      1, {variable + "=4"}),
