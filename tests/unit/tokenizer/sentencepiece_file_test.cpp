@@ -105,7 +105,7 @@ TEST(SentencePieceFile, AUnigramModelTakesTheBestPath) {
 }
 
 TEST(SentencePieceFile, RefusesADamagedCharsmap) {
-  for (const std::string map :
+  for (const std::string& map :
        {std::string("map"), std::string("\4\0\0\0", 4), std::string("\3\0\0\0abc", 7),
         std::string("\0\0\0\0abc", 7), std::string("\4\0\0\0abcd\xFF", 9)}) {
     EXPECT_THROW(tokenizer_of(kPieces + kBpe + bytes_field(3, bytes_field(2, map))), FormatError);
