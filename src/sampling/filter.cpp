@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstddef>
 
 #include "gridmill/base/check.hpp"
 #include "gridmill/base/numerics.hpp"

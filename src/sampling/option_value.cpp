@@ -1,9 +1,12 @@
 #include "sampling/option_value.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstddef>
 #include <limits>
 #include <string_view>
+#include <utility>
 
 namespace gridmill::option_value {
 

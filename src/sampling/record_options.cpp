@@ -1,6 +1,7 @@
 #include "gridmill/sampling/record_options.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <utility>
 
 namespace gridmill {
