@@ -16,7 +16,8 @@ namespace {
 
 /// Prompts of token ids have no records: only what cuts a prompt goes with them.
 void require_no_rendering(const PromptOptions& given, const std::string& path) {
-  for (const auto& [name, value] : to_json(given).items()) {
+  const Json fields = to_json(given);  // items() refers to it
+  for (const auto& [name, value] : fields.items()) {
     if (name == "max-prompt-tokens" || name == "truncate-prompt") continue;
     throw UsageError(fmt::format("--{} needs prompts that are records or texts; {} holds token ids",
                                  name, path));
