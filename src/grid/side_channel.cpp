@@ -15,6 +15,7 @@
 #include "gridmill/base/clock.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/log.hpp"
+#include "gridmill/base/thread.hpp"
 #include "gridmill/grid/collectives.hpp"
 
 namespace gridmill {
@@ -148,7 +149,7 @@ class SideChannel::Thread {
         most_silent_ticks_(
             static_cast<int>(static_cast<double>(options_.silence.count()) / (kTick_s * 1000))) {
     for (Link& link : links) neighbours_.push_back({std::move(link)});
-    thread_ = std::thread([this] { run(); });
+    thread_ = start_thread("the side channel between ranks", [this] { run(); });
   }
   Thread(const Thread&) = delete;
   Thread& operator=(const Thread&) = delete;
@@ -244,7 +245,7 @@ class SideChannel::Thread {
   int next_beat_ = 0;
   Alarm told_ = Alarm::none;
   std::atomic<bool> stop_{false};
-  std::thread thread_;
+  std::jthread thread_;
 };
 
 SideChannel::SideChannel(const Grid& grid, SideChannelOptions options) {
@@ -257,7 +258,9 @@ SideChannel::SideChannel(const Grid& grid, SideChannelOptions options) {
         "end of a pass ({})",
         failure.what());
   }
-  thread_ = std::make_unique<Thread>(*this, std::move(options), std::move(links));
+  thread_ = agree_on(grid.world(), [&] {
+    return std::make_unique<Thread>(*this, std::move(options), std::move(links));
+  });
 }
 
 SideChannel::~SideChannel() = default;

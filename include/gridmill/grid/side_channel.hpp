@@ -41,6 +41,7 @@ class SideChannel {
  public:
   /// Collective over grid.world(). If hosts cannot connect to each other, rank 0 warns, and no rank
   /// hears of others: alarms stay local.
+  /// @throws ResourceError on every rank if one gets no thread.
   SideChannel(const Grid& grid, SideChannelOptions options);
   SideChannel(const SideChannel&) = delete;
   SideChannel& operator=(const SideChannel&) = delete;
