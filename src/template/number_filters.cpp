@@ -67,6 +67,9 @@ Value filter_float(Evaluator& /*evaluator*/, const Value& subject, const Argumen
   const Bound bound(arguments, {"default"});
   refuse_undefined(subject);
   if (const std::optional<double> number = as_number(subject)) return Value::number(*number);
+  if (const BigInteger* big = subject.get_if<BigInteger>()) {
+    return Value::number(std::strtod(big->digits->c_str(), nullptr));
+  }
   if (const std::string* text = subject.as_text()) {
     if (const std::optional<double> number = parse_float(*text)) return Value::number(*number);
   }
@@ -83,7 +86,7 @@ Value filter_abs(Evaluator& /*evaluator*/, const Value& subject, const Arguments
   throw Fault{fmt::format("bad operand type for abs(): '{}'", type_name(subject))};
 }
 
-/// Always a float, as jinja2 has it. `common` rounds as Python's round: exactly, half to even.
+/// `common` leaves integers alone and rounds floats as Python's round: exactly, half to even.
 Value filter_round(Evaluator& /*evaluator*/, const Value& subject, const Arguments& arguments) {
   const Bound bound(arguments, {"precision", "method"});
   const std::optional<double> number = as_number(subject);
@@ -96,6 +99,9 @@ Value filter_round(Evaluator& /*evaluator*/, const Value& subject, const Argumen
   if (precision < 0 || precision > 15) throw Fault{"rounding takes a precision of 0 to 15"};
   if (!std::isfinite(*number)) return Value::number(*number);
   if (method == "common") {
+    if (const std::optional<std::int64_t> integer = as_integer(subject)) {
+      return Value::integer(*integer);
+    }
     // The decimal digits of a double are exact, and printing rounds their exact value.
     const std::string text = fmt::format("{:.{}f}", *number, precision);
     return Value::number(std::strtod(text.c_str(), nullptr));

@@ -154,6 +154,9 @@ Value filter_unique(Evaluator& evaluator, const Value& subject, const Arguments&
     const bool by_attribute = bound.get(1) != nullptr && !bound.get(1)->is_none();
     Value key = without_case(evaluator, by_attribute ? evaluator.path(item, *bound.get(1)) : item,
                              bound.truth(0, false));
+    if (key.as_list() != nullptr || key.as_dict() != nullptr) {
+      throw Fault{fmt::format("unhashable type: '{}'", type_name(key))};
+    }
     const bool is_new = std::none_of(seen.begin(), seen.end(), [&](const Value& other) {
       return equal(other, key, evaluator.budget());
     });
@@ -179,6 +182,12 @@ const Test& named_test(const Value& name) {
   return *test;
 }
 
+/// Lazy filters take what is false, such as none, for empty.
+std::vector<Value> lazy_items_of(Evaluator& evaluator, const Value& subject) {
+  if (!truth(subject)) return {};
+  return items_of(subject, evaluator.budget());
+}
+
 struct Selection {
   bool by_attribute;
   bool wanted;
@@ -193,7 +202,7 @@ Value selected(Evaluator& evaluator, const Value& subject, const Arguments& argu
       arguments.positional.size() > first ? &named_test(arguments.positional[first]) : nullptr;
   const Arguments rest = rest_of(arguments, first + 1);
   std::vector<Value> result;
-  for (Value& item : items_of(subject, evaluator.budget())) {
+  for (Value& item : lazy_items_of(evaluator, subject)) {
     const Value value =
         selection.by_attribute ? evaluator.path(item, arguments.positional[0]) : item;
     const bool holds = test != nullptr ? test->holds(evaluator, value, rest) : truth(value);
@@ -219,7 +228,7 @@ Value filter_map(Evaluator& evaluator, const Value& subject, const Arguments& ar
   std::vector<Value> result;
   if (arguments.positional.empty()) {
     const Bound bound(arguments, {"attribute", "default"});
-    for (const Value& item : items_of(subject, evaluator.budget())) {
+    for (const Value& item : lazy_items_of(evaluator, subject)) {
       Value value = evaluator.path(item, bound.required(0));
       if (value.is_undefined() && bound.get(1) != nullptr) value = *bound.get(1);
       result.push_back(std::move(value));
@@ -229,7 +238,7 @@ Value filter_map(Evaluator& evaluator, const Value& subject, const Arguments& ar
     const Filter* filter = name == nullptr ? nullptr : find_filter(*name);
     if (filter == nullptr) throw Fault{fmt::format("unsupported: filter '{}'", name ? *name : "?")};
     const Arguments rest = rest_of(arguments, 1);
-    for (const Value& item : items_of(subject, evaluator.budget())) {
+    for (const Value& item : lazy_items_of(evaluator, subject)) {
       result.push_back(filter->apply(evaluator, item, rest));
     }
   }

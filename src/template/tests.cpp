@@ -26,8 +26,10 @@ bool is_integer(const Value& value) {
   return value.get_if<std::int64_t>() != nullptr || value.get_if<BigInteger>() != nullptr;
 }
 
+/// An undefined value can be called, which then raises.
 bool is_callable(const Value& value) {
-  return value.get_if<const Macro*>() != nullptr || value.get_if<GlobalFunction>() != nullptr ||
+  return value.is_undefined() || value.get_if<const Macro*>() != nullptr ||
+         value.get_if<GlobalFunction>() != nullptr ||
          value.get_if<std::shared_ptr<const Method>>() != nullptr;
 }
 

@@ -85,7 +85,11 @@ Value filter_indent(Evaluator& evaluator, const Value& subject, const Arguments&
   }
   const bool first = bound.truth(1, false);
   const bool blank = bound.truth(2, false);
-  const std::string text = evaluator.printed(subject);
+  if (subject.as_text() == nullptr) {
+    refuse_undefined(subject);
+    throw Fault{fmt::format("indent needs a text, not a {}", type_name(subject))};
+  }
+  const std::string& text = *subject.as_text();
   // As jinja2: a line end is added before splitting, so that a last one counts as a line.
   const std::string with_end = text + "\n";
   const std::vector<std::string_view> lines = split_lines(with_end, false);

@@ -119,7 +119,7 @@ std::vector<std::string_view> split_at_space(std::string_view text, std::int64_t
   std::string_view rest = strip(text, {.left = !from_right, .right = from_right});
   while (!rest.empty()) {
     if (most >= 0 && static_cast<std::int64_t>(parts.size()) == most) {
-      parts.push_back(strip(rest, {.left = from_right, .right = !from_right}));
+      parts.push_back(rest);  // blanks at its other end stay
       break;
     }
     std::size_t at = from_right ? rest.size() : 0;

@@ -173,6 +173,8 @@ TEST(TemplateLanguage, FiltersDoWhatJinjaDoes) {
        "3.14159|round(2) }}",
        "3 9 2.5 2.0 3 3.14"},
       {"{{ '<a>'|e }} {{ ('<b>'|safe) + '<' }} {{ '<b>'|safe ~ '<' }}", "&lt;a&gt; <b>&lt; <b><"},
+      {"{{ none|map('upper')|list }} {{ none|select|list }} {{ 7|round }} {{ big|float }}",
+       "[] [] 7 1.2345678901234568e+29"},
       {"{{ 'aXbX'|replace('X', '-') }} {{ 'aXbX'|replace('X', '-', 1) }}", "a-b- a-bX"},
   });
 }
@@ -203,6 +205,8 @@ TEST(TemplateLanguage, MethodsDoWhatPythonDoes) {
        "True True 1 2"},
       {"{{ \"they're bill's\".title() }} {{ 'hELLO'.capitalize() }} {{ '-'.join(['a', 'b']) }}",
        "They'Re Bill'S Hello a-b"},
+      {"{{ ' a  b '.split(none, 1) }} {{ ' a  b '.rsplit(none, 1) }} {{ missing is callable }}",
+       "['a', 'b '] [' a', 'b'] True"},
       {"{{ record.get('b') }} {{ record.get('q') }} {{ record.get('q', 2) }} {{ record.keys()|list "
        "}}",
        "1 None 2 ['b', 'A']"},
@@ -242,7 +246,8 @@ TEST(TemplateErrors, AreWhatPythonAndTheSandboxRaise) {
         "{{ 1|length }}", "{{ none[1:] }}", "{{ missing() }}", "{% for i in 1 %}{% endfor %}",
         "{{ 9223372036854775807 + 1 }}", "{{ 1 % 0 }}", "{{ '%s' % 1 }}", "{{ [missing]|tojson }}",
         "{% set n = namespace() %}{% set n._x = 1 %}", "{{ {}|items|length }}", "{{ {[]: 1} }}",
-        "{% macro f() %}{% endmacro %}{{ f(1) }}", "{{ range(100001)|length }}"}) {
+        "{% macro f() %}{% endmacro %}{{ f(1) }}", "{{ range(100001)|length }}",
+        "{{ none|indent }}", "{{ [[1]]|unique|list }}"}) {
     EXPECT_THROW(static_cast<void>(render(source)), RenderError) << source;
   }
 }
