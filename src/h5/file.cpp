@@ -4,6 +4,7 @@
 
 #include "element_type_detail.hpp"
 #include "gridmill/base/printable.hpp"
+#include "inside.hpp"
 #include "layout.hpp"
 #include "library_detail.hpp"
 
@@ -13,9 +14,16 @@ namespace {
 
 constexpr hsize_t kDatasetAlignmentBytes = 4096;  // a page: raw data shares none with metadata
 
-Handle file_access(const std::string& path) {
+Handle reading_access(const std::string& path) {
   Handle access =
       detail::own<InternalError>(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "preparing access", path);
+  detail::check<InternalError>(H5Pset_file_locking(access.id(), false, true), "switching locks off",
+                               path);
+  return access;
+}
+
+Handle writing_access(const std::string& path) {
+  Handle access = reading_access(path);
   // Superblock 0: HDF5 of any age reads it, and it has no "open for writing" flag that a kill
   // leaves.
   detail::check<InternalError>(
@@ -27,8 +35,6 @@ Handle file_access(const std::string& path) {
                               H5Pset_small_data_block_size(access.id(), 0)}) {
     detail::check<InternalError>(result, "choosing the alignment", path);
   }
-  detail::check<InternalError>(H5Pset_file_locking(access.id(), false, true), "switching locks off",
-                               path);
   return access;
 }
 
@@ -52,8 +58,11 @@ extern "C" herr_t gridmill_h5_collect_link(hid_t /*group*/, const char* name,
   return 0;
 }
 
-LinkKind link_kind(hid_t file, const std::string& object) {
-  if (H5Oexists_by_name(file, object.c_str(), H5P_DEFAULT) <= 0) return LinkKind::other;
+LinkKind link_kind(hid_t file, const std::string& object, const std::string& where) {
+  const detail::LinksInside inside(where);
+  const bool there = H5Oexists_by_name(file, object.c_str(), inside.id()) > 0;
+  inside.require_none_met();
+  if (!there) return LinkKind::other;
   const Handle handle(H5Oopen(file, object.c_str(), H5P_DEFAULT), H5Oclose);
   switch (handle.valid() ? H5Iget_type(handle.id()) : H5I_BADID) {
     case H5I_GROUP:
@@ -82,7 +91,7 @@ File File::open(const std::string& path) {
   File file;
   file.path_ = path;
   file.bytes_ = std::make_shared<const FileDescriptor>(open_for_reading(path));
-  const Handle access = file_access(path);
+  const Handle access = reading_access(path);
   file.handle_ = Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.id()), H5Fclose);
   if (!file.handle_.valid()) {
     throw FormatError(fmt::format("{} is not an HDF5 file, or is damaged or cut short: {}", path,
@@ -96,7 +105,7 @@ File File::create(const std::string& path) {
   File file;
   file.path_ = path;
   file.created_ = true;
-  const Handle access = file_access(path);
+  const Handle access = writing_access(path);
   const Handle creation = without_times(H5P_FILE_CREATE, path);
   file.handle_ =
       Handle(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.id(), access.id()), H5Fclose);
@@ -108,13 +117,17 @@ File File::create(const std::string& path) {
 
 bool File::exists(const std::string& object) const {
   if (object == "/") return true;
+  const detail::LinksInside inside(where(object));
   // H5Lexists fails unless everything on the way exists, hence step by step.
-  for (std::size_t at = object.find('/', 1);; at = object.find('/', at + 1)) {
+  bool there = true;
+  for (std::size_t at = object.find('/', 1); there; at = object.find('/', at + 1)) {
     const std::string part = object.substr(0, at);
-    if (H5Lexists(handle_.id(), part.c_str(), H5P_DEFAULT) <= 0) return false;
+    there = H5Lexists(handle_.id(), part.c_str(), inside.id()) > 0;
     if (at == std::string::npos) break;
   }
-  return H5Oexists_by_name(handle_.id(), object.c_str(), H5P_DEFAULT) > 0;
+  there = there && H5Oexists_by_name(handle_.id(), object.c_str(), inside.id()) > 0;
+  inside.require_none_met();
+  return there;
 }
 
 std::vector<Link> File::links(const std::string& group) const {
@@ -130,7 +143,7 @@ std::vector<Link> File::links(const std::string& group) const {
                                     where(group), printable(name)));
     }
     const std::string path = (group == "/" ? "" : group) + "/" + name;
-    links.push_back({path, link_kind(handle_.id(), path)});
+    links.push_back({path, link_kind(handle_.id(), path, where(path))});
   }
   return links;
 }
@@ -151,6 +164,7 @@ Dataset File::dataset(const std::string& object) const {
   if (H5Iget_type(id) != H5I_DATASET) {
     throw FormatError(fmt::format("{} is not a dataset", dataset.where_));
   }
+  detail::require_readable_here(id, dataset.where_);  // before HDF5 looks for parts elsewhere
   dataset.shape_ = shape_of(id, dataset.where_);
   const Handle type = detail::own(H5Dget_type(id), H5Tclose, "reading the type", dataset.where_);
   const detail::Recognised found = detail::recognise(type.id());

@@ -26,6 +26,9 @@ struct Link {
 /// innermost reason.
 ///
 /// Files are opened without locks, so a file that another process writes with pwrite can be read.
+///
+/// Only what lies in the file itself is read: external links, virtual datasets and external raw
+/// storage are a FormatError that names the object and where it leads; nothing there is opened.
 class File {
  public:
   /// Opens for reading.
@@ -40,10 +43,12 @@ class File {
   [[nodiscard]] const std::string& path() const { return path_; }
 
   /// Whether `object` exists, and the groups on the way.
+  /// @throws FormatError if an external link is met.
   [[nodiscard]] bool exists(const std::string& object) const;
   /// Everything below `group`, sorted by name, parents first. Links that lead nowhere are `other`.
   [[nodiscard]] std::vector<Link> links(const std::string& group = "/") const;
-  /// @throws FormatError if there is no such dataset.
+  /// @throws FormatError if there is no such dataset, or its bytes lie in another file or need a
+  /// filter that this HDF5 does not have.
   [[nodiscard]] Dataset dataset(const std::string& object) const;
   /// A text of any length: a dataset of one string, or of bytes (uint8 or int8, as write_text
   /// makes).
