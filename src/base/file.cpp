@@ -1,16 +1,19 @@
 #include "gridmill/base/file.hpp"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
+#include "gridmill/base/temporary_file.hpp"
 
 namespace gridmill {
 
@@ -24,6 +27,26 @@ std::string system_reason(int code) {
   }
   return text;
 }
+namespace {
+std::string folder_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash + 1);
+}
+/// Of a pipe or device, which has no size.
+std::string read_to_the_end(const FileDescriptor& file, const std::string& path) {
+  constexpr std::size_t kPiece = std::size_t{64} << 10;
+  std::string text;
+  for (;;) {
+    const std::size_t size = text.size();
+    text.resize(size + kPiece);
+    const ssize_t got = ::read(file.get(), text.data() + size, kPiece);
+    text.resize(size + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw IoError(fmt::format("reading {} failed: {}", path, system_reason()));
+    if (got == 0) return text;
+  }
+}
+}  // namespace
 
 FileDescriptor::~FileDescriptor() {
   if (fd_ >= 0) ::close(fd_);
@@ -47,6 +70,10 @@ FileDescriptor open_for_reading(const std::string& path) {
 
 std::string read_text_file(const std::string& path) {
   const FileDescriptor file = open_for_reading(path);
+  struct stat status {};
+  if (::fstat(file.get(), &status) == 0 && !S_ISREG(status.st_mode)) {
+    return read_to_the_end(file, path);
+  }
   std::string text(file_size(file, path), '\0');
   read_exactly(file, 0, std::as_writable_bytes(std::span(text)), path);
   return text;
@@ -87,31 +114,30 @@ void write_exactly(const FileDescriptor& file, std::uint64_t offset,
   }
 }
 
+std::string follow_links(const std::string& path) {
+  constexpr int kMostLinks = 40;  // as many as Linux follows
+  std::string at = path;
+  for (int links = 0; links <= kMostLinks; ++links) {
+    std::string text(4096, '\0');
+    const ssize_t size = ::readlink(at.c_str(), text.data(), text.size());
+    if (size < 0) return at;  // no link, or nothing there
+    text.resize(static_cast<std::size_t>(size));
+    const std::string folder = folder_of(at);
+    struct statfs system {};
+    if (::statfs(folder.c_str(), &system) == 0 && system.f_type == PROC_SUPER_MAGIC) return at;
+    at = text.starts_with('/') ? text : folder + "/" + text;
+  }
+  throw OutputError(fmt::format("{} is a circle of symbolic links", path));
+}
+
 void write_file_atomically(const std::string& path, std::string_view content) {
-  const std::string temporary = path + ".tmp";
-  FileDescriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-  if (!file.valid()) {
-    throw OutputError(fmt::format("cannot create {}: {}", temporary, system_reason()));
-  }
-  try {
-    write_exactly(file, 0, std::as_bytes(std::span(content)), temporary);
-    if (::fsync(file.get()) != 0) {
-      throw IoError(fmt::format("syncing {} failed: {}", temporary, system_reason()));
-    }
-    file.close();
-    if (std::rename(temporary.c_str(), path.c_str()) != 0) {
-      throw IoError(fmt::format("renaming {} to {} failed: {}", temporary, path, system_reason()));
-    }
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
-  }
-  sync_parent_folder(path);
+  TemporaryFile file(path);
+  write_exactly(file.descriptor(), 0, std::as_bytes(std::span(content)), file.path());
+  file.publish();
 }
 
 void sync_parent_folder(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  const std::string folder = folder_of(path);
   const FileDescriptor handle(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!handle.valid() || ::fsync(handle.get()) != 0) {
     throw IoError(fmt::format("syncing folder {} failed: {}", folder, system_reason()));

@@ -265,10 +265,32 @@ void CheckpointFile::read_elements(const StoredParameter& parameter, IndexRange 
                out, impl_->path);
 }
 
-std::vector<std::string> CheckpointFile::damaged_parameters() const {
+std::string CheckpointFile::description_hash() const {
+  ContentHash hash;
+  const auto add = [&hash](const std::string& text) {
+    hash.update(std::to_string(text.size()) + ":");
+    hash.update(text);
+  };
+  add(impl_->hash);
+  add(impl_->tokenizer_kind);
+  add(impl_->tokenizer_hash);
+  for (const auto& [name, content] : impl_->files) {
+    add(name);
+    add(content);
+  }
+  return hash.hex();
+}
+
+std::vector<std::string> CheckpointFile::damaged_parameters(std::size_t part,
+                                                            std::size_t parts) const {
+  std::vector<const StoredParameter*> by_size;
+  for (const StoredParameter& parameter : impl_->parameters) by_size.push_back(&parameter);
+  std::stable_sort(by_size.begin(), by_size.end(),
+                   [](const auto* a, const auto* b) { return size_bytes(*a) > size_bytes(*b); });
   std::vector<std::string> damaged;
   std::vector<std::byte> chunk(kChunkBytes);
-  for (const StoredParameter& parameter : impl_->parameters) {
+  for (std::size_t i = part; i < by_size.size(); i += parts) {
+    const StoredParameter& parameter = *by_size[i];
     ContentHash hash;
     const std::uint64_t size = size_bytes(parameter);
     for (std::uint64_t done = 0; done < size; done += kChunkBytes) {

@@ -1,11 +1,6 @@
 #include "gridmill/checkpoint/checkpoint_writer.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <cstdint>
-#include <cstdio>
 #include <unordered_map>
 #include <utility>
 
@@ -14,6 +9,7 @@
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/file.hpp"
 #include "gridmill/base/format.hpp"
+#include "gridmill/base/temporary_file.hpp"
 #include "gridmill/h5/file.hpp"
 
 namespace gridmill {
@@ -65,17 +61,13 @@ struct CheckpointWriter::Impl {
   };
 
   std::string path;
-  std::string temporary;
+  TemporaryFile file;
   Json model;
   std::vector<Filling> fillings;  ///< in the order of the description
   std::unordered_map<std::string, std::size_t> by_name;
   std::uint64_t hashes_offset = 0;
-  FileDescriptor file;
-  bool exists = false;  ///< the temporary file
 
-  ~Impl() {
-    if (exists) ::unlink(temporary.c_str());
-  }
+  explicit Impl(std::string output) : path(follow_links(output)), file(path) {}
 
   [[nodiscard]] std::vector<layout::HashedParameter> hashed(bool known) const {
     std::vector<layout::HashedParameter> parameters;
@@ -89,8 +81,7 @@ struct CheckpointWriter::Impl {
 
   /// Lays everything out with HDF5; from then on only bytes at known offsets are written.
   void create(const CheckpointDescription& description) {
-    h5::File h5 = h5::File::create(temporary);
-    exists = true;
+    h5::File h5 = h5::File::create(file.path());
     h5.write_text_attribute("/", "format", layout::kFormat);
     h5.write_integer_attribute("/", "format_version", layout::kFormatVersion);
     h5.write_text_attribute("/", "model", model.dump());
@@ -119,12 +110,12 @@ struct CheckpointWriter::Impl {
 
   [[nodiscard]] std::uint64_t offset_of(const h5::File& h5, const std::string& object) const {
     const auto offset = h5.dataset(object).offset();
-    if (!offset) throw InternalError(fmt::format("{}:{} has no place", temporary, object));
+    if (!offset) throw InternalError(fmt::format("{}:{} has no place", file.path(), object));
     return *offset;
   }
 
   void find_offsets() {
-    const h5::File h5 = h5::File::open(temporary);
+    const h5::File h5 = h5::File::open(file.path());
     hashes_offset = offset_of(h5, std::string(layout::kHashes));
     for (Filling& filling : fillings) {
       filling.offset =
@@ -134,9 +125,7 @@ struct CheckpointWriter::Impl {
 };
 
 CheckpointWriter::CheckpointWriter(std::string path, CheckpointDescription description)
-    : impl_(std::make_unique<Impl>()) {
-  impl_->path = std::move(path);
-  impl_->temporary = impl_->path + ".tmp";
+    : impl_(std::make_unique<Impl>(std::move(path))) {
   impl_->model = description.model;
   for (const auto& [name, content] : description.files) {
     check_name(name, "file");
@@ -160,10 +149,6 @@ CheckpointWriter::CheckpointWriter(std::string path, CheckpointDescription descr
     throw OutputError(fmt::format("cannot create {}: {}", impl_->path, error.what()));
   }
   impl_->find_offsets();
-  impl_->file = FileDescriptor(::open(impl_->temporary.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!impl_->file.valid()) {
-    throw OutputError(fmt::format("cannot write {}: {}", impl_->temporary, system_reason()));
-  }
 }
 
 CheckpointWriter::~CheckpointWriter() = default;
@@ -181,7 +166,8 @@ void CheckpointWriter::append(const std::string& name, std::span<const std::byte
         name_of(filling.parameter.dtype), layout::shape_text(filling.parameter.spec.shape),
         filling.size_bytes, bytes.size() - (filling.size_bytes - filling.written)));
   }
-  write_exactly(impl_->file, filling.offset + filling.written, bytes, impl_->temporary);
+  write_exactly(impl_->file.descriptor(), filling.offset + filling.written, bytes,
+                impl_->file.path());
   filling.hash.update(bytes);
   filling.written += bytes.size();
 }
@@ -197,18 +183,9 @@ void CheckpointWriter::finish() {
   const auto parameters = impl_->hashed(true);
   const std::string text =
       layout::hashes_text(layout::checkpoint_hash(impl_->model, parameters), parameters);
-  write_exactly(impl_->file, impl_->hashes_offset, std::as_bytes(std::span(text)),
-                impl_->temporary);
-  if (::fsync(impl_->file.get()) != 0) {
-    throw IoError(fmt::format("syncing {} failed: {}", impl_->temporary, system_reason()));
-  }
-  impl_->file.close();
-  if (std::rename(impl_->temporary.c_str(), impl_->path.c_str()) != 0) {
-    throw OutputError(fmt::format("renaming {} to {} failed: {}", impl_->temporary, impl_->path,
-                                  system_reason()));
-  }
-  impl_->exists = false;
-  sync_parent_folder(impl_->path);
+  write_exactly(impl_->file.descriptor(), impl_->hashes_offset, std::as_bytes(std::span(text)),
+                impl_->file.path());
+  impl_->file.publish();
 }
 
 }  // namespace gridmill

@@ -24,17 +24,18 @@ namespace gridmill::cli {
 namespace {
 
 constexpr std::array<Command, 11> kCommands = {{
-    {"generate", "prompts in, one shared result file out", true, run_generate},
-    {"convert", "a foreign checkpoint into a gridmill checkpoint", false, run_convert},
-    {"export", "a result file as jsonl or text", false, run_export},
-    {"inspect", "what is in a checkpoint or result file", false, run_inspect},
-    {"status", "how far a result file is", false, run_status},
-    {"verify", "generates rows again and compares every bit", true, run_verify},
-    {"score", "log-probabilities of given texts", true, run_score},
-    {"bench", "speed of prefill and decode on random weights", true, run_bench},
-    {"render", "records to prompts: text and ids", false, run_render},
-    {"tokenize", "lines of text to token ids", false, run_tokenize},
-    {"detokenize", "token ids to text", false, run_detokenize},
+    {"generate", "prompts in, one shared result file out", Command::Kind::ranks, run_generate},
+    {"convert", "a foreign checkpoint into a gridmill checkpoint", Command::Kind::writes,
+     run_convert},
+    {"export", "a result file as jsonl or text", Command::Kind::reads, run_export},
+    {"inspect", "what is in a checkpoint or result file", Command::Kind::reads, run_inspect},
+    {"status", "how far a result file is", Command::Kind::reads, run_status},
+    {"verify", "generates rows again and compares every bit", Command::Kind::ranks, run_verify},
+    {"score", "log-probabilities of given texts", Command::Kind::ranks, run_score},
+    {"bench", "speed of prefill and decode on random weights", Command::Kind::ranks, run_bench},
+    {"render", "records to prompts: text and ids", Command::Kind::reads, run_render},
+    {"tokenize", "lines of text to token ids", Command::Kind::reads, run_tokenize},
+    {"detokenize", "token ids to text", Command::Kind::reads, run_detokenize},
 }};
 
 void print_usage() {
@@ -71,9 +72,10 @@ ExitCode dispatch(const Arguments& arguments, const MpiSession* session) {
     throw UsageError("no command given; gridmill --help lists the commands");
   }
   const Command& command = find_command(arguments.front());
-  if (!command.parallel) signals::restore();
+  const bool parallel = command.kind == Command::Kind::ranks;
+  if (!parallel) signals::restore();
   const Arguments rest(arguments.begin() + 1, arguments.end());
-  if (command.parallel || session == nullptr) return command.run(rest, session);
+  if (parallel || session == nullptr) return command.run(rest, session);
   // A serial command under a launcher: rank 0 does it, and everybody leaves as it did.
   const Communicator world = Communicator::duplicate(MPI_COMM_WORLD);
   ExitCode code = ExitCode::ok;
@@ -99,9 +101,12 @@ int run(int argc, char** argv) {
     const bool launched = launcher && launcher->tasks > 1;
     const bool answer_only =
         !arguments.empty() && (arguments[0] == "--help" || arguments[0] == "--version");
-    const bool parallel = !answer_only && !arguments.empty() && find_command(arguments[0]).parallel;
+    const Command::Kind kind =
+        answer_only || arguments.empty() ? Command::Kind::writes : find_command(arguments[0]).kind;
+    const bool alone = launched && kind == Command::Kind::reads && !is_task_itself(*launcher);
+    if (alone) rank = 0;
     std::unique_ptr<MpiSession> session;
-    if (launched || parallel) {
+    if ((launched && !alone) || kind == Command::Kind::ranks) {
       session = std::make_unique<MpiSession>();
       rank = session->rank();
       log::configure(log::Level::info, rank);

@@ -13,8 +13,12 @@ namespace gridmill::cli {
 struct Command {
   std::string_view name;
   std::string_view summary;
-  /// Runs on every rank; else on rank 0, whose exit code the others take over.
-  bool parallel = false;
+  enum class Kind {
+    ranks,   ///< runs on every rank
+    writes,  ///< runs on rank 0, whose exit code the others take over
+    reads,   ///< the same; also runs in a shell of a Slurm step, where there is no other rank
+  };
+  Kind kind = Kind::writes;
   ExitCode (*run)(const Arguments& arguments, const MpiSession* session) = nullptr;
 };
 

@@ -1,9 +1,9 @@
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -20,7 +20,9 @@
 #include "gridmill/base/json.hpp"
 #include "gridmill/base/log.hpp"
 #include "gridmill/base/printable.hpp"
+#include "gridmill/base/temporary_file.hpp"
 #include "gridmill/checkpoint/checkpoint_file.hpp"
+#include "gridmill/output/output_target.hpp"
 #include "gridmill/prompts/prompt_source.hpp"
 #include "gridmill/results/recovery.hpp"
 #include "gridmill/results/result_file.hpp"
@@ -44,22 +46,30 @@ struct ExportOptions {
   bool include_stop = false;
 };
 
-/// Either stdout, or FILE.tmp that becomes FILE once it is complete.
+/// Stdout, a stream, or a temporary file that takes its name once it is complete.
 class Destination {
  public:
-  explicit Destination(std::string path) : path_(std::move(path)), stream_(stdout) {
-    if (path_.empty()) return;
-    stream_ = std::fopen((path_ + ".tmp").c_str(), "w");
-    if (stream_ == nullptr) {
-      throw OutputError(fmt::format("cannot create {}.tmp: {}", path_, system_reason()));
+  /// @param target  nothing = stdout.
+  explicit Destination(const std::optional<OutputTarget>& target) : stream_(stdout) {
+    if (!target) return;
+    path_ = target->path();
+    FileDescriptor file;
+    if (target->is_stream()) {
+      file = target->open_stream();
+    } else {
+      temporary_.emplace(path_);
+      file = FileDescriptor(::fcntl(temporary_->descriptor().get(), F_DUPFD_CLOEXEC, 0));
     }
+    stream_ = ::fdopen(file.get(), "w");
+    if (stream_ == nullptr) {
+      throw OutputError(fmt::format("cannot write to {}: {}", path_, system_reason()));
+    }
+    file.release();
   }
   Destination(const Destination&) = delete;
   Destination& operator=(const Destination&) = delete;
   ~Destination() {
-    if (path_.empty() || stream_ == nullptr) return;
-    std::fclose(stream_);
-    std::remove((path_ + ".tmp").c_str());
+    if (!path_.empty() && stream_ != nullptr) std::fclose(stream_);
   }
   /// Text that somebody will look at, unless a program reads it from a pipe or a file.
   void write_text(std::string_view text) {
@@ -75,9 +85,8 @@ class Destination {
   void finish() {
     if (std::fflush(stream_) != 0) fail();
     if (path_.empty()) return;
-    if (::fsync(fileno(stream_)) != 0) fail();
-    std::fclose(std::exchange(stream_, nullptr));
-    std::filesystem::rename(path_ + ".tmp", path_);
+    if (std::fclose(std::exchange(stream_, nullptr)) != 0) fail();
+    if (temporary_) temporary_->publish();
   }
 
  private:
@@ -85,7 +94,8 @@ class Destination {
     throw IoError(
         fmt::format("writing {} failed: {}", path_.empty() ? "stdout" : path_, system_reason()));
   }
-  std::string path_;
+  std::string path_;  ///< empty = stdout
+  std::optional<TemporaryFile> temporary_;
   std::FILE* stream_;
 };
 
@@ -117,17 +127,17 @@ class Sources {
     include_stop_ = options.include_stop;
     sampling_field_ = job.value("sampling_field", "sampling");
     if (job.contains("max_new_tokens")) limits_ = read_limits_identity(job);
-    const std::string model_path = path_of(options.model, "model");
-    CheckpointFile::examine(model_path);
-    const CheckpointFile checkpoint = CheckpointFile::open(model_path);
+    model_path_ = path_of(options.model, "model");
+    CheckpointFile::examine(model_path_);
+    const CheckpointFile checkpoint = CheckpointFile::open(model_path_);
     const std::string where = options.file + ":/, attribute 'job'";
     if (checkpoint.tokenizer_hash() != text_field(job, "tokenizer", where)) {
       throw FormatError(fmt::format("{} has another tokenizer than the one that made {}",
-                                    model_path, options.file));
+                                    model_path_, options.file));
     }
     if (!checkpoint.tokenizer_kind().empty()) {
       tokenizer_ = make_tokenizer(checkpoint.tokenizer_kind(), checkpoint.tokenizer(),
-                                  checkpoint.model().at("vocab_size").get<int>(), model_path);
+                                  checkpoint.model().at("vocab_size").get<int>(), model_path_);
       special_tokens_ = special_token_texts(*tokenizer_);
     }
     const std::string prompts_path = path_of(options.prompts, "prompts");
@@ -166,6 +176,7 @@ class Sources {
     return text;
   }
   [[nodiscard]] const PromptSource& prompts() const { return *prompts_; }
+  [[nodiscard]] const std::string& model_path() const { return model_path_; }
 
  private:
   /// Where the stop string that ended a row stands in its text; nothing if a stop id did.
@@ -201,9 +212,22 @@ class Sources {
   std::map<std::string, TokenId> special_tokens_;
   std::string sampling_field_;
   bool include_stop_ = false;
+  std::string model_path_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<PromptSource> prompts_;
 };
+
+/// Nothing = stdout.
+std::optional<OutputTarget> decide_output(const ExportOptions& options, const Sources& sources) {
+  if (options.output.empty()) return std::nullopt;
+  OutputRules rules{.name = "--output",
+                    .format = {},
+                    .inputs = result_file_inputs(options.file),
+                    .side_files = {}};
+  rules.inputs.push_back({"the model", sources.model_path()});
+  rules.inputs.push_back({"the prompts", sources.prompts().path()});
+  return OutputTarget::decide(options.output, rules);
+}
 
 const char* reason_name(std::uint16_t reason) {
   switch (static_cast<FinishReason>(reason)) {
@@ -283,7 +307,7 @@ ExitCode run_export(const Arguments& arguments, const MpiSession* /*session*/) {
 
   const ResultFile result = ResultFile::open(options.file, ResultFile::Origin::anywhere);
   const Sources sources(options, result);
-  Destination destination(options.output);
+  Destination destination(decide_output(options, sources));
   std::uint64_t unfinished = 0;
   for (RowId row = 0; row < result.layout().shape.rows; ++row) {
     const RowState state = scan_rows(result.rows(), result.layout(), row, 1).front();

@@ -14,7 +14,8 @@ ExitCode run_generate(const Arguments& arguments, const MpiSession* /*session*/)
       .summary =
           "Generates a completion of every prompt into one shared result file.\n"
           "Killed or stopped (exit code 75)? The same command goes on, also on another grid.",
-      .config_file = true};
+      .config_file = true,
+      .config_path = &config.config_file};
   syntax.options.add(run_options(config.run))
       .add(generate_options(config))
       .add(prompt_options(config.prompting, config.prompt_field));

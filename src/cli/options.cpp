@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <sstream>
 
+#include "cli/config_file.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/file.hpp"
 #include "gridmill/base/format.hpp"
@@ -80,9 +81,9 @@ std::optional<GivenOptions> parse_quietly(const CommandSyntax& syntax, const Arg
         values, given);
     if (syntax.config_file && values.count("config") != 0) {
       const auto path = values["config"].as<std::string>();
-      std::istringstream text(read_text_file(path));
+      if (syntax.config_path != nullptr) *syntax.config_path = path;
       try {
-        store_source(po::parse_config_file(text, all), values, given);
+        store_source(parse_config(read_text_file(path), path, all), values, given);
       } catch (const po::error& error) {
         throw UsageError(fmt::format("{}: {}", path, error.what()));
       }

@@ -21,7 +21,8 @@ struct CommandSyntax {
   po::options_description options{};
   po::options_description arguments{};  ///< what `positional` names; not listed by the help
   po::positional_options_description positional{};
-  bool config_file = false;  ///< takes --config FILE
+  bool config_file = false;            ///< takes --config FILE
+  std::string* config_path = nullptr;  ///< gets that FILE, if one is given
 };
 
 /// What was given for each option that was given at all, as text.

@@ -21,6 +21,7 @@
 #include "gridmill/base/log.hpp"
 #include "gridmill/checkpoint/checkpoint_writer.hpp"
 #include "gridmill/model/model.hpp"
+#include "gridmill/output/output_target.hpp"
 #include "gridmill/tokenizer/tokenizer.hpp"
 
 namespace gridmill {
@@ -81,13 +82,14 @@ void check_options(const ConvertOptions& options) {
   if (options.dtype == DType::fp16) {
     throw UsageError("checkpoints hold fp32 or bf16; fp16 is no choice for --dtype");
   }
-  std::error_code ignored;
-  if (std::filesystem::equivalent(options.source, options.destination, ignored)) {
-    throw UsageError(options.destination + ": source and destination are the same");
-  }
-  if (std::filesystem::is_directory(options.destination, ignored)) {
-    throw OutputError(options.destination + " is a folder, expected the name of a new file");
-  }
+}
+
+OutputTarget decide_destination(const ConvertOptions& options) {
+  return OutputTarget::decide(options.destination, {.name = "the destination",
+                                                    .format = "gridmill-checkpoint",
+                                                    .inputs = {{"the source", options.source},
+                                                               {"--tokenizer", options.tokenizer}},
+                                                    .side_files = {}});
 }
 
 /// Reads the tokenizer that was asked for, else that of the folder, and makes sure that it loads.
@@ -176,6 +178,7 @@ void write_parameter(const Plan& plan, CheckpointWriter& writer) {
 
 ConvertReport convert(const ConvertOptions& options) {
   check_options(options);
+  const OutputTarget destination = decide_destination(options);
   ForeignModel foreign = open_source(options.source);
   convert_detail::untie_other_head(foreign);
   const FoundTokenizer tokenizer = settle_tokenizer(foreign, options.tokenizer);
@@ -198,7 +201,7 @@ ConvertReport convert(const ConvertOptions& options) {
   }
   log::info("converting {} ({}): {} parameters, {} MiB", foreign.where, foreign.kind,
             report.parameters, report.parameter_bytes >> 20);
-  CheckpointWriter writer(options.destination, std::move(description));
+  CheckpointWriter writer(destination.path(), std::move(description));
   for (const Plan& plan : plans) {
     log::debug("{} from {}", plan.spec.name, plan.take.tensor);
     write_parameter(plan, writer);

@@ -1,5 +1,7 @@
 #include "gridmill/grid/launcher.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -71,5 +73,12 @@ bool without_process_manager() {
 }
 
 bool step_without_pmi() { return number_of("SLURM_STEPID", 0) && without_process_manager(); }
+
+bool is_task_itself(const LauncherTasks& launcher) {
+  const bool in_slurm_step =
+      number_of("SLURM_STEPID", 0) || launcher.variable.starts_with("SLURM_");
+  if (launcher.variable.starts_with("OMPI_") || !in_slurm_step) return true;
+  return number_of("SLURM_TASK_PID", 1) == ::getpid() && !step_without_pmi();
+}
 
 }  // namespace gridmill

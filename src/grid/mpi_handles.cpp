@@ -1,6 +1,7 @@
 #include "gridmill/grid/mpi_handles.hpp"
 
 #include <stdlib.h>  // NOLINT(modernize-deprecated-headers): unsetenv is POSIX
+#include <unistd.h>
 
 #include <array>
 #include <cstdlib>

@@ -1,6 +1,7 @@
 #include "gridmill/h5/file.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "element_type_detail.hpp"
 #include "gridmill/base/printable.hpp"
@@ -244,6 +245,17 @@ Dataset File::create_dataset(const std::string& object, ElementType type,
 void File::write_text(const std::string& object, std::string_view text) {
   create_dataset(object, ElementType::of(Kind::u8), {text.size()})
       .write_rows(0, text.size(), std::as_bytes(std::span(text)));
+}
+
+std::optional<std::string> root_format_of(const std::string& path) {
+  detail::quiet_library();
+  if (H5Fis_hdf5(path.c_str()) <= 0) return std::nullopt;
+  try {
+    const File file = File::open(path);
+    return file.has_attribute("/", "format") ? file.read_text_attribute("/", "format") : "";
+  } catch (const Error&) {
+    return "";  // damaged, or another kind of attribute: no format of ours
+  }
 }
 
 void File::close() {

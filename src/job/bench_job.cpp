@@ -9,6 +9,7 @@
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/log.hpp"
 #include "gridmill/job/run_context.hpp"
+#include "gridmill/output/output_target.hpp"
 #include "job/first_touch_detail.hpp"
 #include "job/random_checkpoint_detail.hpp"
 
@@ -33,6 +34,13 @@ class BenchCheckpoint {
       path_ = (folder_ / "random.h5").string();
     }
     log::info("writing random weights to {}", path_);
+    if (folder_.empty()) {
+      path_ = OutputTarget::decide(path_, {.name = "--model",
+                                           .format = "gridmill-checkpoint",
+                                           .inputs = {{"--shape", config.shape}},
+                                           .side_files = {}})
+                  .path();
+    }
     write_random_checkpoint(path_, model, config.dtype == "fp32" ? DType::fp32 : DType::bf16);
   }
   BenchCheckpoint(const BenchCheckpoint&) = delete;

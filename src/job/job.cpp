@@ -13,6 +13,7 @@
 #include "gridmill/grid/collectives.hpp"
 #include "gridmill/job/job_plan.hpp"
 #include "gridmill/job/run_context.hpp"
+#include "job/job_files.hpp"
 #include "job/last_words.hpp"
 #include "job/lockstep_detail.hpp"
 #include "job/metrics_detail.hpp"
@@ -48,9 +49,12 @@ ExitCode run_job(const JobConfig& given) {
   const SteadyClock::time_point start = SteadyClock::now();
   StageTimes stages;
   RunContext context(config.run, config.time_limit);
-  if (config.lockstep.enabled) return run_lockstep(config, context);
   const Communicator& world = context.grid().world();
   const bool root = world.rank() == 0;
+  agree_on(world, [&] {
+    if (root) check_job_files(config);
+  });
+  if (config.lockstep.enabled) return run_lockstep(config, context);
 
   const std::unique_ptr<PromptSource> prompts =
       open_prompts(world, config.prompts, config.prompt_field);
@@ -70,6 +74,9 @@ ExitCode run_job(const JobConfig& given) {
     });
     return ExitCode::ok;
   }
+  agree_on(world, [&] {
+    if (root) check_first_prompts(*prompts, *requests);
+  });
   Output output = open_output(config, plan, context, false);
   stages.open_s = seconds_since(start);
   if (any_rank(world, context.watch().stop_requested())) {
@@ -145,6 +152,7 @@ ExitCode run_job(const JobConfig& given) {
     abort_with(error_in_flight(), &record);
   }
 
+  requests->warn_of_others(any_rank(world, requests->begins_twice()));
   const OrderedJson summary = summarize(context, *replica, stages, store_counters);
   ExitCode code = ExitCode::ok;
   agree_on(world, [&] {

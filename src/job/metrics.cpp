@@ -17,7 +17,7 @@ constexpr double kRecordInterval_s = 10.0;
 
 MetricsWriter::MetricsWriter(std::string path) : path_(std::move(path)) {
   if (path_.empty()) return;
-  file_.open(path_, std::ios::app);
+  file_.open(path_, std::ios::app);  // a link is followed, a device or FIFO written as it comes
   if (!file_) throw OutputError(fmt::format("cannot write --metrics {}", path_));
 }
 

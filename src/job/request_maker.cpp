@@ -6,9 +6,20 @@
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
+#include "gridmill/base/log.hpp"
 #include "job/row_options.hpp"
 
 namespace gridmill {
+
+namespace {
+
+void warn_of_two_begin_tokens() {
+  log::warn(
+      "prompts begin with the begin token that is put in front of every prompt, so that they have "
+      "two; give --add-special-tokens=false if that is not meant");
+}
+
+}  // namespace
 
 RequestMaker::RequestMaker(const JobConfig& config, const JobPlan& plan, const ModelInfo& model,
                            const PromptSource& prompts, const Tokenizer* tokenizer)
@@ -94,6 +105,10 @@ std::variant<std::vector<TokenId>, BadPrompt> RequestMaker::tokens_of(PromptId p
     } catch (const Error& error) {
       return BadPrompt{error.what()};
     }
+    if (config_.add_special_tokens && !rendered.from_messages && ids.size() > 1 &&
+        ids[0] == ids[1] && tokenizer_->bos() == ids[0] && !begins_twice_.exchange(true)) {
+      warn_of_two_begin_tokens();
+    }
   } else {
     ids = std::move(std::get<std::vector<TokenId>>(rendered.prompt));
   }
@@ -109,6 +124,16 @@ std::variant<std::vector<TokenId>, BadPrompt> RequestMaker::tokens_of(PromptId p
   }
   if (std::optional<BadPrompt> bad = cut(ids)) return std::move(*bad);
   return ids;
+}
+
+std::optional<std::string> RequestMaker::why_unusable(PromptId prompt) const {
+  const RenderedPrompt rendered = read(prompt);
+  const auto* bad = std::get_if<BadPrompt>(&rendered.prompt);
+  return bad == nullptr ? std::nullopt : std::optional(bad->reason);
+}
+
+void RequestMaker::warn_of_others(bool on_any_rank) const {
+  if (on_any_rank && !begins_twice_) warn_of_two_begin_tokens();
 }
 
 std::variant<Request, BadPrompt> RequestMaker::make(RowId row) const {

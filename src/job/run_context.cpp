@@ -6,9 +6,11 @@
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/log.hpp"
+#include "gridmill/base/process.hpp"
 #include "gridmill/generate/slot_plan.hpp"
 #include "gridmill/grid/collectives.hpp"
 #include "gridmill/job/machine.hpp"
+#include "job/same_file.hpp"
 
 namespace gridmill {
 
@@ -20,15 +22,24 @@ DType resolve_compute_dtype(const RunOptions& options, const CheckpointFile& che
   return dominant_dtype(checkpoint, parameter_dtype_from_name(options.param_dtype));
 }
 
-/// Ranks may open copies, on disks of their own; copies may be stale.
+/// Ranks may open copies, on disks of their own; copies may be stale or damaged. A rank reads only
+/// its own part of a parameter, so copies are held to the hashes of the description, once a copy.
 void agree_on_model(const Communicator& world, const CheckpointFile& checkpoint) {
-  std::string hash = checkpoint.hash();
+  std::string hash = checkpoint.description_hash();
   broadcast(world, 0, hash);
   agree_on(world, [&] {
-    if (checkpoint.hash() == hash) return;
-    throw FormatError(fmt::format("rank {}: {} is another model (hash {}) than rank 0's (hash {})",
-                                  world.rank(), checkpoint.path(), checkpoint.hash(), hash));
+    if (checkpoint.description_hash() == hash) return;
+    throw FormatError(fmt::format(
+        "rank {} on host {}: {} is another model than rank 0's: the hash of its configuration, "
+        "tokenizer and list of parameters is {}, expected {}",
+        world.rank(), host_name(), checkpoint.path(), checkpoint.description_hash(), hash));
   });
+  job_detail::require_same_file(
+      world, "model", checkpoint.path(), [&](const job_detail::CopyShare& share) -> std::string {
+        const std::vector<std::string> damaged = checkpoint.damaged_parameters(
+            static_cast<std::size_t>(share.rank), static_cast<std::size_t>(share.ranks));
+        return damaged.empty() ? "" : fmt::format("parameter {} is damaged", damaged.front());
+      });
 }
 
 /// Lets exchanges reach the memory of a device; nothing for a backend on the host.

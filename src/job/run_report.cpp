@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "gridmill/base/clock.hpp"
 #include "gridmill/base/format.hpp"
@@ -12,6 +13,7 @@
 #include "gridmill/build_info/version.hpp"
 #include "gridmill/grid/collectives.hpp"
 #include "gridmill/results/recovery.hpp"
+#include "gridmill/results/row.hpp"
 #include "job/run_report_detail.hpp"
 
 namespace gridmill::job_detail {
@@ -46,15 +48,20 @@ OrderedJson beginning_of(const JobConfig& config, RunContext& context, const Out
 struct FinalCounts {
   std::uint64_t failed = 0;
   std::uint64_t unfinished = 0;
+  std::string first_failure;  ///< "row N: why"
 };
 
 FinalCounts count_final(const JobConfig& config, const Output& output) {
   const std::unique_ptr<RowFile> file = open_row_file(config.output, false);
   FinalCounts counts;
-  for (const RowState state :
-       scan_rows(*file, output.layout, 0, output.layout.shape.rows, {.payload = false})) {
-    if (state == RowState::failed) ++counts.failed;
-    if (state != RowState::failed && state != RowState::done) ++counts.unfinished;
+  const std::vector<RowState> states =
+      scan_rows(*file, output.layout, 0, output.layout.shape.rows, {.payload = false});
+  for (std::size_t row = 0; row < states.size(); ++row) {
+    if (states[row] == RowState::failed && counts.failed++ == 0) {
+      counts.first_failure =
+          fmt::format("row {}: {}", row, read_row(*file, output.layout, row).failure);
+    }
+    if (states[row] != RowState::failed && states[row] != RowState::done) ++counts.unfinished;
   }
   return counts;
 }
@@ -65,8 +72,8 @@ ExitCode verdict(const JobConfig& config, const FinalCounts& counts) {
     return ExitCode::stopped_early;
   }
   if (counts.failed > 0) {
-    log::warn("{} failed rows in {}; gridmill export --only failed shows why", counts.failed,
-              config.output);
+    log::warn("{} failed rows in {} (the first: {}); gridmill export --only failed shows why",
+              counts.failed, config.output, counts.first_failure);
     if (!config.allow_failed_rows) return ExitCode::failed_rows;
   }
   return ExitCode::ok;

@@ -1,5 +1,7 @@
 #include "gridmill/job/score_job.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <limits>
@@ -10,11 +12,13 @@
 #include <vector>
 
 #include "gridmill/base/log.hpp"
+#include "gridmill/base/temporary_file.hpp"
 #include "gridmill/generate/score.hpp"
 #include "gridmill/grid/collectives.hpp"
 #include "gridmill/job/job_plan.hpp"
 #include "gridmill/job/request_maker.hpp"
 #include "gridmill/job/run_context.hpp"
+#include "gridmill/output/output_target.hpp"
 #include "gridmill/results/score_file.hpp"
 #include "job/prompt_file_detail.hpp"
 #include "job/prompting.hpp"
@@ -83,6 +87,16 @@ void score_rows(const ScoreConfig& config, RunContext& context, const OwnRows& o
 ExitCode run_score_job(const ScoreConfig& config) {
   RunContext context(config.run);
   const Communicator& world = context.grid().world();
+  std::string target;  // rank 0
+  agree_on(world, [&] {
+    if (world.rank() != 0) return;
+    target = OutputTarget::decide(config.output, {.name = "--output",
+                                                  .format = "gridmill-scores",
+                                                  .inputs = {{"--model", config.run.model},
+                                                             {"--prompts", config.prompts}},
+                                                  .side_files = {}})
+                 .path();
+  });
   const std::unique_ptr<PromptSource> prompts =
       open_prompts(world, config.prompts, config.prompt_field);
   const ModelInfo& model = context.model().info();
@@ -96,47 +110,44 @@ ExitCode run_score_job(const ScoreConfig& config) {
   JobPlan plan;
   plan.max_length = model.model_limit > 0 ? static_cast<std::int32_t>(model.model_limit)
                                           : std::numeric_limits<std::int32_t>::max();
+  std::optional<RequestMaker> requests;
   const OwnRows own = agree_on(world, [&] {
-    const RequestMaker requests(rows_config, plan, model, *prompts, context.tokenizer());
-    return read_own_rows(requests, prompts->count(), context.grid());
+    requests.emplace(rows_config, plan, model, *prompts, context.tokenizer());
+    if (world.rank() == 0) check_first_prompts(*prompts, *requests);
+    return read_own_rows(*requests, prompts->count(), context.grid());
   });
+  requests->warn_of_others(any_rank(world, requests->begins_twice()));
   ScoreLayout layout{.rows = prompts->count()};
   for (const std::uint64_t longest : all_gather(world, own.longest)) {
     layout.columns = std::max(layout.columns, longest);
   }
   if (config.logits) layout.vocab = static_cast<std::uint64_t>(model.vocab_size);
+  std::optional<TemporaryFile> file;  // rank 0
+  std::string temporary;
   agree_on(world, [&] {
-    if (world.rank() == 0) layout = create_score_file(config.output, layout);
+    if (world.rank() != 0) return;
+    file.emplace(target);
+    temporary = file->path();
+    layout = create_score_file(temporary, layout);
   });
   broadcast(world, 0, layout);
-  SlotPlan slots;
-  try {
-    context.load();
-    slots = context.resolve_slots(
-        static_cast<std::int64_t>(std::max<std::uint64_t>(layout.columns, 1)));
-  } catch (...) {
-    discard_score_file(config.output);
-    throw;
-  }
+  broadcast(world, 0, temporary);
+  context.load();
+  const SlotPlan slots =
+      context.resolve_slots(static_cast<std::int64_t>(std::max<std::uint64_t>(layout.columns, 1)));
   try {
     std::optional<ScoreWriter> writer;
-    if (context.is_leader()) writer.emplace(config.output, layout);
+    if (context.is_leader()) writer.emplace(temporary, layout);
     score_rows(config, context, own, slots, layout, writer ? &*writer : nullptr);
     if (writer) writer->sync();
   } catch (...) {
     const Error error = error_in_flight();
-    discard_score_file(config.output);
+    ::unlink(temporary.c_str());  // the whole job ends, rank 0 without its destructors
     abort_with(error);
   }
   world.barrier();
   agree_on(world, [&] {
-    if (world.rank() != 0) return;
-    try {
-      publish_score_file(config.output);
-    } catch (...) {
-      discard_score_file(config.output);
-      throw;
-    }
+    if (file) file->publish();
   });
   const std::uint64_t unusable = sum_over_ranks(world, context.is_leader() ? own.unusable : 0);
   if (unusable == 0) return ExitCode::ok;

@@ -21,6 +21,7 @@
 #include "job/prompt_file_detail.hpp"
 #include "job/regenerate_detail.hpp"
 #include "job/run_report_detail.hpp"
+#include "job/same_file.hpp"
 
 namespace gridmill {
 
@@ -243,6 +244,7 @@ ExitCode run_verify_job(const VerifyConfig& config) {
   const std::unique_ptr<PromptSource> prompts =
       open_prompts(world, config.prompts, made.prompt_field);
   const JobPlan plan = agree_on(world, [&] { return plan_of(made, file, context, *prompts); });
+  require_same_content(world, "result file", config.file);
   const auto rows = agree_on(world, [&] { return open_row_file(config.file, false); });
   const std::vector<RowState> states = scan_file(world, *rows, file.layout, context.threads());
   std::vector<RowId> selected = agree_on(world, [&] {

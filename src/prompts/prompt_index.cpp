@@ -35,12 +35,23 @@ void require_regular_file(const std::string& path) {
   }
 }
 
+/// Empty lines behind the last object of a .jsonl file are no prompts: many writers end with one.
+/// @param last_used    behind the last byte that is no blank and no line end.
+/// @param line_starts  with the end of the last line.
+void drop_empty_end(std::uint64_t last_used, std::vector<std::uint64_t>& line_starts) {
+  if (last_used == 0) return;  // nothing but empty lines
+  while (line_starts.size() > 1 && line_starts[line_starts.size() - 2] >= last_used) {
+    line_starts.pop_back();
+  }
+}
+
 void index_lines(const FileDescriptor& file, const std::string& path, PromptIndex& index) {
   constexpr std::size_t kChunkBytes = std::size_t{4} << 20;
   std::vector<std::byte> buffer(
       static_cast<std::size_t>(std::min<std::uint64_t>(index.size_bytes, kChunkBytes)));
   ContentHash hash;
   std::uint64_t line_start = 0;
+  std::uint64_t last_used = 0;
   for (std::uint64_t at = 0; at < index.size_bytes; at += kChunkBytes) {
     const std::span<std::byte> chunk = std::span(buffer).first(
         static_cast<std::size_t>(std::min<std::uint64_t>(index.size_bytes - at, kChunkBytes)));
@@ -48,6 +59,8 @@ void index_lines(const FileDescriptor& file, const std::string& path, PromptInde
     hash.update(chunk);
     const std::string_view text(reinterpret_cast<const char*>(chunk.data()), chunk.size());
     if (at == 0 && text.starts_with(kByteOrderMark)) line_start = kByteOrderMark.size();
+    const std::size_t used = text.find_last_not_of(" \t\r\n");
+    if (used != std::string_view::npos) last_used = at + used + 1;
     for (std::size_t end = text.find('\n'); end != std::string_view::npos;
          end = text.find('\n', end + 1)) {
       index.line_starts.push_back(line_start);
@@ -56,8 +69,9 @@ void index_lines(const FileDescriptor& file, const std::string& path, PromptInde
   }
   // The last line may lack its line end.
   if (line_start < index.size_bytes) index.line_starts.push_back(line_start);
-  index.count = index.line_starts.size();
   index.line_starts.push_back(index.size_bytes);
+  if (index.format == PromptFormat::jsonl) drop_empty_end(last_used, index.line_starts);
+  index.count = index.line_starts.size() - 1;
   index.line_starts.shrink_to_fit();
   index.content_hash = hash.hex();
 }

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdio>
 #include <limits>
 #include <optional>
 #include <vector>
@@ -16,6 +15,7 @@
 #include "gridmill/base/file.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/log.hpp"
+#include "gridmill/base/temporary_file.hpp"
 #include "gridmill/h5/examination.hpp"
 #include "gridmill/h5/file.hpp"
 #include "metadata_check_detail.hpp"
@@ -143,9 +143,8 @@ void write_empty_file(const std::string& path, const JobIdentity& identity,
 }
 
 /// Blocks for the records, so that a commit never fails half way for want of room for them.
-void reserve_and_sync(const std::string& path, const ResultLayout& layout) {
-  FileDescriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
-  if (!file.valid()) throw OutputError(fmt::format("cannot create {}: {}", path, system_reason()));
+void reserve_records(const FileDescriptor& file, const std::string& path,
+                     const ResultLayout& layout) {
   const auto size = static_cast<off_t>(layout.shape.rows * sizeof(RowRecord));
   const int refused =
       size == 0 ? 0 : ::posix_fallocate(file.get(), static_cast<off_t>(layout.rows_offset), size);
@@ -156,10 +155,6 @@ void reserve_and_sync(const std::string& path, const ResultLayout& layout) {
     throw OutputError(
         fmt::format("cannot create {}: no room for its records: {}", path, system_reason()));
   }
-  if (::fsync(file.get()) != 0) {
-    throw OutputError(fmt::format("cannot create {}: syncing failed: {}", path, system_reason()));
-  }
-  file.close();
 }
 
 h5::Dataset open_dataset(const h5::File& file, const DatasetSpec& spec, const ResultShape& shape) {
@@ -206,7 +201,7 @@ ResultShape shape_of(const h5::File& file, const JobIdentity& job, std::uint8_t 
   return shape;
 }
 
-/// Offsets that can be written to without HDF5: aligned, apart from each other, inside the file.
+/// Offsets that can be read without HDF5: apart from each other, inside the file.
 ResultLayout layout_of(const h5::File& file, const ResultShape& shape, std::uint64_t size) {
   ResultLayout layout;
   layout.shape = shape;
@@ -214,11 +209,11 @@ ResultLayout layout_of(const h5::File& file, const ResultShape& shape, std::uint
     const h5::Dataset dataset = open_dataset(file, spec, shape);
     if (shape.rows == 0) continue;
     const std::uint64_t offset = dataset.offset().value_or(0);
-    if (offset == 0 || offset % kAlignment != 0) {
+    if (offset == 0) {
       throw FormatError(
-          fmt::format("{} is not stored contiguously at a multiple of {}; was the file "
-                      "rewritten by another program? Copy it byte for byte instead",
-                      dataset.where(), kAlignment));
+          fmt::format("{} is not stored in one piece: another program has rewritten the file in "
+                      "chunks, or compressed; write it again with h5repack -l CONTI -f NONE",
+                      dataset.where()));
     }
     const std::uint64_t bytes = bytes_of(spec, shape);
     if (offset > size || bytes > size - offset) {
@@ -236,31 +231,41 @@ ResultLayout layout_of(const h5::File& file, const ResultShape& shape, std::uint
   return layout;
 }
 
+/// Records are written in place: one that crosses a page could be torn, and pages of metadata must
+/// not be touched.
+void require_aligned(const std::string& path, const ResultLayout& layout) {
+  if (layout.shape.rows == 0) return;
+  for (const DatasetSpec& spec : datasets_of(layout.shape)) {
+    if (layout.*spec.offset % kAlignment == 0) continue;
+    throw FormatError(fmt::format(
+        "{}:{} does not begin at a multiple of {}: another program has rewritten the file. It can "
+        "be read, but not continued; copy the original byte for byte instead",
+        path, spec.name, kAlignment));
+  }
+}
+
 }  // namespace
 
 void ResultFile::create(const std::string& path, const JobIdentity& identity,
                         const ResultShape& shape, const std::string& version) {
   check_arguments(identity, shape);
-  const std::string temporary = path + ".tmp";
   constexpr std::uint64_t kMetadataBytes = 64 << 10;
-  require_room(path, kMetadataBytes + shape.rows * sizeof(RowRecord));
-  require_room_for_top(path, shape);
+  const std::string target = follow_links(path);
+  require_room(target, kMetadataBytes + shape.rows * sizeof(RowRecord));
+  require_room_for_top(target, shape);
   try {
-    write_empty_file(temporary, identity, shape, version);
+    TemporaryFile temporary(target);
+    write_empty_file(temporary.path(), identity, shape, version);
     // Opening checks all that writing relies on, above all that offsets are there and aligned.
-    const ResultLayout layout = open_unguarded(temporary).layout();
-    detail::write_metadata_check(temporary, layout);
-    reserve_and_sync(temporary, layout);
-    if (std::rename(temporary.c_str(), path.c_str()) != 0) {
-      throw OutputError(
-          fmt::format("renaming {} to {} failed: {}", temporary, path, system_reason()));
-    }
+    const ResultLayout layout = open_unguarded(temporary.path()).layout();
+    require_aligned(temporary.path(), layout);
+    detail::write_metadata_check(temporary.path(), layout);
+    reserve_records(temporary.descriptor(), path, layout);
+    temporary.publish();
   } catch (const Error& error) {
-    ::unlink(temporary.c_str());
     if (error.code() != ExitCode::io) throw;
     throw OutputError(fmt::format("cannot create {}: {}", path, error.what()));
   }
-  sync_parent_folder(path);
 }
 
 bool ResultFile::restore(const std::string& path, const JobIdentity& identity,
@@ -271,20 +276,14 @@ bool ResultFile::restore(const std::string& path, const JobIdentity& identity,
     versions.push_back(open(path).creator_version());
   } catch (const FormatError&) {  // its own word is not to be had
   }
-  const std::string fresh = path + ".tmp";
+  const TemporaryFile fresh(follow_links(path));
   bool restored = false;
-  try {
-    for (std::size_t i = 0; i < versions.size() && !restored; ++i) {
-      write_empty_file(fresh, identity, shape, versions[i]);
-      const ResultLayout layout = open_unguarded(fresh).layout();
-      detail::write_metadata_check(fresh, layout);
-      restored = detail::restore_metadata(path, fresh, layout);
-    }
-  } catch (...) {
-    ::unlink(fresh.c_str());
-    throw;
+  for (std::size_t i = 0; i < versions.size() && !restored; ++i) {
+    write_empty_file(fresh.path(), identity, shape, versions[i]);
+    const ResultLayout layout = open_unguarded(fresh.path()).layout();
+    detail::write_metadata_check(fresh.path(), layout);
+    restored = detail::restore_metadata(path, fresh.path(), layout);
   }
-  ::unlink(fresh.c_str());
   if (restored) log::warn("the metadata of {} were damaged; they have been restored", path);
   return restored;
 }
@@ -343,6 +342,7 @@ void ResultFile::require_same_job(const JobIdentity& identity, const ResultShape
         layout_.shape.top, layout_.shape.valid, layout_.shape.version, shape.rows, shape.max_length,
         shape.logprobs, shape.top, shape.valid, shape.version, advice));
   }
+  require_aligned(path(), layout_);
 }
 
 }  // namespace gridmill

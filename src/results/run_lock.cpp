@@ -1,6 +1,7 @@
 #include "gridmill/results/run_lock.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -14,6 +15,8 @@
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/log.hpp"
+#include "gridmill/base/temporary_file.hpp"
+#include "side_file.hpp"
 
 namespace gridmill {
 
@@ -57,31 +60,81 @@ std::string holder_of(const std::string& text) {
                      end == std::string::npos ? std::string::npos : end - kEpochLineBytes);
 }
 
-void take_lock(const FileDescriptor& file, const std::string& path, const std::string& output) {
+enum class Holder { nobody, reader, writer };
+
+/// Who keeps this run from locking the file. Of a run the lock is exclusive, so a shared one is
+/// somebody's who can read the file and is no run.
+Holder holder_kind(const FileDescriptor& file) {
   struct flock request {};
   request.l_type = F_WRLCK;
   request.l_whence = SEEK_SET;
-  if (::fcntl(file.get(), F_OFD_SETLK, &request) == 0) return;
-  if (errno == EAGAIN || errno == EACCES) {
-    throw OutputError(
-        fmt::format("another run is writing {} ({}); wait for it, or choose another --output",
-                    output, holder_of(read_lock(file, path))));
+  if (::fcntl(file.get(), F_OFD_GETLK, &request) != 0) return Holder::writer;
+  if (request.l_type == F_UNLCK) return Holder::nobody;
+  return request.l_type == F_RDLCK ? Holder::reader : Holder::writer;
+}
+
+/// Readers could lock the file against its owner: whoever cannot write it cannot read it.
+void hide_from_readers(const FileDescriptor& file) {
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) return;
+  const mode_t writers = status.st_mode & 0222U;
+  ::fchmod(file.get(), writers | (writers << 1U));  // not ours: then its owner has to
+}
+
+bool is_named(const std::string& path, const FileDescriptor& file) {
+  struct stat named {};
+  struct stat open {};
+  return ::lstat(path.c_str(), &named) == 0 && ::fstat(file.get(), &open) == 0 &&
+         named.st_dev == open.st_dev && named.st_ino == open.st_ino;
+}
+
+/// A new lock file with the old one's epoch, locked, in its place: no reader has it open.
+FileDescriptor replace_lock_file(const FileDescriptor& old, const std::string& path) {
+  log::warn("{} is locked by a reader, which is no run: it is replaced", path);
+  const std::string text = read_lock(old, path);
+  TemporaryFile fresh(path);
+  hide_from_readers(fresh.descriptor());
+  write_exactly(fresh.descriptor(), 0, std::as_bytes(std::span(text)), fresh.path());
+  fresh.publish();
+  return fresh.take_descriptor();
+}
+
+/// The lock file, locked.
+FileDescriptor take_lock(const std::string& path, const std::string& output) {
+  constexpr int kTries = 20;
+  for (int i = 0; i < kTries; ++i) {
+    FileDescriptor file = results_detail::open_side_file(path, output, 0);
+    hide_from_readers(file);
+    const int refused = try_lock_whole_file(file);
+    if (refused == EAGAIN) {
+      switch (holder_kind(file)) {
+        case Holder::nobody:  // gone meanwhile
+          continue;
+        case Holder::writer:
+          throw OutputError(
+              fmt::format("another run is writing {} ({}); wait for it, or choose another --output",
+                          output, holder_of(read_lock(file, path))));
+        case Holder::reader:
+          file = replace_lock_file(file, path);
+      }
+    } else if (refused != 0) {
+      // Some cluster file systems are mounted without locks: the epoch still stops the older of
+      // two runs.
+      log::warn("{} cannot be locked ({}): make sure that no other run writes {}", path,
+                system_reason(refused), output);
+    }
+    if (is_named(path, file)) return file;  // else another run has replaced it meanwhile
   }
-  // Some cluster file systems are mounted without locks: the epoch still stops the older of two
-  // runs.
-  log::warn("{} cannot be locked ({}): make sure that no other run writes {}", path,
-            system_reason(), output);
+  throw OutputError(fmt::format("{} changes all the time; is another run starting?", path));
 }
 
 }  // namespace
 
-std::string lock_path_of(const std::string& output) { return output + ".lock"; }
+std::string lock_path_of(const std::string& output) { return follow_links(output) + ".lock"; }
 
 RunLock RunLock::acquire(const std::string& output) {
   const std::string path = lock_path_of(output);
-  FileDescriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
-  if (!file.valid()) throw OutputError(fmt::format("cannot create {}: {}", path, system_reason()));
-  take_lock(file, path, output);
+  FileDescriptor file = take_lock(path, output);
   std::random_device random;
   const RunEpoch epoch{epoch_number_of(read_lock(file, path)) + 1,
                        (std::uint64_t{random()} << 32) | random()};
@@ -103,7 +156,7 @@ RunGuard::RunGuard(const std::string& output, RunEpoch epoch)
 
 void RunGuard::check() const {
   // Opened anew each time: network file systems look at the server's copy on open only.
-  const FileDescriptor file(::open(lock_path_.c_str(), O_RDONLY | O_CLOEXEC));
+  const FileDescriptor file(::open(lock_path_.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   if (!file.valid()) {
     throw OutputError(
         fmt::format("{} is gone ({}), so this run cannot know that it still owns the output",

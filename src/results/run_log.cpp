@@ -9,6 +9,7 @@
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/file.hpp"
 #include "gridmill/base/format.hpp"
+#include "side_file.hpp"
 
 namespace gridmill {
 
@@ -21,16 +22,17 @@ std::string line_of(const OrderedJson& record) {
 
 }  // namespace
 
-std::string run_log_path_of(const std::string& output) { return output + ".runs.jsonl"; }
+std::string run_log_path_of(const std::string& output) {
+  return follow_links(output) + ".runs.jsonl";
+}
 
-RunLog::RunLog(const std::string& output) : path_(run_log_path_of(output)) {}
+RunLog::RunLog(const std::string& output) : output_(output), path_(run_log_path_of(output)) {}
 
 RunLog::RunLog(const std::string& output, std::uint64_t begun_at)
-    : path_(run_log_path_of(output)), begun_at_(begun_at) {}
+    : output_(output), path_(run_log_path_of(output)), begun_at_(begun_at) {}
 
 void RunLog::begin(const OrderedJson& record) {
-  FileDescriptor file(::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
-  if (!file.valid()) throw OutputError(fmt::format("cannot create {}: {}", path_, system_reason()));
+  FileDescriptor file = results_detail::open_side_file(path_, output_, O_APPEND);
   std::string line = line_of(record);
   begun_at_ = file_size(file, path_);
   if (*begun_at_ > 0) {
@@ -52,7 +54,7 @@ void RunLog::begin(const OrderedJson& record) {
 
 void RunLog::finish(const OrderedJson& record) {
   if (!begun_at_) throw InternalError("a run is finished in the run log that was not begun");
-  const std::string text = read_text_file(path_);
+  const std::string text = results_detail::read_side_file(path_);
   const std::string_view all = text;
   const std::size_t end = all.find('\n', static_cast<std::size_t>(*begun_at_));
   if (*begun_at_ >= all.size() || end == std::string_view::npos) {
@@ -64,16 +66,12 @@ void RunLog::finish(const OrderedJson& record) {
 
 std::optional<Json> last_run(const std::string& output) {
   const std::string path = run_log_path_of(output);
-  std::string text;
-  try {
-    text = read_text_file(path);
-  } catch (const MissingInputError&) {
-    return std::nullopt;
-  }
+  const std::string text = results_detail::read_side_file(path);
   std::string_view rest = text;
   while (!rest.empty()) {
     if (rest.ends_with('\n')) rest.remove_suffix(1);
     const std::size_t start = rest.rfind('\n') + 1;  // npos + 1 = 0: the first line
+    if (start == rest.size()) continue;              // an empty line
     try {
       Json record = parse_json(rest.substr(start), path);
       if (record.is_object()) return record;

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <optional>
 #include <vector>
 
@@ -15,8 +14,6 @@
 namespace gridmill {
 
 namespace {
-
-std::string temporary(const std::string& path) { return path + ".tmp"; }
 
 std::uint64_t add_dataset(h5::File& file, const std::string& name, h5::Kind kind,
                           const std::vector<std::uint64_t>& shape) {
@@ -48,27 +45,14 @@ ScoreLayout lay_out(const std::string& path, ScoreLayout layout) {
 
 ScoreLayout create_score_file(const std::string& path, const ScoreLayout& layout) {
   try {
-    return lay_out(temporary(path), layout);
-  } catch (const Error& error) {
-    discard_score_file(path);
-    if (error.code() != ExitCode::io) throw;
+    return lay_out(path, layout);
+  } catch (const IoError& error) {
     throw OutputError(fmt::format("cannot create {}: {}", path, error.what()));
   }
 }
 
-void discard_score_file(const std::string& path) noexcept { ::unlink(temporary(path).c_str()); }
-
-void publish_score_file(const std::string& path) {
-  const FileDescriptor file(::open(temporary(path).c_str(), O_RDWR | O_CLOEXEC));
-  if (!file.valid() || ::fsync(file.get()) != 0 ||
-      std::rename(temporary(path).c_str(), path.c_str()) != 0) {
-    throw IoError(fmt::format("cannot complete {}: {}", path, system_reason()));
-  }
-  sync_parent_folder(path);
-}
-
 ScoreWriter::ScoreWriter(const std::string& path, const ScoreLayout& layout)
-    : path_(temporary(path)), layout_(layout), file_(::open(path_.c_str(), O_RDWR | O_CLOEXEC)) {
+    : path_(path), layout_(layout), file_(::open(path_.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC)) {
   if (!file_.valid()) {
     throw OutputError(fmt::format("cannot write {}: {}", path_, system_reason()));
   }

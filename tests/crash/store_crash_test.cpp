@@ -58,12 +58,14 @@ class StoreCrash : public ::testing::Test {
     }
     EXPECT_EQ(run_writer(path_, ""), 0) << plan;
     EXPECT_TRUE(read_text_file(path_) == expected_) << plan;
-    EXPECT_FALSE(std::filesystem::exists(path_ + ".tmp")) << plan;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) {
+      EXPECT_NE(entry.path().extension(), ".tmp") << plan;
+    }
   }
 
   void start_over() {
-    for (const char* suffix : {"", ".tmp", ".lock", ".runs.jsonl", ".runs.jsonl.tmp"}) {
-      std::filesystem::remove(path_ + suffix);
+    for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) {
+      std::filesystem::remove(entry.path());
     }
   }
 

@@ -24,6 +24,8 @@ class FileDescriptor {
   [[nodiscard]] bool valid() const { return fd_ >= 0; }
   /// Closes now. @throws IoError
   void close();
+  /// Gives up ownership.
+  int release() { return std::exchange(fd_, -1); }
 
  private:
   int fd_ = -1;
@@ -47,8 +49,13 @@ void read_exactly(const FileDescriptor& file, std::uint64_t offset, std::span<st
 /// Writes all of `bytes` at `offset`. @throws IoError
 void write_exactly(const FileDescriptor& file, std::uint64_t offset,
                    std::span<const std::byte> bytes, const std::string& path);
-/// Writes `content` to PATH.tmp, syncs it and renames it to `path`: readers see the old file or the
-/// whole new one.
+/// Where writing to `path` ends: links in its last component are followed, also to a name that does
+/// not exist yet. A link of /proc (such as /dev/stdout leads to) stands for an open file and is not
+/// followed.
+/// @throws OutputError for a circle of links.
+[[nodiscard]] std::string follow_links(const std::string& path);
+/// Writes `content` to a TemporaryFile of `path` and publishes it: readers see the old file or the
+/// whole new one; a link at `path` is replaced.
 /// @throws OutputError if the file cannot be created, IoError if writing fails.
 void write_file_atomically(const std::string& path, std::string_view content);
 /// Makes a rename in `path`'s folder durable. @throws IoError

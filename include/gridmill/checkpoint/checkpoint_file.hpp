@@ -68,9 +68,14 @@ class CheckpointFile {
   /// Bytes of parameters that the read functions have delivered so far.
   [[nodiscard]] std::uint64_t bytes_read() const;
 
-  /// Reads every parameter and compares its hash; not counted by bytes_read().
+  /// Hash of everything but the numbers: configuration, list of parameters with their hashes,
+  /// tokenizer, kept files.
+  [[nodiscard]] std::string description_hash() const;
+  /// Reads parameters and compares their hashes; not counted by bytes_read(). Every parameter, or
+  /// of all that are sorted by size each `parts`-th from `part` on.
   /// @return names of parameters whose bytes differ from what was written.
-  [[nodiscard]] std::vector<std::string> damaged_parameters() const;
+  [[nodiscard]] std::vector<std::string> damaged_parameters(std::size_t part = 0,
+                                                            std::size_t parts = 1) const;
   /// What is in the file, for people and scripts: format, sizes, model configuration, tokenizer,
   /// files, and of each parameter name, shape, dtype and hash.
   [[nodiscard]] Json summary() const;

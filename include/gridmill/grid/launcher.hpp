@@ -29,4 +29,8 @@ void check_launcher(int mpi_size, const std::optional<LauncherTasks>& launcher);
 /// 4.1.4 ends such a process with code 1 and a page of text.
 [[nodiscard]] bool step_without_pmi();
 
+/// Before MPI_Init: whether a launcher has started this very process with a process manager, and
+/// not a shell of the step (srun --pty bash), whose variables say as much to every command in it.
+[[nodiscard]] bool is_task_itself(const LauncherTasks& launcher);
+
 }  // namespace gridmill

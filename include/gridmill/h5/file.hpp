@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -98,6 +99,10 @@ class File {
   bool created_ = false;
   std::shared_ptr<const FileDescriptor> bytes_;
 };
+
+/// Root attribute `format` of an HDF5 file, "" if it has none or cannot be read; nothing if `path`
+/// is not HDF5 or not there.
+[[nodiscard]] std::optional<std::string> root_format_of(const std::string& path);
 
 /// "1.10.8", of the library in use.
 [[nodiscard]] std::string library_version();

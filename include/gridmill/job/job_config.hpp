@@ -69,6 +69,7 @@ struct JobConfig {
   std::optional<std::chrono::milliseconds> time_limit;
   std::string progress = "auto";  ///< auto, bar, plain, json, none
   std::string metrics;
+  std::string config_file;  ///< where options were read from; empty = none
   LockstepOptions lockstep;
   std::vector<std::string> command_line;  ///< for the run log
 };

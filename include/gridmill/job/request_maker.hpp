@@ -1,8 +1,10 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -34,6 +36,14 @@ class RequestMaker {
   /// @throws IoError, FormatError if the prompt file changed under us.
   [[nodiscard]] std::variant<Request, BadPrompt> make(RowId row) const;
 
+  /// Why a prompt cannot be read or rendered; nothing if it can. Does not look at its tokens.
+  [[nodiscard]] std::optional<std::string> why_unusable(PromptId prompt) const;
+  /// Whether a prompt so far begins with the begin token that was put in front of it. Rank 0 warns
+  /// at the first.
+  [[nodiscard]] bool begins_twice() const { return begins_twice_; }
+  /// Once at the end, on rank 0: warns if only other ranks met such prompts.
+  void warn_of_others(bool on_any_rank) const;
+
  private:
   /// A prompt as its file has it, or as it is rendered from its record.
   [[nodiscard]] RenderedPrompt read(PromptId prompt) const;
@@ -56,6 +66,7 @@ class RequestMaker {
   std::unique_ptr<const RecordRenderer> renderer_;  ///< null for prompts of token ids
   bool plain_ = true;                               ///< no option makes prompts of records
   std::unique_ptr<job_detail::RowOptions> options_;
+  mutable std::atomic<bool> begins_twice_{false};
 };
 
 }  // namespace gridmill

@@ -19,7 +19,8 @@ struct PromptIndex {
   std::uint64_t size_bytes = 0;  ///< of the file
   std::string content_hash;      ///< of all bytes of the file
   /// Lines only: line i is bytes [line_starts[i], line_starts[i + 1]) with its line end; count + 1
-  /// entries. A byte order mark at the start of the file belongs to no line.
+  /// entries. A byte order mark at the start of the file belongs to no line, nor do empty lines
+  /// behind the last object of a .jsonl file.
   std::vector<std::uint64_t> line_starts;
 
   /// Reads the whole file once. The extension says what it is: .txt, .jsonl or .h5.

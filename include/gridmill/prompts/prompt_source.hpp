@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -68,5 +69,16 @@ class PromptSource {
   std::string path_;
   PromptIndex index_;
 };
+
+/// Looks at the first 1,000 prompts of a file (and at most 64 MiB) until one can be used; reading a
+/// file that is not what its name says would fail row after row.
+/// @param why_not  why a prompt cannot be used; nothing if it can.
+/// @return reasons of the first lines that cannot be used, three at most, for a warning; empty if
+/// the first one can.
+/// @throws FormatError if none can be used, or if the file is certainly something else (compressed,
+/// UTF-16, a JSON array, JSON over several lines), saying what it looks like and what to do.
+[[nodiscard]] std::vector<std::string> require_usable_prompts(
+    const PromptSource& prompts,
+    const std::function<std::optional<std::string>(PromptId)>& why_not);
 
 }  // namespace gridmill

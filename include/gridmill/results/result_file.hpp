@@ -19,9 +19,9 @@ class ResultFile {
   /// that jobs without the newer options make the files that they always made.
   static constexpr std::int64_t kFormatVersion = 2;
 
-  /// Creates an empty result file: PATH.tmp first, closed, checked, synced, then renamed, so that a
-  /// kill leaves none or a whole one. The bytes depend on the arguments alone. The file is sparse:
-  /// room is reserved for metadata and records only.
+  /// Creates an empty result file: a TemporaryFile first, checked, synced, then renamed, so that a
+  /// kill leaves none or a whole one; where `path` leads, if it is a link. The bytes depend on the
+  /// arguments alone. The file is sparse: room is reserved for metadata and records only.
   /// @param version  of the program, stored as gridmill_version.
   /// @throws OutputError if it cannot be created or the file system has no room; InternalError if
   /// `identity` lacks samples_per_prompt or it differs from the shape's.
@@ -42,6 +42,7 @@ class ResultFile {
   };
   /// Looks at the file in a child process first (h5::examine) if it comes from anywhere, or its
   /// metadata are not as gridmill wrote them.
+  /// Also a file that another program has rewritten, as long as every dataset is in one piece.
   /// @throws MissingInputError; FormatError if the file is not HDF5, cut short, no result file of
   /// gridmill, or of another format version.
   [[nodiscard]] static ResultFile open(const std::string& path, Origin origin = Origin::own);
@@ -53,7 +54,8 @@ class ResultFile {
   [[nodiscard]] const std::string& creator_version() const { return creator_version_; }
   [[nodiscard]] const RowFile& rows() const { return *file_; }
 
-  /// @throws OutputError that says which options differ, unless the file belongs to this job.
+  /// Before rows are added. @throws OutputError that says which options differ, unless the file
+  /// belongs to this job; FormatError if another program has moved its datasets.
   void require_same_job(const JobIdentity& identity, const ResultShape& shape) const;
   /// @throws FormatError for a damaged row.
   [[nodiscard]] StoredRow read_row(RowId row) const {

@@ -14,13 +14,17 @@ struct RunEpoch {
   friend bool operator==(const RunEpoch&, const RunEpoch&) = default;
 };
 
-/// Holds OUT.h5.lock (an fcntl lock of the open file description) for one run, and has raised the
-/// epoch in it. One process of a job. The result file itself is never locked.
+/// Holds OUT.h5.lock (an exclusive fcntl lock of the open file description) for one run, and has
+/// raised the epoch in it. One process of a job. The result file itself is never locked.
+///
+/// Only those who may write the lock file may read it, so that no other user can lock it; a shared
+/// lock by somebody who can is no run: the file is replaced.
 class RunLock {
  public:
   /// @param output  path of the result file.
-  /// @throws OutputError if another run holds the lock, naming it, or the lock file cannot be made;
-  /// IoError if it cannot be written.
+  /// @throws OutputError if another run holds the lock, naming it, or the lock file cannot be made
+  /// or is not what gridmill makes: a link, a file with several names, or another user's; IoError
+  /// if it cannot be written.
   [[nodiscard]] static RunLock acquire(const std::string& output);
   [[nodiscard]] const RunEpoch& epoch() const { return epoch_; }
 
@@ -43,7 +47,7 @@ class RunGuard {
   RunEpoch epoch_;
 };
 
-/// OUT.h5.lock of OUT.h5.
+/// OUT.h5.lock of OUT.h5; beside the file itself if `output` is a link to it.
 [[nodiscard]] std::string lock_path_of(const std::string& output);
 
 /// Whether the file or folder lies on NFS, whose clients cache whole pages: two nodes must not

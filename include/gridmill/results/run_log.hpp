@@ -24,6 +24,7 @@ class RunLog {
   [[nodiscard]] std::uint64_t begun_at() const { return begun_at_.value_or(0); }
 
  private:
+  std::string output_;
   std::string path_;
   std::optional<std::uint64_t> begun_at_;  // offset of the line of begin()
 };
@@ -32,7 +33,7 @@ class RunLog {
 /// passed over.
 [[nodiscard]] std::optional<Json> last_run(const std::string& output);
 
-/// OUT.h5.runs.jsonl of OUT.h5.
+/// OUT.h5.runs.jsonl of OUT.h5; beside the file itself if `output` is a link to it.
 [[nodiscard]] std::string run_log_path_of(const std::string& output);
 
 }  // namespace gridmill

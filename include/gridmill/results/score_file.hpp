@@ -21,19 +21,15 @@ struct ScoreLayout {
   std::uint64_t logits_offset = 0;    ///< `logits` float32 [N, T, V]
 };
 
-/// Creates PATH.tmp with root attribute format = "gridmill-scores" and empty datasets of the shape
-/// in `layout`.
-/// @return `layout` with offsets. @throws OutputError; then there is no PATH.tmp.
+/// Creates `path` (a TemporaryFile, to be published when every writer is through) with root
+/// attribute format = "gridmill-scores" and empty datasets of the shape in `layout`.
+/// @return `layout` with offsets. @throws OutputError
 [[nodiscard]] ScoreLayout create_score_file(const std::string& path, const ScoreLayout& layout);
-/// Removes PATH.tmp, if it is there: nothing will complete it.
-void discard_score_file(const std::string& path) noexcept;
-/// Makes PATH.tmp durable and gives it its name, when every writer is through. @throws IoError
-void publish_score_file(const std::string& path);
 
-/// Writes rows of PATH.tmp. Local; different rows may be written by different processes.
+/// Writes rows of such a file. Local; different rows may be written by different processes.
 class ScoreWriter {
  public:
-  /// @throws OutputError if PATH.tmp cannot be opened.
+  /// @throws OutputError if it cannot be opened.
   ScoreWriter(const std::string& path, const ScoreLayout& layout);
   /// @param logprobs  [length]. @param logits  [length, V], empty without logits. @throws IoError
   void put(RowId row, std::span<const float> logprobs, double sum, std::span<const float> logits);

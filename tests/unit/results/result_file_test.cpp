@@ -237,10 +237,19 @@ TEST(ResultFile, WhatCannotBeCreatedIsAnOutputError) {
 
 TEST(ResultFile, AStaleTemporaryFileIsNoObstacle) {
   const TemporaryFolder folder;
-  folder.write("out.h5.tmp", "left by a kill");
+  folder.write("out.h5.0123456789abcdef.tmp", "left by a kill");
   create_sample(folder.file("out.h5"), kShape);
   EXPECT_NO_THROW(static_cast<void>(ResultFile::open(folder.file("out.h5"))));
-  EXPECT_FALSE(std::filesystem::exists(folder.file("out.h5.tmp")));
+  EXPECT_FALSE(std::filesystem::exists(folder.file("out.h5.0123456789abcdef.tmp")));
+}
+
+TEST(ResultFile, IsMadeWhereALinkPoints) {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder.path() / "scratch");
+  std::filesystem::create_symlink("scratch/out.h5", folder.file("out.h5"));
+  create_sample(folder.file("out.h5"), kShape);
+  EXPECT_TRUE(std::filesystem::is_symlink(folder.file("out.h5")));
+  EXPECT_TRUE(std::filesystem::is_regular_file(folder.file("scratch/out.h5")));
 }
 
 TEST(JobIdentity, TextIsCanonical) {

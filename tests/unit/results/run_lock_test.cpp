@@ -1,10 +1,13 @@
 #include "gridmill/results/run_lock.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/file.hpp"
@@ -48,6 +51,66 @@ TEST(RunLock, ALockFileOfUnknownContentStartsAnew) {
 TEST(RunLock, AFolderThatDoesNotExistIsAnOutputError) {
   const TemporaryFolder folder;
   EXPECT_THROW(static_cast<void>(RunLock::acquire(folder.file("none/out.h5"))), OutputError);
+}
+
+TEST(RunLock, GoesByTheFileNotByItsName) {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder.path() / "scratch");
+  std::filesystem::create_symlink("scratch/out.h5", folder.file("link.h5"));
+  const RunLock lock = RunLock::acquire(folder.file("link.h5"));
+  EXPECT_THROW(static_cast<void>(RunLock::acquire(folder.file("scratch/out.h5"))), OutputError);
+  EXPECT_THROW(static_cast<void>(RunLock::acquire(folder.file("scratch/../link.h5"))), OutputError);
+  EXPECT_FALSE(std::filesystem::exists(folder.file("link.h5.lock")));
+}
+
+TEST(RunLock, AReadersLockDoesNotKeepTheOwnerOut) {
+  const TemporaryFolder folder;
+  const std::string output = folder.file("out.h5");
+  { static_cast<void>(RunLock::acquire(output)); }
+  const FileDescriptor reader(::open(lock_path_of(output).c_str(), O_RDONLY | O_CLOEXEC));
+  struct flock shared {};
+  shared.l_type = F_RDLCK;
+  shared.l_whence = SEEK_SET;
+  ASSERT_EQ(::fcntl(reader.get(), F_OFD_SETLK, &shared), 0);
+  const RunLock lock = RunLock::acquire(output);
+  EXPECT_EQ(lock.epoch().number, 2U) << "the epoch goes on";
+  EXPECT_NO_THROW(RunGuard(output, lock.epoch()).check());
+  EXPECT_THROW(static_cast<void>(RunLock::acquire(output)), OutputError);
+}
+
+TEST(RunLock, WhoCannotWriteTheLockFileCannotReadIt) {
+  const TemporaryFolder folder;
+  for (const auto& [mask, mode] : {std::pair{022U, 0600U}, {002U, 0660U}, {077U, 0600U}}) {
+    const std::string output = folder.file(std::to_string(mode + mask) + ".h5");
+    const mode_t before = ::umask(mask);
+    static_cast<void>(RunLock::acquire(output));
+    ::umask(before);
+    struct stat status {};
+    ASSERT_EQ(::stat(lock_path_of(output).c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 0777U, mode) << "umask " << mask;
+  }
+}
+
+TEST(RunLock, WhatGridmillDidNotMakeIsNotWritten) {
+  const TemporaryFolder folder;
+  folder.write("precious", "mine");
+  const std::string output = folder.file("out.h5");
+  const auto refused = [&output] {
+    EXPECT_THROW(static_cast<void>(RunLock::acquire(output)), OutputError);
+    std::filesystem::remove(output + ".lock");
+  };
+  std::filesystem::create_symlink("precious", output + ".lock");
+  refused();
+  std::filesystem::create_symlink("none", output + ".lock");
+  refused();
+  std::filesystem::create_hard_link(folder.file("precious"), output + ".lock");
+  refused();
+  ASSERT_EQ(::mkfifo((output + ".lock").c_str(), 0600), 0);
+  refused();
+  std::filesystem::create_directories(output + ".lock");
+  refused();
+  EXPECT_EQ(read_text_file(folder.file("precious")), "mine");
+  EXPECT_FALSE(std::filesystem::exists(folder.file("none")));
 }
 
 TEST(RunGuard, StopsARunWhoseFileWasTakenOver) {

@@ -65,7 +65,7 @@ TEST(RunLog, ALineThatAKillCutShortIsPassedOver) {
 
 TEST(RunLog, AFileWithoutAnyRecordHasNoLastRun) {
   const TemporaryFolder folder;
-  folder.write("out.h5.runs.jsonl", "\n\nno\n");
+  folder.write("out.h5.runs.jsonl", "\n\nno\n" + std::string(1'000'000, '\n'));
   EXPECT_EQ(last_run(folder.file("out.h5")), std::nullopt);
 }
 

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "gridmill/base/json.hpp"
+
+namespace gridmill::detail {
+
+/// A line of a .jsonl file, read as Python's json module reads it: it also takes NaN, Infinity and
+/// -Infinity as values and halves of surrogate pairs in strings, which RFC 8259 does not know but
+/// json.dumps() writes. They do no harm in fields that gridmill does not use.
+struct JsonRecord {
+  /// NaN and infinities are null in it, halves of surrogate pairs U+FFFD.
+  Json object;
+  bool strict = true;  ///< the line is what RFC 8259 calls JSON: no oddity anywhere
+
+  struct Oddity {
+    std::string_view what;   ///< "NaN", "half of a surrogate pair", ...
+    std::size_t column = 0;  ///< from 1, in bytes
+  };
+  /// The first oddity inside `field`. @param line  that the record was read from.
+  [[nodiscard]] std::optional<Oddity> oddity_in(const std::string& field,
+                                                std::string_view line) const;
+};
+
+/// The object on a line. Nothing if there is none.
+/// @param why  if given: gets the parser's own words, which may differ between versions of the
+/// library and so never become part of a result file.
+[[nodiscard]] std::optional<JsonRecord> parse_record(std::string_view line,
+                                                     std::string* why = nullptr);
+
+}  // namespace gridmill::detail

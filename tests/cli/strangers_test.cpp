@@ -1,0 +1,139 @@
+// Another user of the host, who may write the folder of the output.
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>  // NOLINT(modernize-deprecated-headers): kill is POSIX
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "cli/cli_fixture.hpp"
+#include "cli/error_line.hpp"
+
+namespace gridmill {
+namespace {
+
+namespace fs = std::filesystem;
+using test::cli;
+using test::fails_with;
+using test::ProgramResult;
+using test::slurp;
+
+constexpr uid_t kStranger = 65534;
+
+/// Runs `act` as another user. @return its exit code.
+int as_stranger(const std::function<int()>& act) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::setgid(kStranger) != 0 || ::setuid(kStranger) != 0) ::_exit(100);
+    ::_exit(act());
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 101;
+}
+
+/// A folder that everybody may write, and the user's precious file in a folder of his own.
+class Strangers : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root, which makes a second user";
+    fs::permissions(cli().folder().path(), fs::perms::others_exec | fs::perms::others_read,
+                    fs::perm_options::add);
+    fs::remove_all(cli().file("shared"));
+    fs::create_directories(cli().file("shared"));
+    fs::permissions(cli().file("shared"), fs::perms::all);
+    cli().folder().write("precious", "mine\n");
+  }
+  /// A link of the stranger to the precious file.
+  static void plant(const std::string& name) {
+    const std::string target = cli().file("precious");
+    const std::string link = cli().file("shared/" + name);
+    ASSERT_EQ(as_stranger([&] { return ::symlink(target.c_str(), link.c_str()) == 0 ? 0 : 1; }), 0);
+  }
+  static ProgramResult generate(const std::string& output = "shared/out.h5") {
+    return cli().generate_again({"--output", output, "--max-length", "8"});
+  }
+  static void expect_nothing_was_written_through(const std::string& where) {
+    EXPECT_EQ(slurp(cli().file("precious")), "mine\n") << where;
+  }
+};
+
+TEST_F(Strangers, LinksInPlaceOfTheLockAndTheRunLogAreRefused) {
+  for (const std::string name : {"out.h5.lock", "out.h5.runs.jsonl"}) {
+    plant(name);
+    EXPECT_TRUE(fails_with(generate(), 73, {name, "symbolic link"}));
+    expect_nothing_was_written_through(name);
+    fs::remove(cli().file("shared/" + name));
+  }
+  EXPECT_EQ(generate().exit_code, 0);
+}
+
+TEST_F(Strangers, LinksUnderTheNamesOfTemporaryFilesAreInNobodysWay) {
+  for (const std::string name :
+       {"out.h5.tmp", "out.h5.runs.jsonl.tmp", "score.h5.tmp", "model.h5.tmp", "rows.jsonl.tmp"}) {
+    plant(name);
+  }
+  EXPECT_EQ(generate().exit_code, 0);
+  EXPECT_EQ(cli()
+                .run({"score", "--model", "stories.h5", "--prompts", "prompts.txt", "--output",
+                      "shared/score.h5"})
+                .exit_code,
+            0);
+  EXPECT_EQ(cli()
+                .run({"convert", std::string(GRIDMILL_MODELS_DIR) + "/tiny-xlstm-shakespeare",
+                      "shared/model.h5"})
+                .exit_code,
+            0);
+  EXPECT_EQ(cli().run({"export", "shared/out.h5", "-o", "shared/rows.jsonl"}).exit_code, 0);
+  expect_nothing_was_written_through("temporary files");
+}
+
+TEST_F(Strangers, TheirOwnFilesAreNotTakenForOurs) {
+  for (const std::string name : {"out.h5.lock", "out.h5.runs.jsonl"}) {
+    const std::string path = cli().file("shared/" + name);
+    ASSERT_EQ(as_stranger([&] { return ::open(path.c_str(), O_CREAT | O_RDWR, 0666) < 0; }), 0);
+    fs::remove(cli().file("shared/out.h5"));
+    EXPECT_TRUE(fails_with(generate(), 73, {name, "another user"}));
+    fs::remove(path);
+  }
+}
+
+TEST_F(Strangers, ALockOfAReaderDoesNotKeepTheOwnerOut) {
+  ASSERT_EQ(generate().exit_code, 0);
+  const std::string lock = cli().file("shared/out.h5.lock");
+  fs::permissions(lock, fs::perms::others_read,
+                  fs::perm_options::add);  // as an older version made it
+  int ready[2];
+  ASSERT_EQ(::pipe(ready), 0);
+  const pid_t reader = ::fork();
+  if (reader == 0) {
+    if (::setuid(kStranger) != 0) ::_exit(100);
+    const int file = ::open(lock.c_str(), O_RDONLY);
+    struct flock shared {};
+    shared.l_type = F_RDLCK;
+    shared.l_whence = SEEK_SET;
+    const bool locked = file >= 0 && ::fcntl(file, F_SETLK, &shared) == 0;
+    if (::write(ready[1], locked ? "y" : "n", 1) != 1) ::_exit(1);
+    ::pause();
+    ::_exit(0);
+  }
+  char answer = '?';
+  ASSERT_EQ(::read(ready[0], &answer, 1), 1);
+  EXPECT_EQ(answer, 'y') << "the reader has its lock";
+  const ProgramResult result = generate();
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  struct stat status {};
+  ASSERT_EQ(::stat(lock.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0004U, 0U) << "and nobody else gets one";
+  ::kill(reader, SIGKILL);
+  ::waitpid(reader, nullptr, 0);
+}
+
+}  // namespace
+}  // namespace gridmill
