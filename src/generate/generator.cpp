@@ -229,6 +229,7 @@ void Generator::finish(SlotId slot, FinishReason reason, const std::string& fail
   if (row->request.logprobs) completion.logprobs = std::move(row->logprobs);
   if (row->request.top_logprobs > 0) completion.top = std::move(row->top);
   completion.reason = reason;
+  completion.flags = row->request.flags;
   if (reason == FinishReason::stop) completion.stop_index = row->stop_index;
   completion.failure = failure;
   completions.push_back(std::move(completion));
@@ -244,7 +245,8 @@ std::vector<InFlightRow> Generator::in_flight() const {
                     .logprobs = row.request.logprobs ? std::span<const float>(row.logprobs)
                                                      : std::span<const float>(),
                     .top = row.request.top_logprobs > 0 ? std::span<const TokenLogprob>(row.top)
-                                                        : std::span<const TokenLogprob>()});
+                                                        : std::span<const TokenLogprob>(),
+                    .flags = row.request.flags});
   }
   return rows;
 }

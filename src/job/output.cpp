@@ -16,19 +16,13 @@ namespace gridmill::job_detail {
 
 namespace {
 
-/// Whether rows can have stops, or top log-probabilities.
-bool needs_version_2(const JobConfig& config) {
-  return config.top_logprobs > 0 || !config.limits.stop.empty() ||
-         !config.limits.stop_token_ids.empty() || config.sampling_field != "sampling";
-}
-
 ResultShape shape_of(const JobConfig& config, const JobPlan& plan, bool valid_dataset) {
   return {.rows = plan.rows,
           .samples_per_prompt = config.samples_per_prompt,
           .max_length = static_cast<std::uint32_t>(plan.max_length),
           .logprobs = static_cast<std::uint8_t>(config.logprobs ? 1 : 0),
           .valid = static_cast<std::uint8_t>(valid_dataset ? 1 : 0),
-          .version = static_cast<std::uint8_t>(needs_version_2(config) ? 2 : 1),
+          .version = static_cast<std::uint8_t>(ResultFile::kFormatVersion),
           .top = static_cast<std::uint32_t>(config.top_logprobs)};
 }
 
@@ -56,8 +50,14 @@ void create_or_check(const JobConfig& config, const JobPlan& plan, const ResultS
     throw OutputError(fmt::format(
         "{} exists and --resume is never; name another output or remove it", config.output));
   }
-  ResultFile::restore(config.output, identity, shape, version());
-  ResultFile::open(config.output).require_same_job(identity, shape);
+  // A file of an older version goes on as it is; its job has no option that needs a newer one.
+  ResultShape older = shape;
+  older.version = 1;
+  if (!ResultFile::restore(config.output, identity, shape, version())) {
+    ResultFile::restore(config.output, identity, older, version());
+  }
+  const ResultFile file = ResultFile::open(config.output);
+  file.require_same_job(identity, file.layout().shape.version == 1 ? older : shape);
 }
 
 /// Judges every row of a file that may have seen crashes, and empties what is damaged.

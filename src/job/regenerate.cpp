@@ -23,7 +23,8 @@ RowResult result_of(const Completion& completion) {
           .tokens = completion.tokens,
           .logprobs = completion.logprobs,
           .top = completion.top,
-          .stop_index = completion.stop_index};
+          .stop_index = completion.stop_index,
+          .flags = completion.flags};
 }
 
 }  // namespace

@@ -172,7 +172,8 @@ void Replica::put(const Completion& completion) {
                      .tokens = completion.tokens,
                      .logprobs = completion.logprobs,
                      .top = completion.top,
-                     .stop_index = completion.stop_index});
+                     .stop_index = completion.stop_index,
+                     .flags = completion.flags});
   ++unreported_.rows_done;
 }
 
@@ -190,7 +191,8 @@ void Replica::put_partial_rows() {
                        .prefix_length = static_cast<std::uint32_t>(row.prefix_length),
                        .tokens = row.tokens,
                        .logprobs = row.logprobs,
-                       .top = row.top});
+                       .top = row.top,
+                       .flags = row.flags});
   }
 }
 

@@ -7,6 +7,7 @@
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/log.hpp"
+#include "gridmill/base/row_record.hpp"
 #include "job/row_options.hpp"
 
 namespace gridmill {
@@ -94,7 +95,7 @@ std::optional<BadPrompt> RequestMaker::cut(std::vector<TokenId>& ids) const {
 
 RequestMaker::~RequestMaker() = default;
 
-std::variant<std::vector<TokenId>, BadPrompt> RequestMaker::tokens_of(PromptId prompt) const {
+std::variant<RequestMaker::PromptTokens, BadPrompt> RequestMaker::tokens_of(PromptId prompt) const {
   RenderedPrompt rendered = read(prompt);
   if (auto* bad = std::get_if<BadPrompt>(&rendered.prompt)) return std::move(*bad);
   std::vector<TokenId> ids;
@@ -122,8 +123,10 @@ std::variant<std::vector<TokenId>, BadPrompt> RequestMaker::tokens_of(PromptId p
           fmt::format("token id {} is outside the vocabulary of {} tokens", id, model_.vocab_size)};
     }
   }
+  const std::size_t whole = ids.size();
   if (std::optional<BadPrompt> bad = cut(ids)) return std::move(*bad);
-  return ids;
+  const bool truncated = ids.size() < whole;
+  return PromptTokens{std::move(ids), truncated};
 }
 
 std::optional<std::string> RequestMaker::why_unusable(PromptId prompt) const {
@@ -140,9 +143,11 @@ std::variant<Request, BadPrompt> RequestMaker::make(RowId row) const {
   const auto prompt = static_cast<PromptId>(row / config_.samples_per_prompt);
   auto tokens = tokens_of(prompt);
   if (auto* bad = std::get_if<BadPrompt>(&tokens)) return std::move(*bad);
+  auto& made = std::get<PromptTokens>(tokens);
   Request request;
   request.row = row;
-  request.prompt = std::move(std::get<std::vector<TokenId>>(tokens));
+  request.prompt = std::move(made.ids);
+  if (made.truncated) request.flags = kPromptTruncated;
   request.prompt_index = prompt;
   request.sample_index = static_cast<std::uint32_t>(row % config_.samples_per_prompt);
   request.max_length = plan_.max_length;

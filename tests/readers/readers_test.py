@@ -96,7 +96,7 @@ class Readers(unittest.TestCase):
             table = pandas.DataFrame(file["rows"][:])
         self.assertEqual(list(table["prompt_index"]), list(range(ROWS)))
         self.assertEqual(set(table.columns), {"status", "finish_reason", "prompt_index", "sample_index", "prefix_length", "length",
-                                              "reserved", "payload_crc", "row_crc"})
+                                              "stop_index", "flags", "payload_crc", "row_crc"})
         self.assertTrue((table["status"] == DONE).all())
 
     def test_4_datasets_loads_every_column(self):

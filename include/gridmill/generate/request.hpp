@@ -49,6 +49,8 @@ struct Request {
   bool logprobs = false;
   /// Most likely tokens wanted at each position; needs `logprobs`.
   std::int32_t top_logprobs = 0;
+  /// RowRecord::flags; handed on.
+  std::uint16_t flags = 0;
   /// Log-probabilities of the prompt are not wanted: they are 0.
   bool generated_only = false;
 };
@@ -64,6 +66,7 @@ struct Completion {
   /// With Request::top_logprobs: so many entries a token, in order; those of entry 0 are empty.
   std::vector<TokenLogprob> top{};
   std::uint16_t stop_index = 0;  ///< number of what ended the row, for FinishReason::stop
+  std::uint16_t flags = 0;       ///< of the request
   FinishReason reason = FinishReason::none;
   std::string failure;  ///< why, for FinishReason::error
 };
@@ -77,6 +80,7 @@ struct InFlightRow {
   /// once a token has been generated in this run.
   std::span<const float> logprobs{};
   std::span<const TokenLogprob> top{};  ///< of the same tokens
+  std::uint16_t flags = 0;              ///< of the request
 };
 
 }  // namespace gridmill

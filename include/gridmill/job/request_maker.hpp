@@ -56,7 +56,11 @@ class RequestMaker {
   /// Cuts `ids` to the limit, or says why it is too long.
   [[nodiscard]] std::optional<BadPrompt> cut(std::vector<TokenId>& ids) const;
   /// Token ids of a prompt, with special tokens; never empty.
-  [[nodiscard]] std::variant<std::vector<TokenId>, BadPrompt> tokens_of(PromptId prompt) const;
+  struct PromptTokens {
+    std::vector<TokenId> ids;
+    bool truncated = false;
+  };
+  [[nodiscard]] std::variant<PromptTokens, BadPrompt> tokens_of(PromptId prompt) const;
 
   const JobConfig& config_;
   const JobPlan& plan_;

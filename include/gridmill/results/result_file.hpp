@@ -15,8 +15,7 @@ namespace gridmill {
 /// of a job does this and hands layout() to the others. Safe while ranks write.
 class ResultFile {
  public:
-  /// The newest. Files are of the oldest version that can hold them (ResultShape::version), so
-  /// that jobs without the newer options make the files that they always made.
+  /// That of new files. Older ones (ResultShape::version) are read and go on as they are.
   static constexpr std::int64_t kFormatVersion = 2;
 
   /// Creates an empty result file: a TemporaryFile first, checked, synced, then renamed, so that a
