@@ -176,6 +176,11 @@ void check_generate_options(const JobConfig& config) {
   require_one_of("--resume", config.resume, {"auto", "never", "require"});
   require_one_of("--progress", config.progress, {"auto", "bar", "plain", "json", "none"});
   check_prompt_options(config.prompting);
+  if (config.lockstep.enabled && !(config.prompting == PromptOptions())) {
+    throw UsageError(
+        "--lockstep takes prompts of token ids: options that make prompts of records "
+        "do not go with it");
+  }
   if (config.lockstep.enabled && config.show > 0) {
     throw UsageError("--show and --lockstep exclude each other");
   }

@@ -205,6 +205,12 @@ PromptOptions resolve_prompt_options(const PromptOptions& given, const ModelText
       check_template(resolved.chat_template, "--chat-template", given.chat_template, given);
     }
   }
+  try {
+    static_cast<void>(to_json(resolved).dump());
+  } catch (const Json::exception&) {
+    throw FormatError(
+        "--system, --template-vars or --messages-field holds bytes that are not UTF-8");
+  }
   return resolved;
 }
 

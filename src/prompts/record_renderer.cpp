@@ -130,6 +130,13 @@ std::vector<TokenId> ids_of(const List& list, const std::string& where) {
   return ids;
 }
 
+/// Messages of templates may hold anything; a reason is one line, and ends at a 0 byte.
+std::string one_line(std::string reason) {
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; };
+  std::replace_if(reason.begin(), reason.end(), is_control, ' ');
+  return reason;
+}
+
 const char* kind_of(const Value& value) {
   if (value.as_dict() != nullptr) return "object";
   if (value.as_list() != nullptr) return "array";
@@ -308,9 +315,9 @@ RenderedPrompt RecordRenderer::render(std::string_view record, std::uint64_t num
   try {
     return parts_->of_record(*value, number);
   } catch (const Unusable& problem) {
-    return {BadPrompt{problem.reason}};
+    return {BadPrompt{one_line(problem.reason)}};
   } catch (const jinja::RenderError& error) {
-    return {BadPrompt{error.what()}};
+    return {BadPrompt{one_line(error.what())}};
   }
 }
 
@@ -319,9 +326,9 @@ RenderedPrompt RecordRenderer::render_text(const std::string& text) const {
     const Value record = Value::dict({{parts_->prompt_field, Value::text(text)}});
     return parts_->of_record(record, 0);
   } catch (const Unusable& problem) {
-    return {BadPrompt{problem.reason}};
+    return {BadPrompt{one_line(problem.reason)}};
   } catch (const jinja::RenderError& error) {
-    return {BadPrompt{error.what()}};
+    return {BadPrompt{one_line(error.what())}};
   }
 }
 

@@ -68,6 +68,13 @@ TEST(Render, GivesTextOrErrorForEveryRecord) {
   EXPECT_EQ(lines[9].at("text"), "B[user] Hi [assistant]");
 }
 
+TEST(Render, AReasonIsOneLineWhateverATemplateRaises) {
+  cli().folder().write("raise.jinja", "{{ raise_exception(messages[0].content) }}");
+  const std::string record = "{\"messages\": [{\"content\": \"a\\u0000b\\nc\"}]}\n";
+  EXPECT_EQ(rendered("--chat-template raise.jinja", record).at(0).at("error"),
+            "chat template: line 1, column 19: a b c");
+}
+
 TEST(Render, TextOfMessagesIsEncodedWithoutASecondBegin) {
   const std::vector<Json> lines =
       rendered("--model shakespeare.h5 --chat-template chat.jinja",
