@@ -234,5 +234,87 @@ TEST(RecordOverrides, AFieldThatIsNoOptionFailsItsRow) {
   EXPECT_NE(file.read_row(2).failure.find("stop_token_ids"), std::string::npos);
 }
 
+/// Every option at once, on rows with options of their own.
+std::vector<std::string> every_option() {
+  cli().folder().write(
+      "every.jsonl",
+      R"({"prompt": "Ben"})"
+      "\n"
+      R"({"prompt": "The sun was", "sampling": {"top_p": 0.5, "top_k": 0, "seed": 8}})"
+      "\n"
+      R"({"prompt": "Once upon a time", "sampling": {"temperature": 0, "stop": [" the", "."]}})"
+      "\n"
+      R"({"prompt": "Lily", "sampling": {"logit_bias": {"300": 4}, "min_p": 0, "max_tokens": 9}})"
+      "\n");
+  return {"--prompts",
+          "every.jsonl",
+          "--max-length",
+          "60",
+          "--temperature",
+          "0.9",
+          "--top-k",
+          "40",
+          "--top-p",
+          "0.93",
+          "--min-p",
+          "0.001",
+          "--seed",
+          "11",
+          "--samples-per-prompt",
+          "3",
+          "--frequency-penalty",
+          "0.2",
+          "--presence-penalty",
+          "0.1",
+          "--banned-token-ids",
+          "290,291",
+          "--repetition-penalty",
+          "1.2",
+          "--stop",
+          " and",
+          "--stop-token-ids",
+          "310",
+          "--min-new-tokens",
+          "4",
+          "--logit-bias",
+          "305=-2",
+          "--top-logprobs",
+          "4"};
+}
+
+std::vector<std::string> joined(std::vector<std::string> options,
+                                const std::vector<std::string>& more) {
+  options.insert(options.end(), more.begin(), more.end());
+  return options;
+}
+
+TEST(EveryOption, WritesTheSameBytesOnEveryGridAndBackend) {
+  ASSERT_EQ(cli().generate(every_option()).exit_code, 0);
+  const std::string bytes = test::slurp(cli().file("out.h5"));
+  const auto same = [&](const std::vector<std::string>& grid, int ranks) {
+    const ProgramResult result = cli().generate(joined(every_option(), grid), ranks);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return test::slurp(cli().file("out.h5")) == bytes;
+  };
+  EXPECT_TRUE(same({"--tp", "2"}, 2));
+  EXPECT_TRUE(same({"--dp", "2", "--fsdp", "2"}, 4));
+  EXPECT_TRUE(same({"--kernel-target", "avx2", "--backend", "cpu", "--slots", "3"}, 1));
+  EXPECT_TRUE(same({"--backend", "reference"}, 1));
+}
+
+TEST(EveryOption, IsVerifiedAndResumed) {
+  ASSERT_EQ(cli().generate(every_option()).exit_code, 0);
+  const std::string bytes = test::slurp(cli().file("out.h5"));
+  const ProgramResult verified =
+      cli().run({"verify", "out.h5", "--model", "stories.h5", "--prompts", "every.jsonl"});
+  EXPECT_EQ(verified.exit_code, 0) << verified.out << verified.err;
+  cli().remove_output();
+  const ProgramResult stopped = cli().generate_again(
+      joined(every_option(), {"--time-limit", "50ms", "--slots", "1", "--threads", "1"}));
+  EXPECT_TRUE(stopped.exit_code == 75 || stopped.exit_code == 0) << stopped.err;
+  ASSERT_EQ(cli().generate_again(joined(every_option(), {"--tp", "2"}), 2).exit_code, 0);
+  EXPECT_TRUE(test::slurp(cli().file("out.h5")) == bytes);
+}
+
 }  // namespace
 }  // namespace gridmill
