@@ -27,10 +27,11 @@ struct TypeRow {
   std::size_t size_bytes;
 };
 constexpr std::array kTypes = {
-    TypeRow{"F32", SafetensorsType::f32, 4},   TypeRow{"F16", SafetensorsType::f16, 2},
-    TypeRow{"BF16", SafetensorsType::bf16, 2}, TypeRow{"F64", SafetensorsType::f64, 8},
-    TypeRow{"I8", SafetensorsType::i8, 1},     TypeRow{"U8", SafetensorsType::u8, 1},
-    TypeRow{"I32", SafetensorsType::i32, 4},   TypeRow{"I64", SafetensorsType::i64, 8},
+    TypeRow{"F32", SafetensorsType::f32, 4},      TypeRow{"F16", SafetensorsType::f16, 2},
+    TypeRow{"BF16", SafetensorsType::bf16, 2},    TypeRow{"F64", SafetensorsType::f64, 8},
+    TypeRow{"I8", SafetensorsType::i8, 1},        TypeRow{"U8", SafetensorsType::u8, 1},
+    TypeRow{"BOOL", SafetensorsType::boolean, 1}, TypeRow{"I32", SafetensorsType::i32, 4},
+    TypeRow{"I64", SafetensorsType::i64, 8},
 };
 
 const TypeRow& row_of(SafetensorsType type) {
@@ -59,9 +60,10 @@ SafetensorsEntry entry_of(const std::string& name, const Json& fields, std::uint
   const auto type = std::find_if(kTypes.begin(), kTypes.end(),
                                  [&](const TypeRow& row) { return row.name == type_name; });
   if (type == kTypes.end()) {
-    throw FormatError(fmt::format(
-        "{} has dtype {}, which is unsupported; expected F32, F16, BF16, F64, I8, U8, I32 or I64",
-        where, type_name));
+    throw FormatError(
+        fmt::format("{} has dtype {}, which is unsupported; expected F32, F16, BF16, F64, I8, U8, "
+                    "BOOL, I32 or I64",
+                    where, type_name));
   }
 
   SafetensorsEntry entry{.name = name, .type = type->type};

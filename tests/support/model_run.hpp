@@ -31,7 +31,8 @@ class ModelRun {
     const RowSpan span{.slot = slot,
                        .position = state->position(slot),
                        .tokens = tokens,
-                       .want = LogitsWanted::all};
+                       .want = LogitsWanted::all,
+                       .allowed_length = allowed_length};
     return feed(std::span(&span, 1));
   }
   Tensor<float, 2> feed(std::span<const RowSpan> spans) {
@@ -52,6 +53,8 @@ class ModelRun {
     return joined;
   }
 
+  /// Of the rows that are fed (RowSpan).
+  std::int64_t allowed_length = 0;
   std::unique_ptr<Model> model;
   Tensors tensors;
   std::unique_ptr<Stream> stream;

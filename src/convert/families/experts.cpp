@@ -39,6 +39,12 @@ std::vector<bool> read_sparse_layers(ConfigFields& config, std::int64_t layers) 
   return sparse;
 }
 
+ParameterTake take_with_routers(const WantedParameter& wanted, const Names& names) {
+  if (wanted.leaf != "router" && wanted.leaf != "shared_router") return take_named(wanted, names);
+  const std::int64_t width = wanted.model.hidden_size;
+  return take_flattened(wanted, names, {rows_of(wanted.spec) / width, width});
+}
+
 std::vector<std::optional<std::int64_t>> read_qwen_windows(ConfigFields& config,
                                                            std::int64_t layers) {
   constexpr std::int64_t kDefaultWindow = 4096;

@@ -5,6 +5,7 @@
 
 #include "convert/config_fields_detail.hpp"
 #include "convert/families/decoder.hpp"
+#include "convert/families/names.hpp"
 #include "gridmill/model/model_spec.hpp"
 
 namespace gridmill::convert_detail {
@@ -20,6 +21,9 @@ struct ExpertFields {
 
 /// Which layers have experts: all but `mlp_only_layers` and those that `decoder_sparse_step` skips.
 [[nodiscard]] std::vector<bool> read_sparse_layers(ConfigFields& config, std::int64_t layers);
+
+/// take_named, and routers, whose tensors are matrices [experts, hidden size] or [1, hidden size].
+[[nodiscard]] ParameterTake take_with_routers(const WantedParameter& wanted, const Names& names);
 
 /// Windows of Qwen models: from layer `max_window_layers` on, iff use_sliding_window.
 [[nodiscard]] std::vector<std::optional<std::int64_t>> read_qwen_windows(ConfigFields& config,

@@ -129,7 +129,7 @@ ParameterTake take_gpt_oss(const WantedParameter& wanted) {
   if (const auto expert = expert_of(wanted.leaf)) {
     return take_expert(wanted, expert->first, expert->second);
   }
-  return take_named(wanted, {.in_layer = kInLayer});
+  return take_with_routers(wanted, {.in_layer = kInLayer});
 }
 
 }  // namespace

@@ -47,7 +47,7 @@ ParameterTake take_mixtral(const WantedParameter& wanted) {
     throw_no_source(wanted.spec.name);
   }
   constexpr std::array<NamePair, 1> kRouter = {{{"router", "block_sparse_moe.gate.weight"}}};
-  return take_named(wanted, {.in_layer = kRouter});
+  return take_with_routers(wanted, {.in_layer = kRouter});
 }
 
 }  // namespace

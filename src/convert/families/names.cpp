@@ -70,6 +70,12 @@ ParameterTake take_named(const WantedParameter& wanted, const Names& names) {
   return take_whole(foreign_name(wanted, names), wanted.spec);
 }
 
+ParameterTake take_flattened(const WantedParameter& wanted, const Names& names, Extents shape) {
+  ParameterTake take = take_named(wanted, names);
+  take.shape = std::move(shape);
+  return take;
+}
+
 ParameterTake take_with_interleaved_heads(const WantedParameter& wanted, const Names& names) {
   ParameterTake take = take_named(wanted, names);
   const std::string& leaf = wanted.leaf;

@@ -40,7 +40,10 @@ struct Names {
 [[nodiscard]] std::string foreign_name(const WantedParameter& wanted, const Names& names);
 /// The whole tensor of that name.
 [[nodiscard]] ParameterTake take_named(const WantedParameter& wanted, const Names& names);
-/// The same, where the rotated pairs of q and k (and their biases) are interleaved.
+/// A tensor of that name and shape, element by element: routers are vectors of ours.
+[[nodiscard]] ParameterTake take_flattened(const WantedParameter& wanted, const Names& names,
+                                           Extents shape);
+/// The same as take_named, where the rotated pairs of q and k (and their biases) are interleaved.
 [[nodiscard]] ParameterTake take_with_interleaved_heads(const WantedParameter& wanted,
                                                         const Names& names);
 /// A part of a tensor that stacks several matrices by rows: rows [first, first + ours) of `total`.

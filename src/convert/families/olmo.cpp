@@ -85,7 +85,7 @@ ParameterTake take_olmoe(const WantedParameter& wanted) {
                       wanted.spec);
   }
   constexpr std::array<NamePair, 1> kRouter = {{{"router", "mlp.gate.weight"}}};
-  return take_named(wanted, {.in_layer = kRouter});
+  return take_with_routers(wanted, {.in_layer = kRouter});
 }
 
 }  // namespace

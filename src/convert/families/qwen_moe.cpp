@@ -59,7 +59,7 @@ ParameterTake take_qwen_moe(const WantedParameter& wanted) {
                                   expert->first, expert->second),
                       wanted.spec);
   }
-  return take_named(wanted, {.in_layer = kInLayer});
+  return take_with_routers(wanted, {.in_layer = kInLayer});
 }
 
 }  // namespace
