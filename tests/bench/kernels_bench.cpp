@@ -14,6 +14,7 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <random>
 #include <vector>
 
 #include "gridmill/kernels/backend.hpp"
@@ -324,10 +325,72 @@ void select(benchmark::State& state) {
           streaming ? 2 * weight_values : 2.0 * static_cast<double>(m) * weight_values,
           [&](std::int64_t i) {
             backend->select(*stream, x.rows, weights[i], 0, kVocabulary, 0, 1, rows,
-                            partials.data());
+                            partials.data(), {});
           });
 }
 BENCHMARK(select)->ArgNames({"M", "greedy", "logprobs"})->ArgsProduct({{1, 8, 64}, {0, 1}, {0, 1}});
+
+/// The second stage of a selection: top-p 0.95, top-k 50 and a repetition penalty over 300 tokens.
+/// Args: rows, vocabulary, threads.
+void filters(benchmark::State& state) {
+  const std::int64_t rows = state.range(0);
+  const std::int64_t vocab_size = state.range(1);
+  const std::unique_ptr<Backend> backend = make_backend(
+      "cpu", {.compute_dtype = DType::bf16, .threads = static_cast<int>(state.range(2))});
+  const std::unique_ptr<Stream> stream = backend->make_stream();
+  std::vector<float> model_logits(static_cast<std::size_t>(rows * vocab_size));
+  std::mt19937 engine(7);
+  std::normal_distribution<float> normal(0, 3);
+  for (float& logit : model_logits) logit = normal(engine);
+  std::vector<TokenRule> rules(300);
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    rules[i].id = static_cast<TokenId>(i * 97);
+    rules[i].seen = true;
+  }
+  SamplingPlan plan{.temperature = 0.8F, .key = {.seed = 1}, .top_k = 50, .top_p = 0.95};
+  plan.rules = {.tokens = rules, .repetition = 1.1F};
+  const std::vector<SamplingPlan> plans(static_cast<std::size_t>(rows), plan);
+  std::vector<float> logits = model_logits;
+  std::vector<std::uint32_t> keys(static_cast<std::size_t>(rows * (vocab_size / 64 + 1)));
+  std::vector<float> rule_logits(static_cast<std::size_t>(rows) * rules.size());
+  const KeptLogits kept{.logits = {logits.data(), rows, vocab_size, vocab_size},
+                        .block_keys = keys.data(),
+                        .rule_logits = rule_logits.data()};
+  std::vector<LogitPeak> peaks(plans.size());
+  std::vector<FilterBins> bins(plans.size());
+  std::vector<Drawn> drawn(plans.size());
+  for (auto _ : state) {
+    // What the first stage does for such rows: it stores their logits.
+    logits = model_logits;
+    backend->adjust_logits(*stream, plans, kept, peaks.data());
+    std::vector<FilterSearch> searches;
+    for (const LogitPeak& peak : peaks) searches.emplace_back(plan, vocab_size, peak);
+    std::vector<CountPass> passes;
+    do {
+      passes.clear();
+      for (std::size_t row = 0; row < searches.size(); ++row) {
+        if (searches[row].done()) continue;
+        passes.push_back(searches[row].pass());
+        passes.back().index = static_cast<std::int32_t>(row);
+      }
+      if (passes.empty()) break;
+      backend->count_logits(*stream, passes, kept, bins.data());
+      for (std::size_t i = 0; i < passes.size(); ++i) {
+        searches[static_cast<std::size_t>(passes[i].index)].take(bins[i]);
+      }
+    } while (true);
+    std::vector<DrawPass> draws;
+    for (const FilterSearch& search : searches) draws.push_back({plan, search.kept()});
+    backend->draw_logits(*stream, draws, kept, drawn.data());
+    benchmark::DoNotOptimize(drawn.data());
+  }
+}
+BENCHMARK(filters)
+    ->ArgNames({"M", "V", "threads"})
+    ->Args({32, 32000, 2})
+    ->Args({32, 151936, 2})
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond);
 
 /// One layer of the 0.5B xLSTM. Args: slots, tokens of each slot in a pass.
 void mlstm(benchmark::State& state) {
