@@ -1,6 +1,7 @@
 #include "cli/config_file.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <string_view>
 
 #include "gridmill/base/error.hpp"

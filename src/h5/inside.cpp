@@ -1,6 +1,7 @@
 #include "inside.hpp"
 
 #include <array>
+#include <cstddef>
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
