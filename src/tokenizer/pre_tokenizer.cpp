@@ -130,10 +130,10 @@ void PreTokenizer::add(const Json& component) {
     if (type == "ByteLevel" || type == "Metaspace") {
       throw FormatError(place + " after ByteLevel is unsupported; only steps that cut may follow");
     }
-    if (!std::holds_alternative<FromByteLevel>(steps_.back())) {
-      steps_.emplace_back(ToByteLevel{});
-    } else {
+    if (!steps_.empty() && std::holds_alternative<FromByteLevel>(steps_.back())) {
       steps_.pop_back();
+    } else {
+      steps_.emplace_back(ToByteLevel{});
     }
   }
   if (type == "Split") {
