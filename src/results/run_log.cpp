@@ -15,6 +15,9 @@ namespace gridmill {
 
 namespace {
 
+/// Kills leave a line or two of them. A file of millions must not keep readers busy.
+constexpr int kMostUnreadableLines = 1000;
+
 /// One line; bytes of a command line that are no UTF-8 become U+FFFD.
 std::string line_of(const OrderedJson& record) {
   return record.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
@@ -68,8 +71,10 @@ std::optional<Json> last_run(const std::string& output) {
   const std::string path = run_log_path_of(output);
   const std::string text = results_detail::read_side_file(path);
   std::string_view rest = text;
-  while (!rest.empty()) {
-    if (rest.ends_with('\n')) rest.remove_suffix(1);
+  for (int unreadable = 0; unreadable < kMostUnreadableLines; ++unreadable) {
+    const std::size_t last = rest.find_last_not_of(" \t\r\n");
+    if (last == std::string_view::npos) break;
+    rest = rest.substr(0, last + 1);
     const std::size_t start = rest.rfind('\n') + 1;  // npos + 1 = 0: the first line
     if (start == rest.size()) continue;              // an empty line
     try {
