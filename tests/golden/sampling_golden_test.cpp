@@ -136,7 +136,7 @@ TEST_P(SamplingGolden, DrawsTheRecordedTokens) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, SamplingGolden, ::testing::Values("transformers", "reference"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& each) { return each.param; });
 
 }  // namespace
 }  // namespace gridmill
