@@ -109,7 +109,7 @@ TEST_F(HuggingFace, ATiedModelNeedsNoHeadAndStaysTiedWithTheSameNumbers) {
                     SafetensorsWriter::random_values("model.embed_tokens.weight", {16, 8}));
   const CheckpointFile file = converted(model);
   EXPECT_EQ(file.parameters().size(), 2U + 2U * 9U);
-  EXPECT_EQ(file.model().at("tied"), true);
+  EXPECT_EQ(file.model().at("head").at("tied"), true);
 }
 
 TEST_F(HuggingFace, ATiedModelWithAnotherHeadUsesThatHead) {
@@ -119,7 +119,7 @@ TEST_F(HuggingFace, ATiedModelWithAnotherHeadUsesThatHead) {
   const CheckpointFile file = converted(model);
   const std::string log = testing::internal::GetCapturedStderr();
   EXPECT_TRUE(contains_all(log, {"lm_head.weight", "other numbers"})) << log;
-  EXPECT_EQ(file.model().at("tied"), false);
+  EXPECT_EQ(file.model().at("head").at("tied"), false);
   EXPECT_EQ(stored_values(file, "head"),
             SafetensorsWriter::random_values("lm_head.weight", {16, 8}));
 }
