@@ -152,11 +152,11 @@ TEST(ResultFile, AnotherFormatVersionIsAFormatError) {
   const TemporaryFolder folder;
   h5::File other = h5::File::create(folder.file("b.h5"));
   other.write_text_attribute("/", "format", "gridmill-results");
-  other.write_integer_attribute("/", "format_version", 2);
+  other.write_integer_attribute("/", "format_version", 3);
   other.close();
   EXPECT_NE(message_of<FormatError>([&] {
               static_cast<void>(ResultFile::open(folder.file("b.h5")));
-            }).find("format_version 2"),
+            }).find("format_version 3"),
             std::string::npos);
 }
 
