@@ -40,7 +40,10 @@ TEST(ResultFile, ANewFileSaysWhatItIs) {
   EXPECT_EQ(file.layout().shape, kShape);
   EXPECT_EQ(file.job(), sample_identity(2));
   EXPECT_EQ(file.creator_version(), "0.1.0");
-  EXPECT_FALSE(std::filesystem::exists(path + ".tmp"));
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()),
+                          std::filesystem::directory_iterator()),
+            1)
+      << "no temporary file is left";
   for (RowId row = 0; row < 6; ++row) EXPECT_EQ(file.read_row(row).record, RowRecord{});
 }
 
