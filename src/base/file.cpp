@@ -125,7 +125,7 @@ std::string follow_links(const std::string& path) {
     const std::string folder = folder_of(at);
     struct statfs system {};
     if (::statfs(folder.c_str(), &system) == 0 && system.f_type == PROC_SUPER_MAGIC) return at;
-    at = text.starts_with('/') ? text : folder + "/" + text;
+    at = text.starts_with('/') ? text : at.substr(0, at.rfind('/') + 1) + text;
   }
   throw OutputError(fmt::format("{} is a circle of symbolic links", path));
 }

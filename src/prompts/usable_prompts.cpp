@@ -105,6 +105,7 @@ std::string hint_of(std::string_view line, const std::string& reason) {
   line = trimmed(line);
   std::string why;
   if (const std::optional<JsonRecord> record = parse_record(line, &why)) {
+    if (reason.find("has no field") == std::string::npos) return "";
     std::vector<std::string> fields;
     for (const auto& [name, value] : record->object.items()) fields.push_back(name);
     if (fields.empty()) return "the object is empty";

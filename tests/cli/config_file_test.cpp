@@ -18,7 +18,7 @@ using test::ProgramResult;
 
 ProgramResult generate_with(const std::string& config) {
   cli().folder().write("job.cfg",
-                       "model = stories.h5\nprompts = prompts.txt\nmax-length = 8\n" + config);
+                       "model = stories.h5\nprompts = prompts.txt\nmax-length = 24\n" + config);
   return cli().run({"generate", "--config", "job.cfg", "--progress", "none"});
 }
 
@@ -41,18 +41,19 @@ TEST(ConfigFile, WhatWouldBeReadInAnotherWayThanItLooksIsRefusedWithItsLine) {
 }
 
 TEST(ConfigFile, MayComeThroughAPipe) {
-  const ProgramResult result = test::run_program(
-      {"sh", "-c",
-       "printf 'model = stories.h5\\nprompts = prompts.txt\\nmax-length = 8\\noutput = piped.h5\\n'"
-       " | \"$0\" generate --config /dev/stdin --progress none",
-       GRIDMILL_PROGRAM},
-      cli().folder().path());
+  const ProgramResult result =
+      test::run_program({"sh", "-c",
+                         "printf 'model = stories.h5\\nprompts = prompts.txt\\nmax-length = "
+                         "24\\noutput = piped.h5\\n'"
+                         " | \"$0\" generate --config /dev/stdin --progress none",
+                         GRIDMILL_PROGRAM},
+                        cli().folder().path());
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_TRUE(fs::exists(cli().file("piped.h5")));
 }
 
 TEST(SlurmShell, CommandsWithoutRanksRun) {
-  ASSERT_EQ(cli().generate({"--max-length", "8"}).exit_code, 0);
+  ASSERT_EQ(cli().generate({}).exit_code, 0);
   const std::vector<std::string> step = {"SLURM_STEP_NUM_TASKS=4", "SLURM_STEPID=0",
                                          "SLURM_PROCID=2", "SLURM_TASK_PID=1", "PMIX_RANK=2"};
   for (const auto& command :
@@ -79,7 +80,7 @@ TEST(RepackedResult, IsReadButNotContinued) {
       0) {
     GTEST_SKIP() << "needs h5repack (Debian: hdf5-tools)";
   }
-  ASSERT_EQ(cli().generate({"--max-length", "8"}).exit_code, 0);
+  ASSERT_EQ(cli().generate({}).exit_code, 0);
   const std::string rows = cli().run({"export", "out.h5"}).out;
   for (const std::string how : {"", "-L", "-S PAGE", "-S AGGREGATE", "-f NONE -l CONTI"}) {
     fs::remove(cli().file("small.h5"));

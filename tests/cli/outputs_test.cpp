@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -25,7 +26,7 @@ using test::slurp;
 class Outputs : public ::testing::Test {
  protected:
   Outputs() {
-    EXPECT_EQ(cli().generate({"--max-length", "8"}).exit_code, 0);
+    EXPECT_EQ(cli().generate({}).exit_code, 0);
     fs::create_directories(cli().file("scratch"));
     for (const char* name : {"link", "hard.h5", "new", "scratch/x", "scratch/x.lock",
                              "scratch/x.runs.jsonl", "fifo", "null"}) {
@@ -64,7 +65,7 @@ TEST_F(Outputs, NoCommandWritesOverWhatItReads) {
   for (const std::string metrics : {"prompts.txt", "out.h5", "stories.h5", "out.h5.lock"}) {
     EXPECT_TRUE(fails_with(cli().generate_again({"--metrics", metrics}), 64, {"--metrics"}));
   }
-  cli().folder().write("job.cfg", "max-length = 8\n");
+  cli().folder().write("job.cfg", "seed = 0\n");
   EXPECT_TRUE(fails_with(cli().generate_again({"--config", "job.cfg", "--metrics", "job.cfg"}), 64,
                          {"--config"}));
   fs::copy_file(std::string(GRIDMILL_MODELS_DIR) + "/stories260K/stories260K.bin",
@@ -96,7 +97,7 @@ TEST_F(Outputs, ALinkIsWrittenThroughAlsoADanglingOne) {
   EXPECT_TRUE(fs::is_symlink(cli().file("link")));
   EXPECT_EQ(slurp(cli().file("scratch/x")), cli().run({"export", "out.h5"}).out);
   fs::remove(cli().file("scratch/x"));
-  const ProgramResult generated = cli().generate_again({"--output", "link", "--max-length", "8"});
+  const ProgramResult generated = cli().generate_again({"--output", "link"});
   ASSERT_EQ(generated.exit_code, 0) << generated.err;
   EXPECT_TRUE(fs::is_symlink(cli().file("link")));
   EXPECT_TRUE(slurp(cli().file("scratch/x")) == slurp(cli().file("out.h5")));
@@ -117,8 +118,8 @@ TEST_F(Outputs, ALinkIsWrittenThroughAlsoADanglingOne) {
 
 TEST_F(Outputs, AResultFileWithTwoNamesIsNoOutput) {
   fs::create_hard_link(cli().file("out.h5"), cli().file("hard.h5"));
-  EXPECT_TRUE(fails_with(cli().generate_again({"--output", "hard.h5", "--max-length", "8"}), 73,
-                         {"hard.h5", "2 names"}));
+  EXPECT_TRUE(
+      fails_with(cli().generate_again({"--output", "hard.h5"}), 73, {"hard.h5", "2 names"}));
   fs::remove(cli().file("hard.h5"));
 }
 
@@ -139,7 +140,9 @@ TEST_F(Outputs, StreamsAreWrittenInto) {
       cli().folder().path());
   EXPECT_EQ(appended.exit_code, 0) << appended.err;
   EXPECT_EQ(slurp(cli().file("new")), "before\n" + rows);
-  if (::mknod(cli().file("null").c_str(), S_IFCHR | 0600, ::makedev(1, 3)) == 0) {
+  // Where root may make devices, and they work.
+  if (::mknod(cli().file("null").c_str(), S_IFCHR | 0600, ::makedev(1, 3)) == 0 &&
+      std::ofstream(cli().file("null"), std::ios::app).is_open()) {
     EXPECT_EQ(export_to("null").exit_code, 0);
     EXPECT_TRUE(fs::is_character_file(cli().file("null"))) << "a device stays a device";
   }

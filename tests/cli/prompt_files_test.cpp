@@ -120,8 +120,15 @@ TEST(LineEnds, OfOtherSystemsAndByteOrderMarksAreTolerated) {
 TEST(BeginToken, TwoOfThemAreWarnedOfOnceAJob) {
   const std::string prompts = "<s>Tom had a dog\nTom had a dog\n<s>The sun\n<s>Lily\n";
   cli().folder().write("begin.txt", prompts);
+  ASSERT_EQ(cli()
+                .run({"convert", std::string(GRIDMILL_MODELS_DIR) + "/stories260K/stories260K.bin",
+                      "begin.h5", "--tokenizer",
+                      std::string(GRIDMILL_TEST_DATA) + "/tokenizer/stories260K-hf/tokenizer.json"})
+                .exit_code,
+            0);
   for (const int ranks : {1, 2}) {
-    const ProgramResult result = cli().generate({"--prompts", "begin.txt"}, ranks);
+    const ProgramResult result =
+        cli().generate({"--prompts", "begin.txt", "--model", "begin.h5"}, ranks);
     ASSERT_EQ(result.exit_code, 0) << result.err;
     const std::size_t first = result.err.find("--add-special-tokens=false");
     EXPECT_NE(first, std::string::npos) << result.err;
@@ -155,7 +162,8 @@ class Copies : public ::testing::Test {
   }
   static ProgramResult run(const std::vector<std::string>& arguments, int ranks = 2) {
     std::vector<std::string> command = {
-        "sh", "-c", "cd node$((OMPI_COMM_WORLD_RANK > 0)) && exec \"$0\" \"$@\"", GRIDMILL_PROGRAM};
+        "sh", "-c", "cd node$((${OMPI_COMM_WORLD_RANK:-$PMI_RANK} > 0)) && exec \"$0\" \"$@\"",
+        GRIDMILL_PROGRAM};
     command.insert(command.end(), arguments.begin(), arguments.end());
     return test::run_program(test::under_mpirun(ranks, command), cli().folder().path());
   }
@@ -170,7 +178,7 @@ class Copies : public ::testing::Test {
                                           "--threads",
                                           "1",
                                           "--max-length",
-                                          "12",
+                                          "24",
                                           "--progress",
                                           "none",
                                           "--log-level",

@@ -57,7 +57,7 @@ class Strangers : public ::testing::Test {
     ASSERT_EQ(as_stranger([&] { return ::symlink(target.c_str(), link.c_str()) == 0 ? 0 : 1; }), 0);
   }
   static ProgramResult generate(const std::string& output = "shared/out.h5") {
-    return cli().generate_again({"--output", output, "--max-length", "8"});
+    return cli().generate_again({"--output", output});
   }
   static void expect_nothing_was_written_through(const std::string& where) {
     EXPECT_EQ(slurp(cli().file("precious")), "mine\n") << where;
