@@ -30,6 +30,17 @@ extern "C" herr_t gridmill_h5_refuse_external(const char* /*parent_file*/,
 /// A name that HDF5 copies into a buffer and cuts if it is longer.
 using NameBuffer = std::array<char, 512>;
 
+/// Whether the chunks need no filter number `place`: a writer that lacks an optional filter stores
+/// chunks without it and says so.
+bool leaves_out(hid_t dataset, unsigned place, const std::string& where) {
+  const Handle space = own(H5Dget_space(dataset), H5Sclose, "reading the extent", where);
+  hsize_t chunks = 0;
+  if (H5Dget_num_chunks(dataset, space.id(), &chunks) >= 0 && chunks == 0) return true;
+  unsigned skipped = 0;
+  return H5Dget_chunk_info(dataset, space.id(), 0, nullptr, &skipped, nullptr, nullptr) >= 0 &&
+         (skipped & (1U << place)) != 0;
+}
+
 void require_filters(hid_t dataset, hid_t creation, const std::string& where) {
   const int count = check(H5Pget_nfilters(creation), "reading the filters", where);
   for (int i = 0; i < count; ++i) {
@@ -41,12 +52,7 @@ void require_filters(hid_t dataset, hid_t creation, const std::string& where) {
                                                nullptr, name.size() - 1, name.data(), &config);
     check(static_cast<int>(filter), "reading the filters", where);
     if (H5Zfilter_avail(filter) > 0) continue;
-    // A writer without an optional filter leaves it out, chunk by chunk.
-    unsigned skipped = 0;
-    if (H5Dget_chunk_info(dataset, H5S_ALL, 0, nullptr, &skipped, nullptr, nullptr) < 0 ||
-        (skipped & (1U << static_cast<unsigned>(i))) != 0) {
-      continue;
-    }
+    if (leaves_out(dataset, static_cast<unsigned>(i), where)) continue;
     throw FormatError(fmt::format(
         "{} is compressed by the filter '{}' (number {}), which this HDF5 does not have; write it "
         "again without, or with gzip, or set HDF5_PLUGIN_PATH to a folder with the filter",

@@ -117,7 +117,7 @@ void refuse_to_destroy(const std::string& path, const struct stat& status,
   }
   if (status.st_size == 0) return;
   const std::optional<std::string> format = h5::root_format_of(path);
-  if (!format || *format == rules.format) return;
+  if (!format || (!rules.format.empty() && *format == rules.format)) return;
   // The owner of a file that is continued looks at it closely, and repairs it.
   if (rules.use == OutputUse::continued && !format->starts_with("gridmill-")) return;
   throw OutputError(
