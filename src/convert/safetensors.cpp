@@ -190,6 +190,8 @@ std::vector<SafetensorsEntry> parse_safetensors_header(std::string_view header,
       throw FormatError(path + ": __metadata__ is not an object");
     }
   });
+  std::sort(entries.begin(), entries.end(),
+            [](const auto& left, const auto& right) { return left.name < right.name; });
   refuse_overlap(entries, path);
   return entries;
 }

@@ -26,7 +26,8 @@ struct SafetensorsEntry {
 inline constexpr std::uint64_t kLongestSafetensorsHeader = 100'000'000;
 
 /// Reads the JSON part of a safetensors file and checks all of it: types, extents, offsets that lie
-/// inside the file, agree with the extents and do not overlap. Gaps are tolerated (padding).
+/// inside the file, agree with the extents and do not overlap. Gaps are tolerated (padding). Sorted
+/// by name.
 /// @param data_bytes  bytes of the file behind the header.
 /// @param path  names the file in messages.
 /// @throws FormatError

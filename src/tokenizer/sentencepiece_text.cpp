@@ -1,54 +1,61 @@
 #include "tokenizer/sentencepiece_text.hpp"
 
+#include <cstddef>
+
 #include "tokenizer/utf8_detail.hpp"
 
 namespace gridmill::tokenizer_detail {
 namespace {
 
-std::string apply_charsmap(const Charsmap& charsmap, std::string_view text,
-                           const LongestMatch& kept) {
-  std::string result;
-  result.reserve(text.size());
-  for (std::size_t i = 0; i < text.size();) {
-    std::size_t length = next_utf8(text, i).length;
-    std::string_view written = text.substr(i, length);
-    if (const auto word = kept.empty() ? std::nullopt : kept.at(text, i)) {
-      length = word->length;
-      written = text.substr(i, length);
-    } else if (const auto found = charsmap.longest_at(text.substr(i))) {
-      length = found->length;
-      written = found->replacement;
-    }
-    result += written;
-    i += length;
+/// A step through a text: how many bytes it takes and what they become.
+struct Chunk {
+  std::size_t length;
+  std::string_view written;
+};
+
+Chunk chunk_at(const SentencePieceText& rules, std::string_view text, std::size_t at,
+               const LongestMatch& kept) {
+  if (!kept.empty()) {
+    if (const auto word = kept.at(text, at)) return {word->length, text.substr(at, word->length)};
   }
-  return result;
+  if (rules.charsmap) {
+    if (const auto found = rules.charsmap->longest_at(text.substr(at))) {
+      return {found->length, found->replacement};
+    }
+  }
+  const std::size_t length = next_utf8(text, at).length;
+  return {length, text.substr(at, length)};
 }
 
 }  // namespace
 
 std::string write_for_pieces(const SentencePieceText& rules, std::string_view text,
                              const LongestMatch& kept, Stretch stretch) {
-  if (text.empty()) return "";
-  std::string mapped;
-  if (rules.charsmap) {
-    mapped = apply_charsmap(*rules.charsmap, text, kept);
-    text = mapped;
+  std::size_t at = 0;
+  while (rules.remove_extra_whitespaces && at < text.size()) {
+    const Chunk chunk = chunk_at(rules, text, at, kept);
+    if (chunk.written != " ") break;
+    at += chunk.length;
   }
-  if (rules.remove_extra_whitespaces) {
-    const std::size_t first = text.find_first_not_of(' ');
-    if (first == std::string_view::npos) return "";
-    text = text.substr(first, text.find_last_not_of(' ') + 1 - first);
-  }
+  if (at == text.size()) return "";
   std::string result;
   result.reserve(text.size() + text.size() / 2);
   if (rules.dummy_prefix && stretch == Stretch::at_start) result += rules.space;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != ' ') {
-      result += text[i];
-    } else if (!rules.remove_extra_whitespaces || text[i - 1] != ' ') {
-      result += rules.space;
+  bool after_space = rules.remove_extra_whitespaces;
+  while (at < text.size()) {
+    auto [length, written] = chunk_at(rules, text, at, kept);
+    while (after_space && written.starts_with(' ')) written.remove_prefix(1);
+    for (const char c : written) {
+      if (c == ' ') {
+        result += rules.space;
+      } else {
+        result += c;
+      }
     }
+    if (!written.empty()) {
+      after_space = rules.remove_extra_whitespaces && written.ends_with(' ');
+    }
+    at += length;
   }
   // SentencePiece looks for trailing spaces as they are written now, so a text's own U+2581 goes
   // too.

@@ -79,23 +79,25 @@ TEST_F(HuggingFace, TheConfigurationIsTranslated) {
 
 TEST_F(HuggingFace, Bf16StaysBf16AndFp16BecomesFp32) {
   TinyLlama model;
-  model.weights.header().erase("model.norm.weight");
+  const std::string matrix = "model.layers.0.self_attn.q_proj.weight";
+  model.weights.header().erase(matrix);
   model.weights.header().erase("lm_head.weight");
-  model.weights.add_bf16("model.norm.weight", {8}, std::vector<float>(8, 1.5F));
+  model.weights.add_bf16(matrix, {8, 8}, std::vector<float>(64, 1.5F));
   model.weights.add_raw("lm_head.weight", "F16", {16, 8}, std::string(256, '\x3C'));
   const CheckpointFile file = converted(model);
-  EXPECT_EQ(stored_dtype(file, "final_norm"), DType::bf16);
-  EXPECT_EQ(stored_values(file, "final_norm"), std::vector<float>(8, 1.5F));
+  EXPECT_EQ(stored_dtype(file, "layers.0.q"), DType::bf16);
+  EXPECT_EQ(stored_values(file, "layers.0.q"), std::vector<float>(64, 1.5F));
   EXPECT_EQ(stored_dtype(file, "head"), DType::fp32);
   EXPECT_EQ(stored_values(file, "head"), std::vector<float>(128, fp16_to_fp32(0x3C3C)));
 }
 
-TEST_F(HuggingFace, TheDtypeOptionConvertsEveryParameter) {
+TEST_F(HuggingFace, TheDtypeOptionConvertsEveryMatrix) {
   const CheckpointFile file = converted(TinyLlama(), DType::bf16);
   std::vector<float> expected = SafetensorsWriter::random_values("lm_head.weight", {16, 8});
   for (float& value : expected) value = bf16_to_fp32(fp32_to_bf16(value));
   for (const StoredParameter& parameter : file.parameters()) {
-    EXPECT_EQ(parameter.dtype, DType::bf16) << parameter.spec.name;
+    const bool is_vector = parameter.spec.shape.size() == 1;
+    EXPECT_EQ(parameter.dtype, is_vector ? DType::fp32 : DType::bf16) << parameter.spec.name;
   }
   EXPECT_EQ(stored_values(file, "head"), expected);
 }
