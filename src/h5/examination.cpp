@@ -140,7 +140,18 @@ int wait_for(pid_t child) {
                                 std::strerror(error)));  // NOLINT(concurrency-mt-unsafe)
 }
 
-constexpr std::array kFaults = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGXCPU, SIGTERM, SIGINT};
+constexpr std::array kFaults = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGXCPU};
+
+/// Requests to stop, which a terminal and launchers send to the child as well. Blocked there: the
+/// parent acts on them, and its file is not damaged for that.
+sigset_t requests() {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  for (const int request : {SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2}) {
+    ::sigaddset(&signals, request);
+  }
+  return signals;
+}
 
 int examine_by_fork(const std::string& path) {
   const pid_t child = ::fork();
@@ -149,9 +160,8 @@ int examine_by_fork(const std::string& path) {
   for (const int fault : kFaults) {
     ::signal(fault, SIG_DFL);  // NOLINT(cert-err33-c): no reports, the parent tells
   }
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  const sigset_t blocked = requests();
+  ::sigprocmask(SIG_SETMASK, &blocked, nullptr);
   ::_exit(run_examination(path));
 }
 
@@ -163,8 +173,7 @@ int examine_by_spawn(const std::string& path) {
   }
   posix_spawnattr_t attributes;
   ::posix_spawnattr_init(&attributes);
-  sigset_t signals;
-  ::sigemptyset(&signals);
+  sigset_t signals = requests();
   ::posix_spawnattr_setsigmask(&attributes, &signals);
   ::sigfillset(&signals);
   ::posix_spawnattr_setsigdefault(&attributes, &signals);
