@@ -57,7 +57,7 @@ TEST(Render, GivesTextOrErrorForEveryRecord) {
       rendered("--chat-template chat.jinja --template-vars 'bos_token=<s>'", kRecords);
   ASSERT_EQ(lines.size(), 10U);
   EXPECT_EQ(lines[0], (Json{{"text", "<s>[user] Hi [assistant]"}}));
-  EXPECT_EQ(lines[1].at("error"), "chat template: line 1, column 80: no critic");
+  EXPECT_EQ(lines[1].at("error"), "chat template: line 1, column 84: no critic");
   EXPECT_EQ(lines[2], (Json{{"text", "<s>[user]  "}}));
   EXPECT_EQ(lines[3], (Json{{"text", "<s>[user] Hi"}}));
   EXPECT_EQ(lines[4].at("error"), "messages is a int, expected a list of objects");
@@ -70,7 +70,7 @@ TEST(Render, GivesTextOrErrorForEveryRecord) {
 
 TEST(Render, AReasonIsOneLineWhateverATemplateRaises) {
   cli().folder().write("raise.jinja", "{{ raise_exception(messages[0].content) }}");
-  const std::string record = "{\"messages\": [{\"content\": \"a\\u0000b\\nc\"}]}\n";
+  const std::string record = "{\"messages\": [{\"content\": \"a\\u0001b\\nc\"}]}\n";
   EXPECT_EQ(rendered("--chat-template raise.jinja", record).at(0).at("error"),
             "chat template: line 1, column 19: a b c");
 }
@@ -143,7 +143,7 @@ Words chat_job() {
 
 TEST(ChatJob, VerifyMakesTheSamePromptsWithoutItsOptions) {
   ASSERT_EQ(cli().generate(chat_job()).exit_code, 1) << "the template refuses one";
-  EXPECT_EQ(cli().result().read_row(1).failure, "chat template: line 1, column 80: no critic");
+  EXPECT_EQ(cli().result().read_row(1).failure, "chat template: line 1, column 84: no critic");
   cli().folder().write("chat.jinja", "gone");
   const ProgramResult verified =
       cli().run({"verify", "out.h5", "--model", "stories.h5", "--prompts", "records.jsonl"});
