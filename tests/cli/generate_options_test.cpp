@@ -70,11 +70,12 @@ std::vector<Json> shown(std::vector<std::string> options) {
   return lines;
 }
 
-/// The text of the first prompt.
+/// The text of the first prompt, without the blank that this tokenizer puts in front of a text.
 std::string shown_text(const std::vector<std::string>& options) {
   const std::vector<Json> lines = shown(options);
   if (lines.empty() || !lines[0].contains("text")) return "no text";
-  return lines[0].at("text").get<std::string>();
+  const auto text = lines[0].at("text").get<std::string>();
+  return text.starts_with(' ') ? text.substr(1) : text;
 }
 
 /// A file of one conversation under the field `name`, and a chat template.
