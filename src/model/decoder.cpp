@@ -131,7 +131,10 @@ void add_rotary_tables(const ModelSpec& spec, ExecutionContext& context, Sequenc
 
 }  // namespace
 
-Decoder::Decoder(ModelSpec spec) : spec_(std::move(spec)), states_(plan_states(spec_, {})) {
+Decoder::Decoder(ModelSpec spec)
+    : spec_(std::move(spec)),
+      states_(plan_states(spec_, {}, KvExtent::window)),
+      row_states_(plan_states(spec_, {}, KvExtent::row)) {
   layout_ = layout_of(spec_, {});
   const NormSpec final_norm = spec_.head.norm.value_or(NormSpec{});
   head_ = {.weight = layout_.head.weight,
@@ -168,21 +171,24 @@ std::unique_ptr<BatchState> Decoder::make_pooled_state(ExecutionContext& context
     throw UsageError("a state needs 0 or more slots of at least 1 token");
   }
   // States of fixed size hold a sequence of any length.
-  auto states = std::make_unique<SequenceStates>(context.backend, plan_states(spec_, tp), slots,
-                                                 info_.recurrent ? 0 : max_length, pool_positions);
+  auto states = std::make_unique<SequenceStates>(
+      context.backend, plan_states(spec_, tp, kv_extent_of(context.backend)), slots,
+      info_.recurrent ? 0 : max_length, pool_positions);
   if (!info_.recurrent) add_rotary_tables(spec_, context, *states);
   return states;
 }
 
 std::size_t Decoder::state_bytes_per_slot(int tp_size, std::int64_t max_length, DType compute_dtype,
                                           KvExtent extent) const {
-  return state_bytes(plan_states(spec_, {tp_size, 0}), max_length, compute_dtype, extent);
+  return state_bytes(plan_states(spec_, {tp_size, 0}, KvExtent::window), max_length, compute_dtype,
+                     extent);
 }
 
 void Decoder::forward(ExecutionContext& context, std::span<const RowSpan> spans, BatchState& state,
                       ParameterSource& parameters, const HeadRequest& request) const {
   auto* own = dynamic_cast<SequenceStates*>(&state);
-  if (own == nullptr || !own->fits(states_)) {
+  const StatePlan& plan = kv_extent_of(context.backend) == KvExtent::window ? states_ : row_states_;
+  if (own == nullptr || !own->fits(plan)) {
     throw UsageError("this state was made by a model of another family");
   }
   SequenceStates& states = *own;
@@ -212,7 +218,7 @@ void Decoder::forward(ExecutionContext& context, std::span<const RowSpan> spans,
   for (std::size_t i = 0; i < spec_.layers.size(); ++i, ++unit) {
     const UnitLease weights = parameters.acquire(unit);
     parameters.prefetch(unit + 1);
-    const Layer layer{spec_.layers[i], layout_.layers[i], states_.places[i]};
+    const Layer layer{spec_.layers[i], layout_.layers[i], plan.places[i]};
     if (count > 0) run_layer(pass, layer, *weights);
   }
   const UnitLease weights = parameters.acquire(unit);

@@ -31,7 +31,9 @@ class Decoder final : public Model {
   ModelSpec spec_;
   /// Of one rank; places are the same for every tp.
   ModelLayout layout_;
+  /// Places of states in caches that keep windows, and in those that keep whole rows.
   StatePlan states_;
+  StatePlan row_states_;
   Head head_;
   ModelInfo info_;
 };

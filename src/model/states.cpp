@@ -31,13 +31,14 @@ StatePlace place(std::vector<StateGroup>& groups, const Shape& shape) {
           .index = std::get<Shape>(found->shape).layers++};
 }
 
-StatePlace place_of(std::vector<StateGroup>& groups, const BlockSpec& block, TensorParallel tp) {
+StatePlace place_of(std::vector<StateGroup>& groups, const BlockSpec& block, TensorParallel tp,
+                    KvExtent extent) {
   if (const auto* attention = std::get_if<AttentionSpec>(&block.mixer)) {
     return place(
         groups,
         KvCacheShape{.kv_heads = static_cast<int>(kv_head_slice(tp, attention->kv_heads).count),
                      .head_dim = static_cast<int>(attention->head_width),
-                     .window = window_of(*attention)});
+                     .window = extent == KvExtent::window ? window_of(*attention) : 0});
   }
   if (const auto* mlstm = std::get_if<MlstmSpec>(&block.mixer)) {
     return place(groups,
@@ -50,12 +51,16 @@ StatePlace place_of(std::vector<StateGroup>& groups, const BlockSpec& block, Ten
 
 }  // namespace
 
-StatePlan plan_states(const ModelSpec& spec, TensorParallel tp) {
+KvExtent kv_extent_of(const Backend& backend) {
+  return backend.host_memory() ? KvExtent::window : KvExtent::row;
+}
+
+StatePlan plan_states(const ModelSpec& spec, TensorParallel tp, KvExtent extent) {
   StatePlan plan;
   for (const LayerSpec& layer : spec.layers) {
     std::vector<StatePlace>& places = plan.places.emplace_back();
     for (const BlockSpec& block : layer.blocks) {
-      places.push_back(place_of(plan.groups, block, tp));
+      places.push_back(place_of(plan.groups, block, tp, extent));
     }
   }
   return plan;

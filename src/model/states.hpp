@@ -34,7 +34,10 @@ struct StatePlan {
   /// Of every layer and block.
   std::vector<std::vector<StatePlace>> places;
 };
-[[nodiscard]] StatePlan plan_states(const ModelSpec& spec, TensorParallel tp);
+/// @param extent  row: layers that differ in their windows alone share a group.
+[[nodiscard]] StatePlan plan_states(const ModelSpec& spec, TensorParallel tp, KvExtent extent);
+/// What caches of a backend keep: devices have a pool of whole rows.
+[[nodiscard]] KvExtent kv_extent_of(const Backend& backend);
 
 /// Bytes of one slot after `length` tokens.
 [[nodiscard]] std::size_t state_bytes(const StatePlan& plan, std::int64_t length,

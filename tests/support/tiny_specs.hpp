@@ -86,7 +86,7 @@ inline Json whole_norm_config() {
   return to_json(spec);
 }
 
-/// Attention beside a recurrence, and a layer that has the recurrence alone.
+/// A layer with a recurrence and one with attention.
 inline Json hybrid_config() {
   ModelSpec spec = tiny_spec("hybrid");
   spec.rotary = {{.width = 4}};
@@ -100,9 +100,7 @@ inline Json hybrid_config() {
   const NormSpec norm;
   const BlockSpec feed_forward{.norm = norm, .mixer = FeedForwardSpec{.size = 52}};
   spec.layers = {{{{.norm = norm, .mixer = mlstm}, feed_forward}},
-                 {{{.norm = norm, .mixer = attention},
-                   {.input = BlockInput::beside, .norm = norm, .mixer = mlstm},
-                   feed_forward}}};
+                 {{{.norm = norm, .mixer = attention}, feed_forward}}};
   spec.head.norm = norm;
   return to_json(spec);
 }

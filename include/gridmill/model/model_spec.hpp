@@ -159,8 +159,8 @@ struct MlstmSpec {
   bool operator==(const MlstmSpec& other) const = default;
 };
 
-/// A layer has at most one mixer of each alternative, and one of feed-forward and experts:
-/// parameter names follow from the kind.
+/// A layer has at most one mixer of each alternative, one of feed-forward and experts, and one of
+/// attention and mLSTM: parameter names follow from the kind.
 using Mixer = std::variant<AttentionSpec, FeedForwardSpec, ExpertsSpec, MlstmSpec>;
 
 /// What a block reads.

@@ -92,6 +92,10 @@ void check_layer(const ModelSpec& model, std::size_t index) {
   if (seen[Mixer(FeedForwardSpec{}).index()] + seen[Mixer(ExpertsSpec{}).index()] > 1) {
     throw FormatError(where + " has both feed_forward and experts");
   }
+  if (seen[Mixer(AttentionSpec{}).index()] + seen[Mixer(MlstmSpec{}).index()] > 1) {
+    throw FormatError(where +
+                      " has both attention and mlstm, whose parameters have the same names");
+  }
 }
 
 void check_rotary(const RotarySpec& rotary, std::size_t index) {

@@ -199,6 +199,9 @@ std::vector<Bounded> normalized(std::span<const float> x, const NormCase& norm,
     Bounded y{d * r * w + b, 0};
     y.error = std::fabs(w) * (std::fabs(d) * r_error + (mean_error + kU * std::fabs(d)) * r) +
               3 * kU * (std::fabs(d * r * w) + std::fabs(y.value));
+    const double factor = norm_factor(norm);
+    y.value *= factor;
+    y.error = factor * y.error + kU * std::fabs(y.value);
     out.push_back(y);
   }
   return out;

@@ -142,7 +142,7 @@ Matrix contract_norm_add(const NormCase& norm, Mutation mutation) {
         y = y * data.weight[i];
       }
       const auto column = static_cast<std::int64_t>(i);
-      out(row, column) = out(row, column) + y;
+      out(row, column) = out(row, column) + y * norm_factor(norm);
     }
   }
   return out;

@@ -10,6 +10,8 @@ std::string text(const NormCase& norm) {
                      norm.picked.size());
 }
 
+float norm_factor(const NormCase& norm) { return norm.columns % 2 == 0 ? 1.0F : 0.3F; }
+
 std::vector<NormCase> norm_cases() {
   std::vector<NormCase> cases;
   for (const std::int64_t columns : {1, 2, 7, 15, 16, 17, 31, 33, 64, 100, 257}) {
@@ -44,7 +46,7 @@ Norm norm_on(TestDevice& device, const NormCase& norm, const NormData& data) {
           .eps = 1e-5F,
           .weight = device.vector(data.weight),
           .bias = device.vector(data.bias),
-          .scale = norm.columns % 2 == 0 ? 1.0F : 0.3F};
+          .scale = norm_factor(norm)};
 }
 
 }  // namespace

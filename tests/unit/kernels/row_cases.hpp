@@ -17,6 +17,8 @@ struct NormCase {
 };
 [[nodiscard]] std::string text(const NormCase& norm);
 [[nodiscard]] std::vector<NormCase> norm_cases();
+/// Norm::scale of a case: 1 with an even number of columns.
+[[nodiscard]] float norm_factor(const NormCase& norm);
 
 struct NormData {
   Matrix x;

@@ -66,11 +66,11 @@ Vector rotated(const AttentionCase& attention, int sequence, const Matrix& input
   x = clamped_head(attention, std::move(x));
   // Sequence s is fed in slot s.
   const double theta = attention.long_rows && sequence % 2 == 1 ? 1000 : 100;
-  const Matrix table = rotary_table(static_cast<int>(token) + 1, attention.rotated(), theta);
+  const Matrix row = rotary_row(static_cast<int>(token), attention.rotated(), theta);
   const auto half = static_cast<std::size_t>(attention.rotated() / 2);
   for (std::size_t i = 0; i < half; ++i) {
-    const double cosine = table(token, static_cast<std::int64_t>(i));
-    const double sine = table(token, static_cast<std::int64_t>(i + half));
+    const double cosine = row(0, static_cast<std::int64_t>(i));
+    const double sine = row(0, static_cast<std::int64_t>(i + half));
     const double a = x[i];
     const double b = x[i + half];
     x[i] = a * cosine - b * sine;

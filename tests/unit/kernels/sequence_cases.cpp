@@ -134,7 +134,7 @@ std::vector<AttentionCase> attention_cases() {
       {.lengths = {20}, .heads = 2, .kv_heads = 1, .head_dim = 10, .rotary_width = 0},
       {.lengths = {66}, .heads = 2, .kv_heads = 1, .head_dim = 16, .window = 9, .score_cap = 2},
       {.lengths = {70, 1}, .heads = 4, .kv_heads = 2, .head_dim = 8, .window = 20, .sinks = true},
-      {.lengths = {530}, .heads = 2, .kv_heads = 1, .head_dim = 8, .score_cap = 3, .sinks = true},
+      {.lengths = {530}, .heads = 1, .kv_heads = 1, .head_dim = 32, .score_cap = 9, .sinks = true},
       {.lengths = {40}, .heads = 2, .kv_heads = 2, .head_dim = 12, .sinks = true},
       {.lengths = {30}, .heads = 3, .kv_heads = 1, .head_dim = 6, .qk_norm = true, .clip = 0.7F},
       {.lengths = {33},
@@ -235,14 +235,21 @@ Matrix mlstm_inputs(const MlstmCase& mlstm, int index) {
   return inputs;
 }
 
+Matrix rotary_row(int position, int head_dim, double theta) {
+  Matrix row({1, head_dim});
+  for (int i = 0; i < head_dim / 2; ++i) {
+    const double angle = position * std::pow(theta, -2.0 * i / head_dim);
+    row(0, i) = static_cast<float>(std::cos(angle));
+    row(0, head_dim / 2 + i) = static_cast<float>(std::sin(angle));
+  }
+  return row;
+}
+
 Matrix rotary_table(int positions, int head_dim, double theta) {
   Matrix table({positions, head_dim});
   for (int position = 0; position < positions; ++position) {
-    for (int i = 0; i < head_dim / 2; ++i) {
-      const double angle = position * std::pow(theta, -2.0 * i / head_dim);
-      table(position, i) = static_cast<float>(std::cos(angle));
-      table(position, head_dim / 2 + i) = static_cast<float>(std::sin(angle));
-    }
+    const Matrix row = rotary_row(position, head_dim, theta);
+    std::copy(row.flat().begin(), row.flat().end(), table.view().row(position).begin());
   }
   return table;
 }

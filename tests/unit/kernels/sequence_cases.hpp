@@ -69,6 +69,8 @@ struct SequenceResult {
 /// [positions][cos, sin][head_dim / 2] with plain numbers: an attention does not know its angles.
 /// @param theta  100, and 1000 for long rows
 [[nodiscard]] Matrix rotary_table(int positions, int width, double theta = 100);
+/// One row of it, [1, width].
+[[nodiscard]] Matrix rotary_row(int position, int width, double theta = 100);
 [[nodiscard]] std::vector<float> norm_weights(std::int64_t size, std::uint32_t seed);
 
 /// One result for every sequence of the feed, in its order.

@@ -71,11 +71,11 @@ std::vector<float> prepared(const AttentionCase& attention, int sequence, std::v
   }
   if (mutation != Mutation::late_clip) clamp(x, attention.clip);
   const double theta = attention.long_rows && sequence % 2 == 1 ? 1000 : 100;
-  const Matrix table = rotary_table(static_cast<int>(position) + 1, attention.rotated(), theta);
+  const Matrix row = rotary_row(static_cast<int>(position), attention.rotated(), theta);
   const auto half = static_cast<std::size_t>(attention.rotated() / 2);
   for (std::size_t i = 0; i < half; ++i) {
-    const float cosine = table(position, static_cast<std::int64_t>(i));
-    const float sine = table(position, static_cast<std::int64_t>(i + half));
+    const float cosine = row(0, static_cast<std::int64_t>(i));
+    const float sine = row(0, static_cast<std::int64_t>(i + half));
     const float a = x[i];
     const float b = x[i + half];
     if (mutation == Mutation::split_rotation) {

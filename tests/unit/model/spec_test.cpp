@@ -74,10 +74,11 @@ ModelSpec full_spec() {
   const LayerSpec parallel = {
       {{.norm = layer_norm(), .input_scale = 0.5, .mixer = windowed, .residual_scale = 0.22},
        {.input = BlockInput::same_normed, .mixer = plain, .residual_scale = 0.22}}};
-  const LayerSpec post = {
-      {{.norm = std::nullopt, .mixer = attention(4, 4), .post_norm = NormSpec{}},
-       {.input = BlockInput::beside, .norm = NormSpec{}, .mixer = mlstm},
-       {.norm = NormSpec{}, .mixer = experts, .post_norm = layer_norm()}}};
+  const LayerSpec post = {{{.norm = std::nullopt, .mixer = mlstm, .post_norm = NormSpec{}},
+                           {.input = BlockInput::beside,
+                            .norm = NormSpec{},
+                            .mixer = experts,
+                            .post_norm = layer_norm()}}};
   spec.layers = {parallel, post, parallel};
   spec.head = {.norm = layer_norm(), .bias = true, .scale = 0.0625, .soft_cap = 30, .tied = true};
   return spec;
@@ -149,7 +150,7 @@ AttentionSpec& first_attention(ModelSpec& spec) {
   return std::get<AttentionSpec>(spec.layers[0].blocks[0].mixer);
 }
 ExpertsSpec& experts_of(ModelSpec& spec) {
-  return std::get<ExpertsSpec>(spec.layers[1].blocks[2].mixer);
+  return std::get<ExpertsSpec>(spec.layers[1].blocks[1].mixer);
 }
 
 TEST(ModelSpecJson, RefusesContradictionsByField) {
@@ -170,8 +171,11 @@ TEST(ModelSpecJson, RefusesContradictionsByField) {
                "first block"));
   EXPECT_TRUE(mentions(refusal([](ModelSpec& s) { s.layers[0].blocks[1].norm = NormSpec{}; }),
                        "same_normed"));
+  EXPECT_TRUE(mentions(
+      refusal([](ModelSpec& s) { s.layers[1].blocks[1].mixer = s.layers[1].blocks[0].mixer; }),
+      "another mixer of its kind"));
   EXPECT_TRUE(mentions(refusal([](ModelSpec& s) { s.layers[1].blocks[1].mixer = attention(2, 2); }),
-                       "another mixer of its kind"));
+                       "same names"));
   EXPECT_TRUE(mentions(refusal([](ModelSpec& s) { s.layers[2].blocks.clear(); }), "no blocks"));
   EXPECT_TRUE(mentions(refusal([](ModelSpec& s) { s.layers.clear(); }), "layers"));
   EXPECT_TRUE(mentions(refusal([](ModelSpec& s) { s.max_length = 65; }), "positions"));
