@@ -19,7 +19,9 @@ inline constexpr int kMostHeadDim = 256;
 struct RowPlace {
   SlotId slot = 0;
   std::int32_t position = 0;
-  bool long_row = false;  ///< Attention::long_rotary applies
+  /// 1: Attention::long_rotary applies. No bool: arrays that are staged twice are compared byte by
+  /// byte, so there is no padding.
+  std::int32_t long_row = 0;
 };
 
 /// Rows of the batch that follow each other in one slot.

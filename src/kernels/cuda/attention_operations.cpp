@@ -62,14 +62,14 @@ void CudaBackend::attend(Stream& stream, std::span<const TokenSpan> spans,
     throw ResourceError("the cuda backend runs heads of an even width up to " +
                         std::to_string(kMostHeadDim) + "; use --backend cpu");
   }
-  std::vector<RowPlace> places(static_cast<std::size_t>(qkv.rows), RowPlace{-1, 0, false});
+  std::vector<RowPlace> places(static_cast<std::size_t>(qkv.rows), RowPlace{-1, 0, 0});
   int splits = 1;
   for (const TokenSpan& span : spans) {
     kernels_detail::check_positions(span, attention);
     slots->grow(span.slot, span.position + span.tokens);
     for (std::int32_t t = 0; t < span.tokens; ++t) {
       places[static_cast<std::size_t>(span.row + t)] = {span.slot, span.position + t,
-                                                        span.long_row};
+                                                        span.long_row ? 1 : 0};
       splits = std::max(splits, attention_splits(span.position + t, attention.window));
     }
   }

@@ -60,7 +60,7 @@ GRIDMILL_DEVICE void rotate_head(const AttendArgs& args, float* x, const ConstDe
   const Attention& attention = args.attention;
   const int lane = thread_index() % kWarp;
   const HeadNorm norm = head_norm(attention, x, weight, head);
-  const ConstDeviceMatrix& rotary = place.long_row ? attention.long_rotary : attention.rotary;
+  const ConstDeviceMatrix& rotary = place.long_row != 0 ? attention.long_rotary : attention.rotary;
   const int half = rotary.data == nullptr ? 0 : static_cast<int>(rotary.columns / 2);
   const float* cosines = rotary.data + place.position * rotary.stride;
   const float* sines = cosines + half;
