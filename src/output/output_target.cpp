@@ -60,7 +60,7 @@ std::string met_file(const std::string& path, const CommandInput& input) {
   }
   fs::directory_iterator entry(input.path, ignored);
   for (; !ignored && entry != fs::directory_iterator(); entry.increment(ignored)) {
-    const std::string file = entry->path().string();
+    std::string file = entry->path().string();
     if (is_same_place(path, file)) return file;
   }
   return "";
