@@ -1,11 +1,8 @@
 // make_models FOLDER: a model of each family with 8 heads and random parameters (llama8.h5,
 // xlstm8.h5), and prompts as token ids (prompts.h5), for tests/property/run-long.sh.
-// make_models --tiny FOLDER: every model of tests/support/tiny_models.hpp (NAME.h5), for
-// tests/property/recorded_bits.py.
 #include <cstdint>
 #include <cstdio>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "gridmill/checkpoint/checkpoint_writer.hpp"
@@ -57,14 +54,8 @@ void write_prompts(const std::string& path, std::int64_t vocab_size) {
 }  // namespace gridmill
 
 int main(int argc, char** argv) {
-  if (argc == 3 && std::string_view(argv[1]) == "--tiny") {
-    for (const auto& [name, config] : gridmill::test::tiny_models()) {
-      gridmill::write_model(std::string(argv[2]) + "/" + name + ".h5", config);
-    }
-    return 0;
-  }
   if (argc != 2) {
-    std::fputs("usage: make_models [--tiny] FOLDER\n", stderr);
+    std::fputs("usage: make_models FOLDER\n", stderr);
     return 64;
   }
   const std::string folder = std::string(argv[1]) + "/";
