@@ -5,7 +5,8 @@ usage: recorded_bits.py BUILD_DIR RECORD [--record]
 Runs generate (continuous batching and lockstep) and score on one rank, with the shipped models and with checkpoints of small
 random models that were written by the same commit (tests/data/recorded_checkpoints.tar.xz: those of
 tests/support/tiny_models.hpp, by `make_models --tiny` as it stands in commit 9a2b727, built with src/ and tests/support of
-002db03; later code lists parameters in another order). Each line of RECORD is the SHA-256 of one dataset of one result file. The hash covers values that may never change: tokens, log-probabilities, sums, masks and the fields kFields of rows.
+002db03; later code lists parameters in another order). Each line of RECORD is the SHA-256 of one dataset of one result file.
+The hash covers values that may never change: tokens, log-probabilities, sums, masks and the fields kFields of rows.
 It leaves out the root attributes (`job` may gain fields, `format_version` may rise), the wording of failures, the file
 layout and the checksums. A new dataset is no difference.
 --record writes RECORD instead of comparing. Do that only to add runs, and check that no old line changes.
