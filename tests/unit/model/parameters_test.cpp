@@ -77,13 +77,13 @@ TEST(ModelParameters, ATpGroupSplitsMatricesWithoutGapsOrOverlaps) {
     const auto model = make_model(tiny.config);
     for (const int tp : {2, 4, 8}) {
       const std::int64_t kv_heads = tiny.config.value("kv_heads", 8);
+      const auto held = holders(*model, tp);
       for (const ParameterSpec& spec : model->parameters(1, 0).stored) {
         if (spec.shape.size() != 2) continue;
         const bool key_value = tiny.config["family"] == "llama" &&
                                (spec.name.ends_with(".k") || spec.name.ends_with(".v"));
         int expected = key_value && kv_heads < tp ? tp / static_cast<int>(kv_heads) : 1;
         if (spec.name == "positions") expected = tp;
-        const auto held = holders(*model, tp);
         for (const int count : held.at(spec.name)) {
           ASSERT_EQ(count, expected) << tiny.name << " tp " << tp << " " << spec.name;
         }
