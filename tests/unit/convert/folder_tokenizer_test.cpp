@@ -34,7 +34,13 @@ class FolderTokenizer : public testing::Test {
   std::unique_ptr<Tokenizer> load() {
     ModelFolder folder(folder_.path().string());
     testing::internal::CaptureStderr();
-    const FoundTokenizer found = find_tokenizer(folder);
+    FoundTokenizer found;
+    try {
+      found = find_tokenizer(folder);
+    } catch (const Error&) {
+      log_ = testing::internal::GetCapturedStderr();  // there is one capture at a time
+      throw;
+    }
     log_ = testing::internal::GetCapturedStderr();
     return make_tokenizer(found.kind, found.bytes, 0, found.where);
   }
