@@ -3,7 +3,7 @@
 ranks_below() { # PID PROGRAM: ids of PROGRAM's processes below PID, a line each
   local stat fields pid parent
   for stat in /proc/[0-9]*/stat; do
-    fields=$(cat "$stat" 2> /dev/null) || continue
+    { read -r fields < "$stat"; } 2> /dev/null || continue  # it has ended meanwhile
     pid=${fields%% *}
     # Behind the name, which may hold anything: state and parent.
     read -r _ parent _ <<< "${fields##*) }"
