@@ -39,7 +39,7 @@ TEST(WrongPromptFile, IsNamedForWhatItLooksLikeBeforeAnOutputIsMade) {
   };
   const std::vector<Case> cases = {
       {"a.jsonl", "[\n{\"prompt\": \"a\"},\n{\"prompt\": \"b\"}\n]\n", "JSON array"},
-      {"a.jsonl", "[{\"prompt\": \"a\"}, {\"prompt\": \"b\"}]", "JSON array"},
+      {"a.jsonl", R"([{"prompt": "a"}, {"prompt": "b"}])", "JSON array"},
       {"a.jsonl", "{\n  \"prompt\": \"a\"\n}\n", "several lines"},
       {"a.jsonl", utf16(kGood), "UTF-16"},
       {"a.jsonl", utf16(kGood).substr(2), "UTF-16"},
@@ -162,7 +162,7 @@ class Copies : public ::testing::Test {
   }
   static ProgramResult run(const std::vector<std::string>& arguments, int ranks = 2) {
     std::vector<std::string> command = {
-        "sh", "-c", "cd node$((${OMPI_COMM_WORLD_RANK:-$PMI_RANK} > 0)) && exec \"$0\" \"$@\"",
+        "sh", "-c", R"(cd node$((${OMPI_COMM_WORLD_RANK:-$PMI_RANK} > 0)) && exec "$0" "$@")",
         GRIDMILL_PROGRAM};
     command.insert(command.end(), arguments.begin(), arguments.end());
     return test::run_program(test::under_mpirun(ranks, command), cli().folder().path());

@@ -95,7 +95,7 @@ TEST(Render, TemplatesSeeFieldsAndFewShots) {
       rendered("--template raw.jinja --few-shot shots.jsonl", "{\"data\": {\"q\": \"2+2\"}}\n")
           .at(0),
       (Json{{"text", "1+1=2\n2+2="}}));
-  cli().folder().write("turns.jinja", "[{\"role\": \"user\", \"content\": {{ data.q|tojson }}}]");
+  cli().folder().write("turns.jinja", R"([{"role": "user", "content": {{ data.q|tojson }}}])");
   EXPECT_EQ(rendered("--template turns.jinja --chat-template chat.jinja",
                      "{\"data\": {\"q\": \"2+2\"}}\n")
                 .at(0)
