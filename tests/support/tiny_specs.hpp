@@ -98,7 +98,7 @@ inline Json hybrid_config() {
   mlstm.v_size = 32;
   mlstm.gate_soft_cap = 15;
   const NormSpec norm;
-  const BlockSpec feed_forward{.norm = norm, .mixer = FeedForwardSpec{.size = 52}};
+  const BlockSpec feed_forward{.norm = norm, .mixer = FeedForwardSpec{.size = 40}};
   spec.layers = {{{{.norm = norm, .mixer = mlstm}, feed_forward}},
                  {{{.norm = norm, .mixer = attention}, feed_forward}}};
   spec.head.norm = norm;
