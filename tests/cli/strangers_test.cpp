@@ -1,6 +1,7 @@
 // Another user of the host, who may write the folder of the output.
 
 #include <fcntl.h>
+#include <grp.h>
 #include <gtest/gtest.h>
 #include <signal.h>  // NOLINT(modernize-deprecated-headers): kill is POSIX
 #include <sys/stat.h>
@@ -26,11 +27,16 @@ using test::slurp;
 
 constexpr uid_t kStranger = 65534;
 
+/// This process is another user's from now on, without a group of the first one.
+bool become_stranger() {
+  return ::setgroups(0, nullptr) == 0 && ::setgid(kStranger) == 0 && ::setuid(kStranger) == 0;
+}
+
 /// Runs `act` as another user. @return its exit code.
 int as_stranger(const std::function<int()>& act) {
   const pid_t child = ::fork();
   if (child == 0) {
-    if (::setgid(kStranger) != 0 || ::setuid(kStranger) != 0) ::_exit(100);
+    if (!become_stranger()) ::_exit(100);
     ::_exit(act());
   }
   int status = 0;
@@ -113,7 +119,7 @@ TEST_F(Strangers, ALockOfAReaderDoesNotKeepTheOwnerOut) {
   ASSERT_EQ(::pipe(ready), 0);
   const pid_t reader = ::fork();
   if (reader == 0) {
-    if (::setuid(kStranger) != 0) ::_exit(100);
+    if (!become_stranger()) ::_exit(100);
     const int file = ::open(lock.c_str(), O_RDONLY);
     struct flock shared {};
     shared.l_type = F_RDLCK;
