@@ -22,8 +22,8 @@ say "Convert the shipped models"
 "$gridmill" convert models/tiny-xlstm-shakespeare out/tiny-xlstm-shakespeare.h5
 
 # Four ranks wherever this runs: a laptop may have fewer cores, a container may run as root.
-# All of them are on this machine: Open MPI 5 complains about network interfaces that it cannot use, so it gets none.
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl=^tcp
+# All of them are on this machine: Open MPI 5 complains about network interfaces that it cannot use, so it gets one.
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_tcp_if_include=lo
 launch=(mpirun -n 4 --oversubscribe --bind-to none)
 
 for job in stories shakespeare; do
