@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what gridmill needs on Debian 12 or 13, with sudo if not root.
+# Installs what gridmill needs on Debian 12 (13 is prepared, not run to its end), with sudo if not root.
 #
 # usage: install-packages.sh [--developer] [--check]
 #   --developer  adds the tools of .ci/run: clang, sanitizer and fuzzer run-times, clang-format, clang-tidy, ccache, mmdebstrap,
