@@ -11,8 +11,8 @@ set -euo pipefail
 packages=(g++ make cmake ninja-build pkg-config git ca-certificates
           libopenmpi-dev openmpi-bin libhdf5-dev libboost-program-options-dev
           libfmt-dev nlohmann-json3-dev libxxhash-dev libpcre2-dev libutf8proc-dev libssl-dev)
-# The release preset builds tests and benchmarks too; h5py is the judge of the files we write.
-packages+=(libgtest-dev libbenchmark-dev python3-h5py)
+# The release preset builds tests and benchmarks too; h5py is the judge of the files we write, h5repack rewrites one.
+packages+=(libgtest-dev libbenchmark-dev python3-h5py hdf5-tools)
 
 check=false
 for argument in "$@"; do

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/cli_fixture.hpp"
@@ -53,10 +54,18 @@ constexpr const char* kSmallFiles = "ulimit -f 100";  // 100 KiB
 /// kManyRows.
 constexpr const char* kMediumFiles = "ulimit -f 12000";
 
+/// `generate` with defaults, which options in `more` replace.
 Words generate_words(const Words& more) {
-  Words words = {"generate", "--model",     "stories.h5", "--prompts",    "prompts.txt",
-                 "--output", "out.h5",      "--progress", "none",         "--threads",
-                 "1",        "--log-level", "warn",       "--max-length", "24"};
+  Words words = {"generate"};
+  const std::vector<std::pair<std::string, std::string>> defaults = {
+      {"--model", "stories.h5"}, {"--prompts", "prompts.txt"}, {"--output", "out.h5"},
+      {"--progress", "none"},    {"--threads", "1"},           {"--log-level", "warn"},
+      {"--max-length", "24"}};
+  for (const auto& [name, value] : defaults) {
+    if (std::find(more.begin(), more.end(), name) == more.end()) {
+      words.insert(words.end(), {name, value});
+    }
+  }
   words.insert(words.end(), more.begin(), more.end());
   return words;
 }
