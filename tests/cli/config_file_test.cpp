@@ -82,7 +82,7 @@ TEST(RepackedResult, IsReadButNotContinued) {
   }
   ASSERT_EQ(cli().generate({}).exit_code, 0);
   const std::string rows = cli().run({"export", "out.h5"}).out;
-  for (const std::string how : {"", "-L", "-S PAGE", "-S AGGREGATE", "-f NONE -l CONTI"}) {
+  for (const std::string how : {"", "-L", "-S PAGE", "-S AGGR", "-f NONE -l CONTI"}) {
     fs::remove(cli().file("small.h5"));
     ASSERT_EQ(test::run_program({"sh", "-c", "h5repack " + how + " out.h5 small.h5"},
                                 cli().folder().path())
