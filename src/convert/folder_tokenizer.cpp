@@ -14,6 +14,7 @@
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/json.hpp"
 #include "gridmill/base/log.hpp"
+#include "gridmill/base/printable.hpp"
 #include "gridmill/tokenizer/tokenizer.hpp"
 
 namespace gridmill::convert_detail {
@@ -136,6 +137,9 @@ Json merges_of(const std::string& text, const std::string& where) {
         line.find(' ', space + 1) != std::string::npos) {
       throw FormatError(
           fmt::format("{}: line {} is not two tokens with a space between them", where, number));
+    }
+    if (!is_utf8(line)) {
+      throw FormatError(fmt::format("{}: line {} is not UTF-8", where, number));
     }
     merges.push_back(Json::array({line.substr(0, space), line.substr(space + 1)}));
   }

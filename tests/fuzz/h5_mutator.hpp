@@ -5,15 +5,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <functional>
+#include <string>
 #include <string_view>
 #include <vector>
 
-namespace gridmill::fuzz {
+#include "fuzz/json_mutator.hpp"
+#include "fuzz/mutator.hpp"
 
-using Bytes = std::vector<std::uint8_t>;
-/// 0 <= result < bound.
-using Dice = std::function<std::size_t(std::size_t bound)>;
+namespace gridmill::fuzz {
 
 /// Where the structures of an HDF5 file begin: those with a signature, and version 1 object
 /// headers, which have none.
@@ -105,6 +104,25 @@ inline std::vector<std::size_t> h5_checksums(const Bytes& file, std::size_t begi
     if (stored == h5_checksum(file.data() + begin, end - begin)) found.push_back(end);
   }
   return found;
+}
+
+/// Changes a JSON text in the file (the job of a result, the configuration of a model) without
+/// moving what lies behind it: a shorter text is filled up with spaces.
+inline void mutate_json_in_h5(Bytes& file, const Dice& dice) {
+  std::string text(file.begin(), file.end());
+  std::vector<std::size_t> begins;
+  for (std::size_t at = text.find("{\""); at != std::string::npos; at = text.find("{\"", at + 1)) {
+    begins.push_back(at);
+  }
+  if (begins.empty()) return;
+  const std::size_t begin = one_of(begins, dice);
+  const std::size_t end = std::min(text.find('\0', begin), text.size());
+  const std::string changed =
+      mutated_json(text.substr(begin, end - begin), static_cast<std::uint32_t>(dice(1U << 31)));
+  if (changed.size() > end - begin) return;
+  std::fill(file.begin() + static_cast<std::ptrdiff_t>(begin),
+            file.begin() + static_cast<std::ptrdiff_t>(end), std::uint8_t{' '});
+  std::copy(changed.begin(), changed.end(), file.begin() + static_cast<std::ptrdiff_t>(begin));
 }
 
 /// Changes a field of a structure to a value that means something there: nothing, one, all bits, a

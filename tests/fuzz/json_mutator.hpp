@@ -3,11 +3,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
+#include <limits>
 #include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "fuzz/mutator.hpp"
 #include "gridmill/base/json.hpp"
 
 namespace gridmill::fuzz {
@@ -22,7 +24,7 @@ class JsonMutator {
     collect(root, nodes);
     Json& target = *nodes[below(nodes.size())];
     const Json other = *nodes[below(nodes.size())];
-    switch (below(6)) {
+    switch (below(8)) {
       case 0:  // a value of another kind
         target = extremes()[below(extremes().size())];
         break;
@@ -43,9 +45,21 @@ class JsonMutator {
           target["added"] = other;
         }
         break;
-      case 4:  // a number beside the right one
+      case 4:  // a member under the name of another one
+        if (target.is_object() && !target.empty()) {
+          auto from = target.begin();
+          std::advance(from, static_cast<std::ptrdiff_t>(below(target.size())));
+          auto to = target.begin();
+          std::advance(to, static_cast<std::ptrdiff_t>(below(target.size())));
+          to.value() = from.value();
+        }
+        break;
+      case 5:  // a file that nobody named
+        target = paths_elsewhere()[below(paths_elsewhere().size())];
+        break;
+      case 6:  // a number beside the right one
         if (target.is_number_integer()) {
-          target = target.get<std::int64_t>() + static_cast<std::int64_t>(below(3)) - 1;
+          target = static_cast<std::int64_t>(target.get<std::uint64_t>() + below(3) - 1);
         }
         break;
       default:  // texts cut, repeated or joined
@@ -70,12 +84,17 @@ class JsonMutator {
                                               -1,
                                               1,
                                               2147483647,
+                                              4294967296,
                                               std::uint64_t{1} << 63,
+                                              std::numeric_limits<std::int64_t>::min(),
                                               1e308,
+                                              1e-308,
                                               -0.5,
                                               "",
                                               "\u2581",
                                               "a\u0301",
+                                              "\x1b[2J\u202e",
+                                              std::string(3, '\0'),
                                               "Metaspace",
                                               "Unigram",
                                               "[[a&&[^b]]c]+",

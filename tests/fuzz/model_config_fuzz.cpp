@@ -5,6 +5,8 @@
 #include <string_view>
 
 #include "convert/xlstm_jax_detail.hpp"
+#include "fuzz/json_mutator.hpp"
+#include "fuzz/mutator.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/json.hpp"
 #include "gridmill/base/log.hpp"
@@ -27,6 +29,11 @@ void try_to(Translate translate) {
 }
 
 }  // namespace
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
+                                               std::size_t max_size, unsigned seed) {
+  return fuzz::hand_over(fuzz::mutated_json(fuzz::text_of(data, size), seed), data, max_size);
+}
 
 /// A foreign configuration: config.json of Hugging Face, or the attribute config of an xlstm-jax
 /// file. Whatever it says, it is translated or refused with FormatError.

@@ -3,14 +3,18 @@
 // be read, has the size its record claims and agrees with its crcs.
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "fuzz/mutator.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/results/recovery.hpp"
 #include "gridmill/results/row.hpp"
@@ -75,6 +79,35 @@ void seal_records(InputFile& file, std::uint8_t which) {
 }
 
 }  // namespace
+
+/// Other numbers in fields of records (docs/formats/results.md), or of the payload behind them.
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
+                                               std::size_t max_size, unsigned seed) {
+  static constexpr std::array<std::size_t, 10> kFields = {0, 2, 4, 8, 12, 16, 20, 22, 24, 28};
+  static constexpr std::array<std::uint32_t, 9> kNumbers = {0, 1, 2,          3,         4,
+                                                            5, 6, 0x7FFFFFFF, 0xFFFFFFFF};
+  const fuzz::Dice dice = fuzz::dice_of(seed);
+  std::string input = fuzz::text_of(data, size);
+  for (std::size_t changes = 1 + dice(4); changes > 0 && !input.empty(); --changes) {
+    const std::size_t field =
+        1 + dice(kShape.rows) * sizeof(RowRecord) + fuzz::one_of(kFields, dice);
+    switch (dice(4)) {
+      case 0:
+        fuzz::change_bytes(input, dice);
+        break;
+      case 1:  // which records are sealed
+        input[0] = static_cast<char>(dice(256));
+        break;
+      default:
+        if (field + 4 <= input.size()) {
+          const std::uint32_t number = fuzz::one_of(kNumbers, dice);
+          std::memcpy(input.data() + field, &number, dice(2) == 0 ? 2 : 4);
+        }
+        break;
+    }
+  }
+  return fuzz::hand_over(input, data, max_size);
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;

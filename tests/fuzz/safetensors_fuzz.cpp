@@ -1,33 +1,19 @@
 // LIBS: convert
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <string>
 #include <string_view>
 
 #include "convert/safetensors_detail.hpp"
-#include "fuzz/json_mutator.hpp"
+#include "fuzz/mutator.hpp"
+#include "fuzz/safetensors_mutator.hpp"
 #include "gridmill/base/error.hpp"
 
-/// Changes values of the header and writes its new length.
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
                                                std::size_t max_size, unsigned seed) {
-  std::uint64_t header_bytes = 0;
-  if (size < sizeof header_bytes) return size;
-  std::memcpy(&header_bytes, data, sizeof header_bytes);
-  if (header_bytes > size - sizeof header_bytes) return size;
-  const std::string input(reinterpret_cast<const char*>(data), size);
-  const std::string header =
-      gridmill::fuzz::mutated_json(input.substr(sizeof header_bytes, header_bytes), seed);
-  const std::string rest = input.substr(sizeof header_bytes + header_bytes);
-  if (sizeof header_bytes + header.size() + rest.size() > max_size) return size;
-  header_bytes = header.size();
-  std::memcpy(data, &header_bytes, sizeof header_bytes);
-  std::uint8_t* end = std::copy(header.begin(), header.end(), data + sizeof header_bytes);
-  end = std::copy(rest.begin(), rest.end(), end);
-  return static_cast<std::size_t>(end - data);
+  using namespace gridmill::fuzz;  // NOLINT(google-build-using-namespace): its drivers' business
+  return hand_over(mutated_safetensors(text_of(data, size), dice_of(seed)), data, max_size);
 }
 
 /// A whole safetensors file: the length of the header, the header, the data. Whatever the bytes,

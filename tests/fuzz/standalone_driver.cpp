@@ -3,11 +3,14 @@
 // usage: <target> --corpus FOLDER [--runs N] [--seconds S] [--seed K] [--timeout S]
 //        <target> FILE...            runs these inputs only, e.g. one that failed
 //
-// An input that crashes, hangs for longer than the timeout (10 s) or lets an exception escape is
-// written to
-// ./failed-input and named on stderr; the exit status is then not 0.
+// An input that crashes, takes more processor time than the timeout (10 s; with that of its child
+// processes) or ten times as long by the clock, takes more than kMostMemoryKiB
+// or lets an exception escape is written to ./failed-input and named on stderr; the exit status is
+// then not 0.
 #include <fcntl.h>
 #include <signal.h>  // NOLINT(modernize-deprecated-headers): sigaction is POSIX
+#include <sys/resource.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -43,12 +46,18 @@ namespace {
 using Bytes = std::vector<std::uint8_t>;
 
 constexpr const char* kFailedInput = "failed-input";
+/// Inputs have at most 64 KiB. 1 GiB is what a reader may take besides; the rest is this program
+/// with its seeds and, in such a build, the address sanitizer.
+constexpr std::size_t kLargestInput = std::size_t{1} << 16;
+constexpr long kMostMemoryKiB = 1200L << 10;
 
 // What the signal handler needs: the input under test.
 const std::uint8_t* g_data = nullptr;
 std::size_t g_size = 0;
-// After so many seconds an input counts as hanging.
+// After so many seconds of processor time an input counts as hanging: a busy machine changes
+// nothing. An input that waits for something gets kClockSeconds as many by the clock.
 std::uint32_t g_timeout_s = 10;
+constexpr std::uint32_t kClockSeconds = 10;
 
 /// Keeps the input; only calls that a signal handler may make.
 void save_input() {
@@ -68,11 +77,36 @@ void on_signal(int signal) {
 
 void install_handlers() {
   if (__sanitizer_set_death_callback != nullptr) __sanitizer_set_death_callback(save_input);
-  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM}) {
+  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM, SIGPROF}) {
     struct sigaction action {};
     action.sa_handler = on_signal;
     sigaction(signal, &action, nullptr);
   }
+}
+
+/// Signals when this process has used so many seconds from now on; 0 takes that back.
+void limit_time(std::uint32_t seconds) {
+  itimerval timer{};
+  timer.it_value.tv_sec = seconds;
+  ::setitimer(ITIMER_PROF, &timer, nullptr);
+  ::alarm(seconds * kClockSeconds);
+}
+
+/// Processor time of child processes that have ended.
+double seconds_of_children() {
+  rusage usage{};
+  ::getrusage(RUSAGE_CHILDREN, &usage);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+/// Resident memory at its peak.
+long peak_memory_kib() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss;
 }
 
 void run_one(const Bytes& input) {
@@ -82,14 +116,23 @@ void run_one(const Bytes& input) {
   std::copy(input.begin(), input.end(), copy.get());
   g_data = copy.get();
   g_size = input.size();
-  ::alarm(g_timeout_s);
+  const double children = seconds_of_children();
+  limit_time(g_timeout_s);
   try {
     LLVMFuzzerTestOneInput(copy.get(), input.size());
   } catch (const std::exception& error) {
     std::fprintf(stderr, "fuzz: an exception escaped: %s\n", error.what());
     std::abort();
   }
-  ::alarm(0);
+  limit_time(0);
+  if (const double seconds = seconds_of_children() - children; seconds > g_timeout_s) {
+    std::fprintf(stderr, "fuzz: %.1f s of child processes\n", seconds);
+    std::abort();
+  }
+  if (const long memory = peak_memory_kib(); memory > kMostMemoryKiB) {
+    std::fprintf(stderr, "fuzz: %ld KiB of memory\n", memory);
+    std::abort();
+  }
 }
 
 Bytes read_input(const std::string& path) {
@@ -120,7 +163,6 @@ class Dice {
 
 /// One small change of the kinds that find bugs in parsers.
 void mutate_once(Bytes& input, const std::vector<Bytes>& seeds, Dice& dice) {
-  constexpr std::size_t kLargest = std::size_t{1} << 16;
   static constexpr std::array<std::uint8_t, 12> kInteresting = {0,   1,   0x7F, 0x80, 0xFF, '"',
                                                                 '{', '[', ':',  '\n', '-',  '9'};
   const std::size_t at = dice.below(input.size() + 1);
@@ -146,8 +188,8 @@ void mutate_once(Bytes& input, const std::vector<Bytes>& seeds, Dice& dice) {
     case 5: {  // repeat a piece
       const Bytes piece(place, place + static_cast<std::ptrdiff_t>(
                                            dice.below(std::min<std::size_t>(left, 64) + 1)));
-      for (std::size_t times = dice.below(8); times > 0 && input.size() + piece.size() <= kLargest;
-           --times) {
+      for (std::size_t times = dice.below(8);
+           times > 0 && input.size() + piece.size() <= kLargestInput; --times) {
         input.insert(input.begin() + static_cast<std::ptrdiff_t>(at), piece.begin(), piece.end());
       }
       break;
@@ -166,7 +208,7 @@ void mutate_once(Bytes& input, const std::vector<Bytes>& seeds, Dice& dice) {
       break;
     }
   }
-  if (input.size() > kLargest) input.resize(kLargest);
+  if (input.size() > kLargestInput) input.resize(kLargestInput);
 }
 
 struct Options {
@@ -226,7 +268,9 @@ int fuzz(const Options& options) {
     Bytes input = seeds[dice.below(seeds.size())];
     // One in four goes without knowledge of the structure.
     if (LLVMFuzzerCustomMutator != nullptr && dice.below(4) != 0) {
-      input.resize(LLVMFuzzerCustomMutator(input.data(), input.size(), input.size(),
+      const std::size_t size = input.size();
+      input.resize(std::max(size, kLargestInput));
+      input.resize(LLVMFuzzerCustomMutator(input.data(), size, input.size(),
                                            static_cast<unsigned>(dice.below(1U << 31))));
     } else {
       for (std::size_t changes = 1 + dice.below(4); changes > 0; --changes) {
@@ -236,7 +280,8 @@ int fuzz(const Options& options) {
     run_one(input);
     ++run;
   }
-  std::printf("fuzz: %zu seeds and %u mutations, no failure\n", seeds.size(), run);
+  std::printf("fuzz: %zu seeds and %u mutations, no failure, %ld MiB at most\n", seeds.size(), run,
+              peak_memory_kib() >> 10);
   return 0;
 }
 

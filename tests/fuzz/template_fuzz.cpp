@@ -11,6 +11,9 @@
 #include <string>
 #include <string_view>
 
+#include "fuzz/json_mutator.hpp"
+#include "fuzz/mutator.hpp"
+#include "fuzz/template_mutator.hpp"
 #include "gridmill/template/chat.hpp"
 
 namespace {
@@ -31,10 +34,29 @@ Members variables_of(std::string_view json) {
   return members;
 }
 
+constexpr std::string_view kSeparator = "\n%%\n";
+
 }  // namespace
 
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
+                                               std::size_t max_size, unsigned seed) {
+  using namespace gridmill::fuzz;  // NOLINT(google-build-using-namespace): its drivers' business
+  const Dice dice = dice_of(seed);
+  const std::string input = text_of(data, size);
+  const std::size_t end = std::min(input.find(kSeparator), input.size());
+  std::string text = input.substr(0, end);
+  std::string json = input.substr(std::min(end + kSeparator.size(), input.size()));
+  for (std::size_t changes = 1 + dice(4); changes > 0; --changes) {
+    if (dice(4) == 0) {
+      json = mutated_json(json, static_cast<std::uint32_t>(dice(1U << 31)));
+    } else {
+      text = mutated_template(text, dice);
+    }
+  }
+  return hand_over(text + std::string(kSeparator) + json, data, max_size);
+}
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  constexpr std::string_view kSeparator = "\n%%\n";
   const std::string_view input(reinterpret_cast<const char*>(data), size);
   const std::size_t end = std::min(input.find(kSeparator), input.size());
   const std::string_view json = input.substr(std::min(end + kSeparator.size(), input.size()));

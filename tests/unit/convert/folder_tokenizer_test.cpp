@@ -167,6 +167,8 @@ TEST_F(FolderTokenizer, VocabularyAndMergesAreAByteLevelBpe) {
   fs::remove(folder_.file("tokenizer_config.json"));
   folder_.write("merges.txt", "#version: 0.2\na b c\n");
   expect_refused({"merges.txt", "line 2"});
+  folder_.write("merges.txt", "a \xB4\n");
+  expect_refused({"merges.txt", "line 1", "UTF-8"});
 }
 
 TEST_F(FolderTokenizer, ATiktokenFileIsNamedAsSuch) {
