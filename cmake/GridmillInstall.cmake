@@ -11,12 +11,12 @@ set_target_properties(gridmill_umbrella PROPERTIES EXPORT_NAME gridmill)
 target_link_libraries(gridmill_umbrella INTERFACE ${module_targets})
 
 install(TARGETS ${module_targets} gridmill_umbrella EXPORT gridmill-targets
-  ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}"
-  FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
-install(TARGETS gridmill_program RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+  ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT library
+  FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" COMPONENT library)
+install(TARGETS gridmill_program RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT program)
 
 set(config_folder "${CMAKE_INSTALL_LIBDIR}/cmake/gridmill")
-install(EXPORT gridmill-targets NAMESPACE gridmill:: DESTINATION "${config_folder}")
+install(EXPORT gridmill-targets NAMESPACE gridmill:: DESTINATION "${config_folder}" COMPONENT library)
 configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/gridmill-config.cmake.in"
   "${PROJECT_BINARY_DIR}/gridmill-config.cmake" INSTALL_DESTINATION "${config_folder}")
 # Before 1.0 a minor version may change the interface.
@@ -27,4 +27,5 @@ install(FILES "${PROJECT_BINARY_DIR}/gridmill-config.cmake"
               "${CMAKE_CURRENT_LIST_DIR}/GridmillLibraries.cmake"
               "${CMAKE_CURRENT_LIST_DIR}/GridmillFewLibraries.cmake"
               "${CMAKE_CURRENT_LIST_DIR}/GridmillNccl.cmake"
-        DESTINATION "${config_folder}")
+        DESTINATION "${config_folder}" COMPONENT library)
+include(GridmillPackage)

@@ -2,19 +2,29 @@
 # From a fresh clone to generated text: installs packages, builds, converts both shipped models, and lets each
 # generate on a 2 x 2 (dp x fsdp) grid of MPI ranks. May be run again at any time; everything it makes is in build/ and out/.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+# An installed gridmill (PREFIX/share/gridmill/jobs/quickstart.sh) is not built again: its jobs run in a new folder here.
+share=$(cd "$(dirname "$0")/.." && pwd)
 
 say() { printf '\n== %s\n' "$*"; }
 
-say "Packages (compiler, CMake, Open MPI, HDF5 and small libraries)"
-bash jobs/install-packages.sh
+if [[ -f $share/CMakeLists.txt ]]; then
+  cd "$share"
+  say "Packages (compiler, CMake, Open MPI, HDF5 and small libraries)"
+  bash jobs/install-packages.sh
 
-say "Build (into build/quickstart)"
-mkdir -p build
-cmake -S . -B build/quickstart -DCMAKE_BUILD_TYPE=Release > build/quickstart.log 2>&1 ||
-  { cat build/quickstart.log; exit 1; }
-cmake --build build/quickstart --parallel "$(nproc)" --target gridmill_program
-gridmill=$PWD/build/quickstart/src/gridmill
+  say "Build (into build/quickstart)"
+  mkdir -p build
+  cmake -S . -B build/quickstart -DCMAKE_BUILD_TYPE=Release > build/quickstart.log 2>&1 ||
+    { cat build/quickstart.log; exit 1; }
+  cmake --build build/quickstart --parallel "$(nproc)" --target gridmill_program
+  gridmill=$PWD/build/quickstart/src/gridmill
+else
+  gridmill=$share/../../bin/gridmill
+  mkdir -p gridmill-quickstart
+  cd gridmill-quickstart
+  ln -sfn "$share/jobs" jobs
+  ln -sfn "$share/models" models
+fi
 mkdir -p out
 
 say "Convert the shipped models"

@@ -7,8 +7,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/command.hpp"
+#include "cli/manual.hpp"
 #include "cli/version.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/log.hpp"
@@ -38,16 +40,10 @@ constexpr std::array<Command, 11> kCommands = {{
     {"detokenize", "token ids to text", Command::Kind::reads, run_detokenize},
 }};
 
-void print_usage() {
-  std::string text =
-      "Example: mpirun -n 4 gridmill generate --config jobs/stories.cfg --dp 2 --fsdp 2\n\n"
-      "gridmill COMMAND [options]; gridmill COMMAND --help lists a command's options\n\n";
-  for (const Command& command : kCommands) {
-    text += fmt::format("  {:<11} {}\n", command.name, command.summary);
-  }
-  text +=
-      "\n  --help      print this\n  --version   versions of gridmill and what it is built on\n";
-  std::fputs(text.c_str(), stdout);
+void print_usage(HelpFormat format) {
+  std::vector<CommandSummary> entries;
+  for (const Command& command : kCommands) entries.push_back({command.name, command.summary});
+  std::fputs(program_help(entries, format).c_str(), stdout);
 }
 
 /// One line for the whole job.
@@ -100,7 +96,9 @@ int run(int argc, char** argv) {
   try {
     const bool launched = launcher && launcher->tasks > 1;
     const bool answer_only =
-        !arguments.empty() && (arguments[0] == "--help" || arguments[0] == "--version");
+        !arguments.empty() &&
+        ((arguments[0] == "--help" || arguments[0].starts_with("--help-as=")) ||
+         arguments[0] == "--version");
     const Command::Kind kind =
         answer_only || arguments.empty() ? Command::Kind::writes : find_command(arguments[0]).kind;
     const bool alone = launched && kind == Command::Kind::reads && !is_task_itself(*launcher);
@@ -115,8 +113,8 @@ int run(int argc, char** argv) {
     try {
       if (answer_only) {
         if (rank == 0) {
-          if (arguments[0] == "--help") {
-            print_usage();
+          if (arguments[0] != "--version") {
+            print_usage(asked_help(arguments));
           } else {
             const LibraryVersions libraries{.mpi = mpi_library_version(),
                                             .hdf5 = h5::library_version()};

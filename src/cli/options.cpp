@@ -4,9 +4,9 @@
 #include <cctype>
 #include <charconv>
 #include <cstdio>
-#include <sstream>
 
 #include "cli/config_file.hpp"
+#include "cli/manual.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/file.hpp"
 #include "gridmill/base/format.hpp"
@@ -53,16 +53,15 @@ void store_source(const po::parsed_options& source, po::variables_map& values,
 
 }  // namespace
 
-void print_help(const CommandSyntax& syntax) {
-  std::ostringstream text;
-  text << syntax.example << "\n\n" << syntax.summary << "\n\n" << listed_options(syntax);
-  std::fputs(text.str().c_str(), stdout);
+void print_help(const CommandSyntax& syntax, const Arguments& arguments) {
+  std::fputs(command_help(syntax, listed_options(syntax), asked_help(arguments)).c_str(), stdout);
 }
 
 std::optional<GivenOptions> parse_quietly(const CommandSyntax& syntax, const Arguments& arguments) {
   const po::options_description all = listed_options(syntax);
   po::options_description accepted;
   accepted.add(all).add(syntax.arguments);
+  accepted.add_options()("help-as", po::value<std::string>());
   po::variables_map values;
   GivenOptions given;
   try {
@@ -74,7 +73,7 @@ std::optional<GivenOptions> parse_quietly(const CommandSyntax& syntax, const Arg
                      .style(style)
                      .run(),
                  values, given);
-    if (values.count("help") != 0) return std::nullopt;
+    if (values.count("help") + values.count("help-as") != 0) return std::nullopt;
     store_source(
         po::parse_environment(
             all, [&all](const std::string& variable) { return option_of_variable(variable, all); }),
@@ -97,7 +96,7 @@ std::optional<GivenOptions> parse_quietly(const CommandSyntax& syntax, const Arg
 
 bool parse(const CommandSyntax& syntax, const Arguments& arguments) {
   if (parse_quietly(syntax, arguments)) return true;
-  print_help(syntax);
+  print_help(syntax, arguments);
   return false;
 }
 

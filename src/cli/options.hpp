@@ -30,11 +30,12 @@ using GivenOptions = std::map<std::string, std::string>;
 
 /// Parses flags, then environment (GRIDMILL_MAX_LENGTH for --max-length), then the config file: the
 /// first to name an option wins.
-/// @return nothing if --help was asked for (see print_help).
+/// @return nothing if --help or --help-as was asked for (see print_help).
 /// @throws UsageError for unknown options, missing or malformed values.
 [[nodiscard]] std::optional<GivenOptions> parse_quietly(const CommandSyntax& syntax,
                                                         const Arguments& arguments);
-void print_help(const CommandSyntax& syntax);
+/// Prints what `arguments` ask for: --help, or --help-as=man|words (for packages; not listed).
+void print_help(const CommandSyntax& syntax, const Arguments& arguments);
 
 /// parse_quietly() for commands of one process: prints the help.
 /// @return whether the command is to be run.

@@ -58,7 +58,7 @@ bool parse_on_every_rank(const CommandSyntax& syntax, const Arguments& arguments
                       world.rank(), differs));
     }
   });
-  if (!given && world.rank() == 0) print_help(syntax);
+  if (!given && world.rank() == 0) print_help(syntax, arguments);
   return given.has_value();
 }
 

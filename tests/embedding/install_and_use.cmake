@@ -1,4 +1,4 @@
-# cmake -D BUILD_DIR= -D WORK_DIR= -D PROJECT_DIR= -D GENERATOR= -D CXX= -D SANITIZER= -D EXPECTED= -P install_and_use.cmake
+# cmake -D BUILD_DIR= -D WORK_DIR= -D PROJECT_DIR= -D GENERATOR= -D CXX= -D MPI_CXX= -D SANITIZER= -D EXPECTED= -P install_and_use.cmake
 #
 # Installs BUILD_DIR below WORK_DIR, checks the tree, configures and builds PROJECT_DIR against it,
 # and holds what the example prints to the regular expression EXPECTED.
@@ -40,8 +40,19 @@ run("configuring the example" "${CMAKE_COMMAND}" -S "${PROJECT_DIR}" -B "${WORK_
     -G "${GENERATOR}" "-DCMAKE_PREFIX_PATH=${prefix}" "-DCMAKE_CXX_COMPILER=${CXX}"
     "-DCMAKE_CXX_FLAGS=${flags}" -DCMAKE_BUILD_TYPE=Release)
 run("building the example" "${CMAKE_COMMAND}" --build "${WORK_DIR}/build")
-execute_process(COMMAND "${WORK_DIR}/build/example" RESULT_VARIABLE status OUTPUT_VARIABLE output)
-if(NOT status EQUAL 0 OR NOT output MATCHES "${EXPECTED}")
-  message(FATAL_ERROR "the example exited with ${status} and printed '${output}', "
-                      "expected a match of '${EXPECTED}'")
+function(expect_of program)
+  execute_process(COMMAND "${program}" RESULT_VARIABLE status OUTPUT_VARIABLE output)
+  if(NOT status EQUAL 0 OR NOT output MATCHES "${EXPECTED}")
+    message(FATAL_ERROR "${program} exited with ${status} and printed '${output}', expected a match of '${EXPECTED}'")
+  endif()
+endfunction()
+expect_of("${WORK_DIR}/build/example")
+
+# Without CMake: by pkg-config and the compiler of MPI.
+if(NOT SANITIZER)
+  file(GLOB_RECURSE package_file "${prefix}/*/gridmill.pc")
+  cmake_path(GET package_file PARENT_PATH package_folder)
+  run("building the example by pkg-config" sh -c
+      "PKG_CONFIG_PATH='${package_folder}' && export PKG_CONFIG_PATH && '${MPI_CXX}' '${PROJECT_DIR}/main.cpp' -o '${WORK_DIR}/by-pkg-config' $(pkg-config --cflags --libs gridmill)")
+  expect_of("${WORK_DIR}/by-pkg-config")
 endif()

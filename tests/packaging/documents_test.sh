@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Manual pages and completions agree with --help, option for option.
+#
+# usage: documents_test.sh GRIDMILL
+set -euo pipefail
+program=${1:?usage: documents_test.sh GRIDMILL}
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+bash "$(dirname "$0")/../../packaging/documents.sh" "$program" "$folder"
+
+failed=0
+fail() { echo "documents_test.sh: $*" >&2; failed=1; }
+
+# Without a man that checks them, only the options of the pages are compared.
+checker=$(command -v man || echo "")
+[[ -n $checker ]] || echo "skipped: no man here that looks for mistakes in the pages"
+mapfile -t commands < <("$program" --help-as=words | cut -f 1)
+[[ ${#commands[@]} -ge 11 ]] || fail "only ${#commands[@]} commands"
+for command in "${commands[@]}"; do
+  page=$folder/man/man1/gridmill-$command.1.gz
+  help=$("$program" "$command" --help | grep -oE '^  (-[a-z] \[ )?--[a-z][a-z0-9-]*' | grep -oE -- '--[a-z0-9-]+' | sort)
+  words=$("$program" "$command" --help-as=words | cut -f 1 | sort)
+  manual=$(zcat "$page" | grep -A 1 '^\.TP' | grep -oE '^\\fB[^ ]*( \\-\\-[a-z0-9\\-]+)?' | sed 's/\\-/-/g' | grep -oE -- '--[a-z0-9-]+' | sort)
+  [[ -n $help && $help == "$words" ]] || fail "$command: --help and --help-as=words list other options: $(diff <(echo "$help") <(echo "$words"))"
+  [[ $help == "$manual" ]] || fail "$command: --help and the manual page list other options: $(diff <(echo "$help") <(echo "$manual"))"
+done
+if [[ -n $checker ]]; then
+  for page in "$folder"/man/man1/*.gz; do
+    said=$(zcat "$page" | LC_ALL=C.UTF-8 MANROFFSEQ= man --warnings -E UTF-8 -l - 2>&1 > /dev/null || true)
+    [[ -z $said ]] || fail "$(basename "$page"): $said"
+  done
+fi
+
+# What TAB gives.
+completed() {
+  bash -c 'compopt() { :; }; source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _gridmill; printf "%s\n" "${COMPREPLY[@]}"' \
+    bash "$folder/bash-completion/completions/gridmill" "$@"
+}
+[[ $(completed gridmill gen) == generate ]] || fail "gridmill gen<TAB> gives: $(completed gridmill gen)"
+completed gridmill generate --te | grep -qx -- --temperature || fail "gridmill generate --te<TAB> gives no --temperature"
+completed gridmill export --te | grep -q . && fail "gridmill export --te<TAB> gives something"
+if command -v zsh > /dev/null; then
+  zsh -n "$folder/zsh/vendor-completions/_gridmill" || fail "zsh does not read its completion"
+else
+  echo "skipped: no zsh here that reads its completion"
+fi
+exit "$failed"
