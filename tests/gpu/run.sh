@@ -15,6 +15,7 @@
 #   OUT                   folder that the records are copied to at the end (they are kept in BUILD_DIR/records)
 #   BUILD_DIR             build/gpu
 #   JOBS                  number of processors
+#   ARCHITECTURES         with --build-only: what to compile for (80-real;90-real;90-virtual)
 #   LIMIT                 seconds for everything (570): a stage that comes too late is not run, and fails
 #   GRIDMILL_CARRIED_DIR  headers and libraries from tests/gpu/carry.sh (build/carried, if it is there; else the system's)
 #   CARRIED_PROGRAMS      folder from tests/gpu/carry_programs.sh (build/carried-programs)
@@ -51,7 +52,7 @@ missing() { echo "tests/gpu/run.sh: $*" >&2; exit 69; }
 
 [[ -n $(command -v nvcc) ]] || PATH=$PATH:/usr/local/cuda/bin
 [[ -n $(command -v nvcc) ]] || missing "nvcc is missing: put the CUDA toolkit on PATH"
-architectures='80-real;90-real;90-virtual'
+architectures=${ARCHITECTURES:-'80-real;90-real;90-virtual'}
 if [[ $build_only == no ]]; then
   devices=$(nvidia-smi --query-gpu=name,compute_cap,driver_version --format=csv,noheader 2>/dev/null) || devices=
   [[ -n $devices ]] || missing "no NVIDIA device: nvidia-smi names none; --build-only builds without"
