@@ -64,6 +64,15 @@ function(gridmill_add_mpi_test name)
   endforeach()
 endfunction()
 
+# gridmill_opens_damaged_files(<test>)
+#   What HDF5 loses on its way out of files that it cannot read is not ours. No other test is spared.
+function(gridmill_opens_damaged_files name)
+  if(GRIDMILL_SANITIZER)
+    set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT
+      "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/leaks.supp:print_suppressions=0")
+  endif()
+endfunction()
+
 # gridmill_read_libs(<file> <variable>): targets named by the first line of a fuzz target or
 # benchmark, "// LIBS: base tokenizer".
 function(gridmill_read_libs file variable)
