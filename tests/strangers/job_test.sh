@@ -27,15 +27,19 @@ job() { # OUTPUT
 }
 job expected.h5 2> expected.log || { cat expected.log; fail "the undisturbed job ended with $?"; }
 
-./stranger 65534 "$seconds" unix > stranger.log &
+# Where everybody may write, as in /tmp; a file of the user elsewhere.
+mkdir --mode=1777 shared
+chmod 755 .
+echo mine > precious
+./stranger 65534 "$seconds" unix "$work/shared" "$work/precious" > stranger.log &
 pid=$!
 jobs=0
 while kill -0 "$pid" 2> /dev/null; do
-  rm -f out.h5 out.h5.*
+  rm -f shared/out.h5 shared/out.h5.lock shared/out.h5.runs.jsonl
   code=0
-  job out.h5 2> job.log || code=$?
+  job shared/out.h5 2> job.log || code=$?
   [[ $code -eq 0 ]] || { cat job.log; fail "a job ended with $code"; }
-  cmp out.h5 expected.h5 || fail "a job wrote other bytes"
+  cmp shared/out.h5 expected.h5 || fail "a job wrote other bytes"
   ! grep 'no side channel' job.log || fail "a job had no side channel"
   jobs=$((jobs + 1))
 done
@@ -44,4 +48,6 @@ wait "$pid" || code=$?
 cat stranger.log
 [[ $code -eq 0 ]] || fail "the stranger got something ($code)"
 grep -q 'made [1-9]' stranger.log || fail "the stranger met no socket"
+grep -q 'tried [1-9]' stranger.log || fail "the stranger met no file"
+[[ $(cat precious) == mine ]] || fail "something was written through a link of the stranger"
 echo "$jobs jobs of 8 ranks wrote the bytes of an undisturbed one"

@@ -1,14 +1,17 @@
 // Another user of this host, who tries what the host lets a stranger try on running jobs: reads the
 // names of all Unix sockets, connects to those of gridmill and to every TCP port that opens while
 // it runs, sends bytes that jobs once took for alarms, sends nothing, sends noise a byte at a time,
-// asks for descriptors, opens what /proc shows.
+// asks for descriptors, opens what /proc shows. With a FOLDER that everybody may write (and whose
+// files only their owners may remove, as in /tmp) it puts links to TARGET under the names of
+// temporary files there, opens the files of others for writing, locks, replaces and removes them.
 //
-// usage: stranger UID SECONDS unix|all
+// usage: stranger UID SECONDS unix|all [FOLDER TARGET]
 //
-// SECONDS are counted from the first socket of gridmill on; it waits 30 s for one. `unix` leaves
-// TCP ports alone: a launcher's are opened meanwhile, too. Prints what it did in one line. The exit
-// code is 3 if it got a descriptor, 4 if a socket of gridmill answered with more than a challenge,
-// 69 if it cannot become UID, else 0.
+// SECONDS are counted from the first socket of gridmill on; it waits 30 s for one. On a busy
+// machine with a folder it goes on for a minute more until it has met a socket and a file. `unix`
+// leaves TCP ports alone: a launcher's are opened meanwhile, too. Prints what it did in one line.
+// The exit code is 3 if it got a descriptor, 4 if a socket of gridmill answered with more than a
+// challenge, 5 if it could do something to a file of others, 69 if it cannot become UID, else 0.
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -16,6 +19,7 @@
 #include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -45,6 +49,8 @@ struct Counts {
   int connections = 0;
   int descriptors = 0;
   int proofs = 0;
+  int files = 0;    // of others in the folder, each time that one was seen
+  int changed = 0;  // of those, opened for writing, locked, replaced or removed
 };
 
 std::vector<std::string> gridmill_sockets() {
@@ -158,6 +164,43 @@ int open_memory_of_others() {
   return opened;
 }
 
+/// Where outputs are written, and a file of somebody else.
+struct Folder {
+  std::string path;
+  std::string target;
+};
+
+/// Does to the files beside an output what only their owner may do.
+void meddle(const Folder& folder, Counts& counts) {
+  for (const char* const name :
+       {"out.h5.tmp", "out.h5.runs.jsonl.tmp", "out.h5.lock.tmp", "out.h5.0000000000000000.tmp"}) {
+    const std::string link = folder.path + "/" + name;
+    static_cast<void>(::symlink(folder.target.c_str(), link.c_str()));  // mostly there already
+  }
+  DIR* const entries = ::opendir(folder.path.c_str());
+  while (const dirent* const entry = entries != nullptr ? ::readdir(entries) : nullptr) {
+    const std::string path = folder.path + "/" + entry->d_name;
+    struct stat status {};
+    if (::lstat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
+    ++counts.files;
+    const int written = ::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    const int read = ::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (written >= 0) ++counts.changed;
+    if (read >= 0 && path.ends_with(".lock")) {
+      struct flock lock {};
+      lock.l_type = F_RDLCK;
+      lock.l_whence = SEEK_SET;
+      if (::fcntl(read, F_SETLK, &lock) == 0) ++counts.changed;
+    }
+    ::close(written);
+    ::close(read);
+    const std::string mine = folder.path + "/out.h5.tmp";
+    if (::rename(mine.c_str(), path.c_str()) == 0) ++counts.changed;
+    if (::unlink(path.c_str()) == 0) ++counts.changed;
+  }
+  if (entries != nullptr) ::closedir(entries);
+}
+
 struct Connection {
   int fd = -1;
   std::size_t received = 0;
@@ -170,7 +213,7 @@ void listen_to(Connection& connection, Counts& counts) {
   if (receive_descriptor(connection.fd, connection.received)) ++counts.descriptors;
 }
 
-void harass(double seconds, bool tcp) {
+void harass(double seconds, bool tcp, const Folder& folder) {
   constexpr std::size_t kMostConnections = 200;
   Counts counts;
   const std::set<int> not_ours = listening_ports();
@@ -205,7 +248,12 @@ void harass(double seconds, bool tcp) {
     forged.push_back({fd});
     if (forged.size() > kMostConnections) drop_oldest(forged);
   };
-  for (unsigned round = 0; Clock::now() < end; ++round) {
+  const auto has_met_all = [&counts, &folder] {
+    return folder.path.empty() || (counts.connections > 0 && counts.files > 0);
+  };
+  for (unsigned round = 0;
+       Clock::now() < end || (!has_met_all() && Clock::now() < end + std::chrono::minutes(1));
+       ++round) {
     for (const std::string& name : gridmill_sockets()) {
       ++counts.sockets;
       forge(connect_unix(name), name);
@@ -220,6 +268,7 @@ void harass(double seconds, bool tcp) {
       }
     }
     if (round % 64 == 0) counts.descriptors += open_memory_of_others();
+    if (!folder.path.empty() && round % 8 == 0) meddle(folder, counts);
     for (std::size_t i = round % 7; i < held.size(); i += 7) {
       const char noise = static_cast<char>(round);
       static_cast<void>(::send(held[i].fd, &noise, 1, MSG_NOSIGNAL | MSG_DONTWAIT));
@@ -229,17 +278,20 @@ void harass(double seconds, bool tcp) {
   }
   while (!held.empty()) drop_oldest(held);
   while (!forged.empty()) drop_oldest(forged);
-  std::printf("stranger: saw %d sockets, made %d connections, got %d descriptors and %d proofs\n",
-              counts.sockets, counts.connections, counts.descriptors, counts.proofs);
+  std::printf(
+      "stranger: saw %d sockets, made %d connections, got %d descriptors and %d proofs; tried %d "
+      "files, changed %d\n",
+      counts.sockets, counts.connections, counts.descriptors, counts.proofs, counts.files,
+      counts.changed);
   std::fflush(stdout);
-  ::_exit(counts.descriptors > 0 ? 3 : counts.proofs > 0 ? 4 : 0);
+  ::_exit(counts.descriptors > 0 ? 3 : counts.proofs > 0 ? 4 : counts.changed > 0 ? 5 : 0);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 4) {
-    std::fprintf(stderr, "usage: stranger UID SECONDS unix|all\n");
+  if (argc != 4 && argc != 6) {
+    std::fprintf(stderr, "usage: stranger UID SECONDS unix|all [FOLDER TARGET]\n");
     return 64;
   }
   rlimit limit{};
@@ -252,5 +304,6 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "stranger: cannot become user %u\n", user);
     return 69;
   }
-  harass(std::atof(argv[2]), std::strcmp(argv[3], "all") == 0);
+  const Folder folder = argc == 6 ? Folder{argv[4], argv[5]} : Folder{};
+  harass(std::atof(argv[2]), std::strcmp(argv[3], "all") == 0, folder);
 }
