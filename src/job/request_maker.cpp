@@ -1,6 +1,8 @@
 #include "gridmill/job/request_maker.hpp"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <utility>
 
@@ -13,6 +15,9 @@
 namespace gridmill {
 
 namespace {
+
+/// Shorter texts are encoded to learn how many tokens they have.
+constexpr std::size_t kLongText = std::size_t{1} << 20;
 
 void warn_of_two_begin_tokens() {
   log::warn(
@@ -93,6 +98,15 @@ std::optional<BadPrompt> RequestMaker::cut(std::vector<TokenId>& ids) const {
   return std::nullopt;
 }
 
+std::optional<BadPrompt> RequestMaker::certainly_too_long(const std::string& text) const {
+  if (text.size() < kLongText || config_.prompting.truncate_prompt != "refuse") return std::nullopt;
+  const PromptLimit limit = prompt_limit();
+  const auto fewest = static_cast<std::int64_t>(tokenizer_->fewest_tokens(text));
+  if (fewest <= limit.tokens) return std::nullopt;
+  return BadPrompt{fmt::format("the prompt has at least {} tokens, more than {} {}", fewest,
+                               limit.name, limit.tokens)};
+}
+
 RequestMaker::~RequestMaker() = default;
 
 std::variant<RequestMaker::PromptTokens, BadPrompt> RequestMaker::tokens_of(PromptId prompt) const {
@@ -100,6 +114,7 @@ std::variant<RequestMaker::PromptTokens, BadPrompt> RequestMaker::tokens_of(Prom
   if (auto* bad = std::get_if<BadPrompt>(&rendered.prompt)) return std::move(*bad);
   std::vector<TokenId> ids;
   if (const auto* text = std::get_if<std::string>(&rendered.prompt)) {
+    if (std::optional<BadPrompt> bad = certainly_too_long(*text)) return std::move(*bad);
     try {
       // A chat template writes every special token itself.
       ids = tokenizer_->encode(*text, config_.add_special_tokens && !rendered.from_messages);

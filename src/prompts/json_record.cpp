@@ -115,6 +115,27 @@ std::optional<JsonRecord::Oddity> JsonRecord::oddity_in(const std::string& field
   return std::nullopt;
 }
 
+struct PythonJson::Tokens {
+  std::string_view line;
+  std::vector<Token> tokens;
+};
+
+PythonJson::PythonJson(std::string_view line)
+    : tokens_(std::make_unique<const Tokens>(Tokens{line, odd_tokens(line)})) {}
+PythonJson::~PythonJson() = default;
+
+std::size_t PythonJson::count() const { return tokens_->tokens.size(); }
+std::string PythonJson::strict_text() const {
+  return detail::strict_text(tokens_->line, tokens_->tokens);
+}
+std::string PythonJson::text_with_other(std::size_t index) const {
+  return detail::strict_text(tokens_->line, tokens_->tokens, index);
+}
+JsonRecord::Oddity PythonJson::at(std::size_t index) const {
+  const Token& token = tokens_->tokens[index];
+  return {token.what, token.begin + 1};
+}
+
 std::optional<JsonRecord> parse_record(std::string_view line, std::string* why) {
   if (std::optional<Json> object = parse_object(line, why))
     return JsonRecord{std::move(*object), true};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,6 +25,27 @@ struct JsonRecord {
   /// The first oddity inside `field`. @param line  that the record was read from.
   [[nodiscard]] std::optional<Oddity> oddity_in(const std::string& field,
                                                 std::string_view line) const;
+};
+
+/// What a line has that Python's json module writes and RFC 8259 does not know, and the line
+/// without.
+class PythonJson {
+ public:
+  explicit PythonJson(std::string_view line);
+  PythonJson(const PythonJson&) = delete;
+  PythonJson& operator=(const PythonJson&) = delete;
+  ~PythonJson();
+
+  [[nodiscard]] std::size_t count() const;
+  /// The line with null for numbers that are none, U+FFFD for halves of surrogate pairs.
+  [[nodiscard]] std::string strict_text() const;
+  /// The same with another value in place of number `index`: whatever it changes is made of that.
+  [[nodiscard]] std::string text_with_other(std::size_t index) const;
+  [[nodiscard]] JsonRecord::Oddity at(std::size_t index) const;
+
+ private:
+  struct Tokens;
+  std::unique_ptr<const Tokens> tokens_;
 };
 
 /// The object on a line. Nothing if there is none.

@@ -11,6 +11,7 @@
 #include "gridmill/base/format.hpp"
 #include "gridmill/template/chat.hpp"
 #include "gridmill/template/template.hpp"
+#include "json_record.hpp"
 
 namespace gridmill {
 
@@ -302,7 +303,40 @@ RecordRenderer::RecordRenderer(const PromptOptions& resolved, std::string prompt
 
 RecordRenderer::~RecordRenderer() = default;
 
+namespace {
+
+/// Whether two ways to read a record give the same.
+bool same_prompt(const Prompt& a, const Prompt& b) {
+  const auto* bad = std::get_if<BadPrompt>(&a);
+  const auto* other = std::get_if<BadPrompt>(&b);
+  if (bad != nullptr && other != nullptr) return bad->reason == other->reason;
+  if (const auto* text = std::get_if<std::string>(&a)) {
+    return std::holds_alternative<std::string>(b) && *text == std::get<std::string>(b);
+  }
+  const auto* ids = std::get_if<std::vector<TokenId>>(&a);
+  return ids != nullptr && std::holds_alternative<std::vector<TokenId>>(b) &&
+         *ids == std::get<std::vector<TokenId>>(b);
+}
+
+}  // namespace
+
+/// What RFC 8259 does not know does no harm where no prompt is made of it.
 RenderedPrompt RecordRenderer::render(std::string_view record, std::uint64_t number) const {
+  constexpr std::size_t kMostTries = 100;  // a prompt is rendered for each
+  const detail::PythonJson python(record);
+  if (python.count() == 0) return render_strict(record, number);
+  RenderedPrompt rendered = render_strict(python.strict_text(), number);
+  for (std::size_t i = 0; i < std::min(python.count(), kMostTries); ++i) {
+    const RenderedPrompt other = render_strict(python.text_with_other(i), number);
+    if (same_prompt(other.prompt, rendered.prompt)) continue;
+    const auto [what, column] = python.at(i);
+    return {BadPrompt{fmt::format(
+        "line {}: the prompt is made of {} at column {}, which is no JSON", number, what, column)}};
+  }
+  return rendered;
+}
+
+RenderedPrompt RecordRenderer::render_strict(std::string_view record, std::uint64_t number) const {
   std::optional<Value> value;
   try {
     value = Value::from_json(record, "line");

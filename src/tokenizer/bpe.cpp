@@ -107,6 +107,16 @@ std::optional<TokenId> BpeModel::find(std::string_view token) const {
   return found->second;
 }
 
+std::size_t BpeModel::most_bytes_of_an_id() const {
+  const auto complete = [](const auto& tokens) {
+    return std::find(tokens.begin(), tokens.end(), kNoToken) == tokens.end();
+  };
+  if (is_byte_level_ ? !complete(byte_symbols_) : !fallback_ || !complete(*fallback_)) return 0;
+  std::size_t longest = 0;
+  for (const auto& [token, id] : vocabulary_) longest = std::max(longest, token.size());
+  return longest;
+}
+
 bool BpeModel::add_fallback_symbols(std::string_view piece, std::size_t begin, std::size_t length,
                                     MergeScratch& scratch) const {
   if (!fallback_) return false;

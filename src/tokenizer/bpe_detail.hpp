@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -29,6 +30,8 @@ class BpeModel {
   /// Tokens as the file spells them.
   [[nodiscard]] const TextMap<TokenId>& vocabulary() const { return vocabulary_; }
   [[nodiscard]] std::optional<TokenId> find(std::string_view token) const;
+  /// Bytes of the longest token; 0 if there are characters without a token.
+  [[nodiscard]] std::size_t most_bytes_of_an_id() const;
 
  private:
   struct RankedMerge {

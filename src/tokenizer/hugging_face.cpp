@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cstddef>
 #include <deque>
 #include <utility>
 #include <variant>
@@ -46,6 +48,7 @@ class HuggingFaceEncoder : public TextEncoder {
         model_(read_model(object_at(root, "model", where), pre_tokenizer_.is_byte_level(),
                           where + ": model")) {
     for (const AddedToken& token : added) {
+      longest_added_ = std::max(longest_added_, token.content.size());
       if (token.normalized) {
         in_normalized_text_.add(token, normalizer_(token.content).text, where);
       } else {
@@ -70,7 +73,15 @@ class HuggingFaceEncoder : public TextEncoder {
     return ids;
   }
 
+  [[nodiscard]] std::size_t most_bytes_of_an_id() const override {
+    const std::size_t longest =
+        std::visit([](const auto& model) { return model.most_bytes_of_an_id(); }, model_);
+    if (longest == 0 || pre_tokenizer_.drops_text()) return 0;
+    return std::max(longest, longest_added_) * normalizer_.shrinks_by();
+  }
+
  private:
+  std::size_t longest_added_ = 0;
   Normalizer normalizer_;
   PreTokenizer pre_tokenizer_;
   SubwordModel model_;

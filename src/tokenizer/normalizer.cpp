@@ -15,6 +15,11 @@ constexpr std::size_t kMostSteps = 64;
 constexpr std::size_t kLongestContent = 1024;
 constexpr std::size_t kGrowth = 64;
 constexpr std::size_t kSlackBytes = 65'536;
+/// A character becomes one or more when it is decomposed, of at least 1 byte where it had at most
+/// 4. Canonical decompositions are at most 3 times as long as what they compose to (in UTF-8).
+constexpr std::size_t kFormShrinksBy = 4 * 3;
+/// More steps than real files have would leave no bound worth knowing.
+constexpr std::size_t kMostShrinking = 1000;
 
 const std::string& short_text_at(const Json& component, const char* key, const std::string& where) {
   const std::string& text = text_at(component, key, where);
@@ -23,6 +28,12 @@ const std::string& short_text_at(const Json& component, const char* key, const s
                                   text.size(), kLongestContent));
   }
   return text;
+}
+
+/// A Replace of the text " ".
+bool replaces_spaces(const Json& component) {
+  return has(component, "pattern") && component.at("pattern").is_object() &&
+         component.at("pattern") == Json{{"String", " "}};
 }
 
 }  // namespace
@@ -42,6 +53,12 @@ Normalizer::Normalizer(const Json& component, std::string where) : where_(std::m
 void Normalizer::add(const Json& component) {
   const std::string& type = type_of(component, where_);
   const std::string place = where_ + " " + type;
+  if (type == "NFC" || type == "NFD" || type == "NFKC" || type == "NFKD") {
+    shrinks_by_ *= kFormShrinksBy;
+    if (shrinks_by_ > kMostShrinking) shrinks_by_ = 0;
+  } else if (type == "Precompiled" || (type == "Replace" && !replaces_spaces(component))) {
+    shrinks_by_ = 0;
+  }
   if (steps_.size() == kMostSteps) {
     throw FormatError(fmt::format("{} has more than {} steps", where_, kMostSteps));
   }

@@ -31,6 +31,8 @@ class Normalizer {
   /// @throws FormatError if the text grows beyond 64 times its size and 64 KiB.
   [[nodiscard]] NormalizedText operator()(std::string_view text) const;
   [[nodiscard]] bool changes_nothing() const { return steps_.empty(); }
+  /// How many times shorter a text may become, white space not counted; 0 = no bound is known.
+  [[nodiscard]] std::size_t shrinks_by() const { return shrinks_by_; }
 
  private:
   struct Prepend {
@@ -59,6 +61,7 @@ class Normalizer {
     void lost_in_front(std::size_t bytes);
   };
   std::string where_;
+  std::size_t shrinks_by_ = 1;
   std::vector<std::variant<NormalizationForm, Charsmap, Prepend, Replace, Strip>> steps_;
 
   void add(const Json& component);

@@ -126,6 +126,9 @@ void PreTokenizer::add(const Json& component) {
     for (const Json& part : array_at(component, "pretokenizers", place)) add(part);
     return;
   }
+  if (type == "Split" || type == "Punctuation") {
+    drops_text_ = drops_text_ || text_or(component, "behavior", "", place) == "Removed";
+  }
   if (is_byte_level_) {
     if (type == "ByteLevel" || type == "Metaspace") {
       throw FormatError(place + " after ByteLevel is unsupported; only steps that cut may follow");

@@ -35,6 +35,8 @@ class PreTokenizer {
                                                          std::deque<std::string>& storage) const;
   /// Pieces are to be spelled in the byte-level alphabet.
   [[nodiscard]] bool is_byte_level() const { return is_byte_level_; }
+  /// Text other than white space may vanish.
+  [[nodiscard]] bool drops_text() const { return drops_text_; }
 
  private:
   struct Split {
@@ -66,6 +68,7 @@ class PreTokenizer {
   };
   std::string where_;
   bool is_byte_level_ = false;
+  bool drops_text_ = false;
   std::vector<
       std::variant<Split, CutCharacters, Metaspace, LeadingSpace, ToByteLevel, FromByteLevel>>
       steps_;

@@ -22,6 +22,12 @@ void SentencePieceBpe::add_piece(std::string_view piece, TokenId id, float score
 
 void SentencePieceBpe::add_user_defined(std::string_view piece, TokenId id) {
   user_defined_.add(piece, id, where_);
+  longest_user_defined_ = std::max(longest_user_defined_, piece.size());
+}
+
+std::size_t SentencePieceBpe::most_bytes_of_an_id() const {
+  if (!bytes_ || text_.charsmap != nullptr) return 0;
+  return std::max(longest_, longest_user_defined_);
 }
 
 std::vector<TokenId> SentencePieceBpe::encode(std::string_view text, Stretch stretch) const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,6 +34,7 @@ class SentencePieceBpe : public TextEncoder {
   void finish() const {}
 
   [[nodiscard]] std::vector<TokenId> encode(std::string_view text, Stretch stretch) const override;
+  [[nodiscard]] std::size_t most_bytes_of_an_id() const override;
 
  private:
   struct Piece {
@@ -43,6 +45,7 @@ class SentencePieceBpe : public TextEncoder {
   std::string where_;
   TextMap<Piece> pieces_;
   std::size_t longest_ = 0;
+  std::size_t longest_user_defined_ = 1;
   LongestMatch user_defined_;
   std::optional<ByteTokens> bytes_;
   std::optional<TokenId> unknown_;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstddef>
 #include <utility>
 
 #include "gridmill/base/error.hpp"
@@ -15,9 +16,10 @@ namespace {
 class AddedTokensEncoder : public TextEncoder {
  public:
   AddedTokensEncoder(std::unique_ptr<const TextEncoder> inner, AddedTokenFinder added,
-                     bool every_stretch_starts)
+                     std::size_t longest_added, bool every_stretch_starts)
       : inner_(std::move(inner)),
         added_(std::move(added)),
+        longest_added_(longest_added),
         every_stretch_starts_(every_stretch_starts) {}
 
   [[nodiscard]] std::vector<TokenId> encode(std::string_view text, Stretch stretch) const override {
@@ -34,10 +36,15 @@ class AddedTokensEncoder : public TextEncoder {
     }
     return ids;
   }
+  [[nodiscard]] std::size_t most_bytes_of_an_id() const override {
+    const std::size_t most = inner_->most_bytes_of_an_id();
+    return most == 0 ? 0 : std::max(most, longest_added_);
+  }
 
  private:
   std::unique_ptr<const TextEncoder> inner_;
   AddedTokenFinder added_;
+  std::size_t longest_added_;
   bool every_stretch_starts_;
 };
 
@@ -67,15 +74,17 @@ TokenizerParts read_sentencepiece_bundle(std::string_view bytes, const std::stri
   TokenizerParts parts = read_sentencepiece(bytes.substr(end + 1), where);
 
   AddedTokenFinder finder;
+  std::size_t longest = 0;
   for (const AddedToken& token : read_added_tokens(settings, kMostTokens - 1, place)) {
     finder.add(token, token.content, place);
+    longest = std::max(longest, token.content.size());
     const auto index = static_cast<std::size_t>(token.id);
     if (index >= parts.tokens.size()) parts.tokens.resize(index + 1);
     // A token may take the id of a piece: the piece is still made, and reads as the token does.
     parts.tokens[index] = {.bytes = token.content, .is_special = token.special, .is_taken = true};
   }
   parts.encoder =
-      std::make_unique<AddedTokensEncoder>(std::move(parts.encoder), std::move(finder),
+      std::make_unique<AddedTokensEncoder>(std::move(parts.encoder), std::move(finder), longest,
                                            flag_or(settings, "prefix_every_stretch", false, place));
 
   parts.bos = special_of(settings, "bos_token", parts.bos, parts, place);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 
 #include "gridmill/base/error.hpp"
@@ -14,6 +15,7 @@ void SentencePieceUnigram::add_piece(std::string_view piece, TokenId id, float s
     throw FormatError(fmt::format("{}: the score of token {} is not finite", where_, id));
   }
   pieces_.add(piece, id, score, where_);
+  longest_ = std::max(longest_, piece.size());
   pieces_.count_score(score);
   best_score_ = has_piece_ ? std::max(best_score_, score) : score;
   has_piece_ = true;
@@ -21,6 +23,7 @@ void SentencePieceUnigram::add_piece(std::string_view piece, TokenId id, float s
 
 void SentencePieceUnigram::add_user_defined(std::string_view piece, TokenId id) {
   kept_.add(piece, id, where_);
+  longest_ = std::max(longest_, piece.size());
   user_defined_.emplace_back(piece, id);
 }
 
@@ -30,6 +33,10 @@ void SentencePieceUnigram::finish() {
     const float long_score = static_cast<float>(piece.size()) * best_score_;
     pieces_.add(piece, id, static_cast<double>(long_score) - 0.1, where_);
   }
+}
+
+std::size_t SentencePieceUnigram::most_bytes_of_an_id() const {
+  return bytes_ && text_.charsmap == nullptr ? longest_ : 0;
 }
 
 std::vector<TokenId> SentencePieceUnigram::encode(std::string_view text, Stretch stretch) const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,12 +33,14 @@ class SentencePieceUnigram : public TextEncoder {
   void finish();
 
   [[nodiscard]] std::vector<TokenId> encode(std::string_view text, Stretch stretch) const override;
+  [[nodiscard]] std::size_t most_bytes_of_an_id() const override;
 
  private:
   SentencePieceText text_;
   std::string where_;
   ViterbiPieces<float> pieces_;
   float best_score_ = 0;
+  std::size_t longest_ = 1;
   bool has_piece_ = false;
   std::vector<std::pair<std::string, TokenId>> user_defined_;
   LongestMatch kept_;  // the same

@@ -27,6 +27,9 @@ class TextEncoder {
   /// @throws FormatError
   [[nodiscard]] virtual std::vector<TokenId> encode(std::string_view text,
                                                     Stretch stretch) const = 0;
+  /// Most bytes of a text that one id stands for, white space not counted, which may vanish. 0: no
+  /// bound is known, since other text may vanish, too, or unknown characters share one id.
+  [[nodiscard]] virtual std::size_t most_bytes_of_an_id() const { return 0; }
 };
 
 /// Lets a map of strings be searched by std::string_view.

@@ -1,6 +1,8 @@
 #include "gridmill/tokenizer/tokenizer.hpp"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include "gridmill/base/error.hpp"
@@ -57,6 +59,25 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, bool add_special_t
     ids.insert(ids.end(), parts_->suffix.begin(), parts_->suffix.end());
   }
   return ids;
+}
+
+std::size_t Tokenizer::fewest_tokens(std::string_view text) const {
+  const std::size_t most = parts_->encoder->most_bytes_of_an_id();
+  if (most == 0) return 0;
+  // White space may vanish: the ASCII range up to the blank, U+0085 and U+00A0 (which begin with
+  // 0xC2), U+1680 (0xE1), U+2000 to U+205F (0xE2), U+3000 (0xE3), and U+FEFF (0xEF).
+  std::size_t bytes = 0;
+  bool counts = true;
+  for (const char c : text) {
+    const auto byte = static_cast<std::uint8_t>(c);
+    const bool continues = byte >= 0x80 && byte < 0xC0;
+    if (!continues) {
+      counts = byte > ' ' && byte != 0xC2 && byte != 0xE1 && byte != 0xE2 && byte != 0xE3 &&
+               byte != 0xEF;
+    }
+    if (counts) ++bytes;
+  }
+  return (bytes + most - 1) / most;
 }
 
 std::string Tokenizer::decode_bytes(std::span<const TokenId> ids, bool skip_special) const {

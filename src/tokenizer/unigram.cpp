@@ -75,6 +75,13 @@ void UnigramModel::append_ids(std::string_view piece, std::vector<TokenId>& ids)
   end_run();
 }
 
+std::size_t UnigramModel::most_bytes_of_an_id() const {
+  if (!bytes_ || std::find(bytes_->begin(), bytes_->end(), kNoToken) != bytes_->end()) return 0;
+  std::size_t longest = 0;
+  for (const std::string& token : tokens_) longest = std::max(longest, token.size());
+  return longest;
+}
+
 void UnigramModel::append_unknown(std::string_view run, std::vector<TokenId>& ids) const {
   if (const std::optional<TokenId> whole = find(run)) {
     ids.push_back(*whole);

@@ -27,6 +27,8 @@ class UnigramModel {
   /// Tokens as the file spells them, by id.
   [[nodiscard]] const std::vector<std::string>& tokens() const { return tokens_; }
   [[nodiscard]] std::optional<TokenId> find(std::string_view token) const;
+  /// Bytes of the longest token; 0 if there are characters without a token.
+  [[nodiscard]] std::size_t most_bytes_of_an_id() const;
 
  private:
   std::string where_;

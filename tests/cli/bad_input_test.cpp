@@ -122,6 +122,22 @@ TEST(BadPrompts, LongerThanMaxLengthAreFailedRows) {
   EXPECT_TRUE(is_done(1));
 }
 
+TEST(BadPrompts, FarLongerThanMaxLengthAreFailedRowsWithoutBeingEncoded) {
+  std::string line;
+  while (line.size() < (std::size_t{3} << 19)) line += "Once upon a time ";
+  cli().folder().write("far.txt", line + "\nThe cat\n");
+  EXPECT_EQ(cli().generate({"--prompts", "far.txt"}).exit_code, 1);
+  EXPECT_TRUE(is_failed(0, "the prompt has at least "));
+  EXPECT_TRUE(is_failed(0, " tokens, more than max-length 24"));
+  EXPECT_TRUE(is_done(1));
+  // Where the end is kept, the end has to be known.
+  EXPECT_EQ(cli()
+                .generate({"--prompts", "far.txt", "--truncate-prompt", "left",
+                           "--max-prompt-tokens", "9"})
+                .exit_code,
+            0);
+}
+
 TEST(BadGrid, DoesNotMatchTheRanks) {
   for (const std::vector<std::string>& grid : std::vector<std::vector<std::string>>{
            {"--dp", "2", "--fsdp", "2"}, {"--dp", "3"}, {"--fsdp", "4"}, {"--tp", "4"}}) {

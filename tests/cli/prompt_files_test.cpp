@@ -90,6 +90,35 @@ TEST(PythonsJson, IsReadWhereTheFieldIsNotUsed) {
       << "the record is the line itself";
 }
 
+TEST(PythonsJson, IsReadBesideMessages) {
+  cli().folder().write("chat.jinja", "{% for m in messages %}{{ m.content }}{% endfor %}");
+  const auto render = [](const std::string& content) {
+    cli().folder().write("a.jsonl", content);
+    const ProgramResult result =
+        cli().generate({"--prompts", "a.jsonl", "--chat-template", "chat.jinja"});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+  };
+  render(R"({"messages": [{"role": "user", "content": "Tom had"}], "score": NaN, "x": [-Infinity]})"
+         "\n"
+         R"({"messages": [{"role": "user", "content": "Tom had"}], "title": "\ud83d"})"
+         "\n"
+         R"({"messages": [{"role": "user", "content": "Tom had"}]})"
+         "\n");
+  EXPECT_EQ(cli().tokens(0), cli().tokens(2));
+  EXPECT_EQ(cli().tokens(1), cli().tokens(2));
+
+  cli().folder().write("a.jsonl", kGood + R"({"messages": [{"role": "user", "content": NaN}]})"
+                                          "\n"
+                                          R"({"messages": [{"role": "user", "content": "\ud83d"}]})"
+                                          "\n");
+  EXPECT_EQ(cli().generate({"--prompts", "a.jsonl", "--chat-template", "chat.jinja"}).exit_code, 1);
+  EXPECT_EQ(cli().result().read_row(1).failure,
+            "line 2: the prompt is made of NaN at column 43, which is no JSON");
+  EXPECT_EQ(cli().result().read_row(2).failure,
+            "line 3: the prompt is made of half of a surrogate pair at column 44, which is no "
+            "JSON");
+}
+
 TEST(PythonsJson, FailsWithReasonAndColumnInTheFieldThatIsUsed) {
   const ProgramResult result =
       generate_from("a.jsonl", kGood +

@@ -1,6 +1,6 @@
 // Runs a fuzz target without libFuzzer: its seeds, then deterministic mutations of them.
 //
-// usage: <target> --corpus FOLDER [--runs N] [--seconds S] [--seed K] [--timeout S]
+// usage: <target> --corpus FOLDER [--first M] [--runs N] [--seconds S] [--seed K] [--timeout S]
 //        <target> FILE...            runs these inputs only, e.g. one that failed
 //
 // An input that crashes, takes more processor time than the timeout (10 s; with that of its child
@@ -54,6 +54,8 @@ constexpr long kMostMemoryKiB = 1200L << 10;
 // What the signal handler needs: the input under test.
 const std::uint8_t* g_data = nullptr;
 std::size_t g_size = 0;
+// Its number, in words that are ready to be printed.
+std::array<char, 64> g_number{};
 // After so many seconds of processor time an input counts as hanging: a busy machine changes
 // nothing. An input that waits for something gets kClockSeconds as many by the clock.
 std::uint32_t g_timeout_s = 10;
@@ -66,11 +68,17 @@ void save_input() {
   if (file < 0) return;
   [[maybe_unused]] ssize_t ignored = ::write(file, g_data, g_size);
   ::close(file);
+  ignored = ::write(STDERR_FILENO, g_number.data(), ::strnlen(g_number.data(), g_number.size()));
   ignored = ::write(STDERR_FILENO, kMessage.data(), kMessage.size());
 }
 
 void on_signal(int signal) {
   save_input();
+  if (signal == SIGALRM || signal == SIGPROF) {
+    constexpr std::string_view kMessage = "fuzz: it takes too long\n";
+    [[maybe_unused]] const ssize_t ignored =
+        ::write(STDERR_FILENO, kMessage.data(), kMessage.size());
+  }
   std::signal(signal, SIG_DFL);
   std::raise(signal);
 }
@@ -213,6 +221,7 @@ void mutate_once(Bytes& input, const std::vector<Bytes>& seeds, Dice& dice) {
 
 struct Options {
   std::string corpus;
+  std::uint32_t first = 0;
   std::uint32_t runs = 10000;
   std::uint32_t seconds = 10;
   std::uint32_t seed = 1;
@@ -232,7 +241,8 @@ bool parse(int argc, char** argv, Options& options) {
       options.corpus = value;
       continue;
     }
-    std::uint32_t* number = argument == "--runs"      ? &options.runs
+    std::uint32_t* number = argument == "--first"     ? &options.first
+                            : argument == "--runs"    ? &options.runs
                             : argument == "--seconds" ? &options.seconds
                             : argument == "--seed"    ? &options.seed
                             : argument == "--timeout" ? &g_timeout_s
@@ -260,10 +270,11 @@ int fuzz(const Options& options) {
     return 66;
   }
   for (const Bytes& seed : seeds) run_one(seed);
-  std::uint32_t run = 0;
+  std::uint32_t run = options.first;
   const auto start = gridmill::SteadyClock::now();
-  while (options.files.empty() && run < options.runs &&
+  while (options.files.empty() && run - options.first < options.runs &&
          gridmill::seconds_since(start) < options.seconds) {
+    std::snprintf(g_number.data(), g_number.size(), "fuzz: mutation %u fails\n", run);
     Dice dice(options.seed, run);
     Bytes input = seeds[dice.below(seeds.size())];
     // One in four goes without knowledge of the structure.
@@ -280,8 +291,8 @@ int fuzz(const Options& options) {
     run_one(input);
     ++run;
   }
-  std::printf("fuzz: %zu seeds and %u mutations, no failure, %ld MiB at most\n", seeds.size(), run,
-              peak_memory_kib() >> 10);
+  std::printf("fuzz: %zu seeds and %u mutations, no failure, %ld MiB at most\n", seeds.size(),
+              run - options.first, peak_memory_kib() >> 10);
   return 0;
 }
 
@@ -292,7 +303,8 @@ int main(int argc, char** argv) {
   if (!parse(argc, argv, options)) {
     std::fprintf(
         stderr,
-        "usage: %s --corpus FOLDER [--runs N] [--seconds S] [--seed K] [--timeout S] | FILE...\n",
+        "usage: %s --corpus FOLDER [--first M] [--runs N] [--seconds S] [--seed K] [--timeout S] | "
+        "FILE...\n",
         argv[0]);
     return 64;
   }

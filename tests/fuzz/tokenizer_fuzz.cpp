@@ -50,6 +50,7 @@ std::string_view kind_of(char letter) {
 
 void check(const gridmill::Tokenizer& tokenizer, std::string_view text) {
   const std::vector<TokenId> ids = tokenizer.encode(text, true);
+  require(tokenizer.fewest_tokens(text) <= tokenizer.encode(text, false).size());
   for (const TokenId id : ids) require(id >= 0 && id < tokenizer.vocab_size());
   for (const bool skip_special : {false, true}) {
     gridmill::DecodeStream stream(tokenizer, skip_special);

@@ -55,6 +55,8 @@ class RequestMaker {
   [[nodiscard]] PromptLimit prompt_limit() const;
   /// Cuts `ids` to the limit, or says why it is too long.
   [[nodiscard]] std::optional<BadPrompt> cut(std::vector<TokenId>& ids) const;
+  /// A long text that cannot fit, whatever its tokens are: encoding megabytes takes seconds.
+  [[nodiscard]] std::optional<BadPrompt> certainly_too_long(const std::string& text) const;
   /// Token ids of a prompt, with special tokens; never empty.
   struct PromptTokens {
     std::vector<TokenId> ids;

@@ -39,6 +39,8 @@ class RecordRenderer {
   [[nodiscard]] RenderedPrompt render_text(const std::string& text) const;
 
  private:
+  /// Of JSON as RFC 8259 has it.
+  [[nodiscard]] RenderedPrompt render_strict(std::string_view record, std::uint64_t number) const;
   struct Parts;
   std::unique_ptr<const Parts> parts_;
 };

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <span>
@@ -39,6 +40,10 @@ class Tokenizer {
   /// @throws FormatError if the tokenizer has no token for a symbol of the text (and no unknown
   ///         token), or if its splitting pattern needs too many steps; UsageError above 1 GiB.
   [[nodiscard]] std::vector<TokenId> encode(std::string_view text, bool add_special_tokens) const;
+
+  /// A number of tokens that encode(text, false) does not fall short of, in linear time; 0 where
+  /// the tokenizer allows no better bound.
+  [[nodiscard]] std::size_t fewest_tokens(std::string_view text) const;
 
   /// The exact bytes that the ids stand for, not always well-formed UTF-8.
   /// @param skip_special  leaves special tokens (begin, end, ...) out.

@@ -48,6 +48,43 @@ TEST(Tokenizer, AnyBytesComeBackUnchanged) {
   }
 }
 
+// Tokens are words of 16 bytes at most here, normal forms may shrink texts to a twelfth.
+TEST(Tokenizer, KnowsTheFewestTokensOfALongText) {
+  std::string text;
+  while (text.size() < 60'000) text += "once upon a time ";
+  for (const std::string& path : {kData + "llama3-style/tokenizer.json", kQwen2, kStories,
+                                  kData + "stories260K-hf/tokenizer.model",
+                                  std::string(GRIDMILL_MODELS_DIR "/stories260K/tok512.bin")}) {
+    const auto tokenizer = tokenizer_of(path);
+    EXPECT_GT(tokenizer->fewest_tokens(text), 60U) << path;
+    EXPECT_LE(tokenizer->fewest_tokens(text), tokenizer->encode(text, false).size()) << path;
+    EXPECT_EQ(tokenizer->fewest_tokens(std::string(100'000, ' ')), 0U) << path;
+    EXPECT_EQ(tokenizer->fewest_tokens(""), 0U) << path;
+  }
+}
+
+TEST(Tokenizer, KnowsNoFewestTokensWhereTextMayVanish) {
+  const std::string text(100'000, 'x');
+  Json file = Json::parse(read_text_file(kQwen2));
+  const auto bound = [&] { return make_tokenizer(file.dump(), "here")->fewest_tokens(text); };
+  EXPECT_GT(bound(), 0U);
+  Json changed = file;
+  file["normalizer"] = {{"type", "Replace"}, {"pattern", {{"String", "x"}}}, {"content", ""}};
+  EXPECT_EQ(bound(), 0U);
+  file = changed;
+  file["pre_tokenizer"] = {
+      {"type", "Sequence"},
+      {"pretokenizers",
+       {{{"type", "Split"}, {"pattern", {{"String", "x"}}}, {"behavior", "Removed"}},
+        changed["pre_tokenizer"]}}};
+  EXPECT_EQ(bound(), 0U);
+  file = Json::parse(read_text_file(kStories));
+  EXPECT_GT(bound(), 0U);
+  file["model"]["byte_fallback"] = false;  // any run of unknown characters is one token
+  file["model"]["fuse_unk"] = true;
+  EXPECT_EQ(bound(), 0U);
+}
+
 TEST(Tokenizer, AnIllFormedByteCutsWordsLikeASymbol) {
   const auto tokenizer = tokenizer_of(kData + "llama3-style/tokenizer.json");
   Ids expected = tokenizer->encode("Hello", false);

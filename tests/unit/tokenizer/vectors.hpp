@@ -52,6 +52,7 @@ inline void expect_all_vectors(const Tokenizer& tokenizer, const std::string& pa
     if (vector.at("kind") == "encode") {
       const auto text = vector.at("text").get<std::string>();
       EXPECT_EQ(tokenizer.encode(text, false), ids);
+      EXPECT_LE(tokenizer.fewest_tokens(text), ids.size());
       EXPECT_EQ(tokenizer.encode(text, true),
                 vector.at("ids_with_special").get<std::vector<TokenId>>());
     }
