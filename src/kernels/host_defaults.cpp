@@ -2,9 +2,12 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "gridmill/base/available_memory.hpp"
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/format.hpp"
 #include "gridmill/base/philox.hpp"
 #include "gridmill/kernels/backend.hpp"
 
@@ -58,6 +61,57 @@ void Backend::fill_random(Stream& stream, const MatrixShape& shape, MatrixLayout
     upload(stream, panel, data + static_cast<std::size_t>(index) * panel.size());
     if (!host_memory()) stream.synchronize();  // `panel` is used again
   }
+}
+
+namespace {
+
+[[noreturn]] void refuse(const Backend& backend, std::string_view operation) {
+  throw UsageError(
+      fmt::format("the {} backend has no {}, which this model needs; use --backend cpu",
+                  backend.name(), operation));
+}
+
+}  // namespace
+
+std::unique_ptr<RecurrentState> Backend::make_recurrent_state(const RecurrentStateShape& shape) {
+  if (shape.heads > 0) refuse(*this, "linear_recurrence");
+  refuse(*this, shape.cell_width > 0 ? "slstm" : "short_convolution");
+}
+
+void Backend::short_convolution(Stream& /*stream*/, std::span<const TokenSpan> /*spans*/,
+                                const ShortConvolution& /*convolution*/, int /*layer*/,
+                                ConstDeviceMatrix /*x*/, RecurrentState& /*state*/,
+                                DeviceMatrix /*out*/) {
+  refuse(*this, "short_convolution");
+}
+
+void Backend::decay_gates(Stream& /*stream*/, ConstDeviceMatrix /*x*/,
+                          ConstDeviceMatrix /*strength*/, const DecayGates& /*gates*/,
+                          DeviceMatrix /*out*/) {
+  refuse(*this, "decay_gates");
+}
+
+void Backend::norm_groups(Stream& /*stream*/, ConstDeviceMatrix /*x*/, const Norm& /*norm*/,
+                          int /*groups*/, DeviceMatrix /*out*/) {
+  refuse(*this, "norm_groups");
+}
+
+void Backend::linear_recurrence(Stream& /*stream*/, std::span<const TokenSpan> /*spans*/,
+                                const LinearRecurrence& /*recurrence*/, int /*layer*/,
+                                const RecurrenceInputs& /*inputs*/, RecurrentState& /*state*/,
+                                DeviceMatrix /*out*/) {
+  refuse(*this, "linear_recurrence");
+}
+
+void Backend::gated_norm_pack(Stream& /*stream*/, ConstDeviceMatrix /*y*/, ConstDeviceMatrix /*z*/,
+                              const GatedNorm& /*gated*/, PackedRows /*out*/) {
+  refuse(*this, "gated_norm_pack");
+}
+
+void Backend::slstm(Stream& /*stream*/, std::span<const TokenSpan> /*spans*/, const Slstm& /*cell*/,
+                    int /*layer*/, ConstDeviceMatrix /*inputs*/, RecurrentState& /*state*/,
+                    DeviceMatrix /*out*/) {
+  refuse(*this, "slstm");
 }
 
 }  // namespace gridmill

@@ -78,4 +78,79 @@ void check_mlstm(const Mlstm& mlstm, const ConstDeviceMatrix& inputs,
                   "wrong size of the head norm's bias");
 }
 
+void check_convolution(const ShortConvolution& convolution, const ConstDeviceMatrix& x,
+                       const RecurrentStateShape& state, const DeviceMatrix& out) {
+  GRIDMILL_ASSERT(convolution.taps >= 1 && convolution.taps <= kMostConvolutionTaps,
+                  "a short convolution has 1 to 8 taps");
+  GRIDMILL_ASSERT(convolution.weights.size == convolution.taps * x.columns,
+                  "weights are [taps, channels]");
+  GRIDMILL_ASSERT(convolution.bias.empty() || convolution.bias.size == x.columns,
+                  "bias has one element a channel");
+  GRIDMILL_ASSERT(state.tail_rows == convolution.taps - 1 &&
+                      (state.tail_rows == 0 || state.tail_channels == x.columns),
+                  "the state has another shape");
+  GRIDMILL_ASSERT(out.rows == x.rows && out.columns == x.columns && out.data != x.data,
+                  "wrong shape or place of the result");
+}
+
+void check_recurrence(const LinearRecurrence& recurrence, const RecurrenceInputs& inputs,
+                      const RecurrentStateShape& state, const DeviceMatrix& out) {
+  const std::int64_t heads = recurrence.heads;
+  const std::int64_t keys = std::int64_t{recurrence.key_heads} * recurrence.key_width;
+  const std::int64_t values = heads * recurrence.value_width;
+  GRIDMILL_ASSERT(recurrence.key_heads > 0 && heads % recurrence.key_heads == 0,
+                  "key heads have to divide the heads");
+  GRIDMILL_ASSERT(state.heads == heads && state.key_width == recurrence.key_width &&
+                      state.value_width == recurrence.value_width,
+                  "the state has another shape");
+  const std::int64_t decays =
+      recurrence.decay == DecayScope::key ? heads * recurrence.key_width : heads;
+  GRIDMILL_ASSERT(inputs.q.columns == keys && inputs.k.columns == keys &&
+                      inputs.v.columns == values && inputs.decay.columns == decays &&
+                      inputs.strength.columns == heads,
+                  "wrong number of input columns");
+  GRIDMILL_ASSERT(recurrence.skip.empty() || recurrence.skip.size == heads,
+                  "skip has one element a head");
+  GRIDMILL_ASSERT(out.rows == inputs.v.rows && inputs.q.rows == out.rows &&
+                      inputs.k.rows == out.rows && inputs.decay.rows == out.rows &&
+                      inputs.strength.rows == out.rows && out.columns == values,
+                  "wrong shape of the result");
+}
+
+void check_slstm(const Slstm& cell, const ConstDeviceMatrix& inputs,
+                 const RecurrentStateShape& state, const DeviceMatrix& out) {
+  const std::int64_t width = std::int64_t{cell.heads} * cell.head_width;
+  GRIDMILL_ASSERT(state.cell_width == width, "the state has another shape");
+  GRIDMILL_ASSERT(inputs.columns == 4 * width && cell.bias.size == 4 * width &&
+                      cell.recurrent.size == 4 * width * cell.head_width,
+                  "wrong size of the inputs, the bias or the recurrent weights");
+  GRIDMILL_ASSERT(out.rows == inputs.rows && out.columns == width, "wrong shape of the result");
+}
+
+void check_decay_gates(const DecayGates& gates, const ConstDeviceMatrix& x,
+                       const ConstDeviceMatrix& strength, const DeviceMatrix& out) {
+  GRIDMILL_ASSERT(gates.bias.size == x.columns && gates.a_log.size == x.columns,
+                  "bias and a_log have one element a head");
+  GRIDMILL_ASSERT(
+      strength.data == nullptr || (strength.rows == x.rows && strength.columns == x.columns),
+      "strength has another shape");
+  GRIDMILL_ASSERT(out.rows == x.rows && out.columns == 2 * x.columns, "wrong shape of the result");
+}
+
+void check_group_norm(const Norm& norm, int groups, std::int64_t columns) {
+  GRIDMILL_ASSERT(groups > 0 && columns % groups == 0, "groups have to divide the columns");
+  GRIDMILL_ASSERT(
+      norm.weight.empty() || norm.weight.size == columns || norm.weight.size == columns / groups,
+      "wrong size of a norm's weight");
+  GRIDMILL_ASSERT(norm.bias.empty(), "a norm of groups has no bias");
+}
+
+void check_gated_norm(const GatedNorm& gated, const ConstDeviceMatrix& y,
+                      const ConstDeviceMatrix& z, const PackedRows& out) {
+  if (gated.groups > 0) check_group_norm(gated.norm, gated.groups, y.columns);
+  GRIDMILL_ASSERT(z.data == nullptr || (z.rows == y.rows && z.columns == y.columns),
+                  "the gate has another shape");
+  GRIDMILL_ASSERT(out.rows == y.rows && out.inputs == y.columns, "wrong shape of the result");
+}
+
 }  // namespace gridmill::kernels_detail

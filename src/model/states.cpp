@@ -18,6 +18,21 @@ bool same_shape(const KvCacheShape& a, const KvCacheShape& b) {
 bool same_shape(const MlstmStateShape& a, const MlstmStateShape& b) {
   return a.heads == b.heads && a.qk_dim == b.qk_dim && a.v_dim == b.v_dim;
 }
+bool same_shape(const RecurrentStateShape& a, const RecurrentStateShape& b) {
+  return a.heads == b.heads && a.key_width == b.key_width && a.value_width == b.value_width &&
+         a.tail_rows == b.tail_rows && a.tail_channels == b.tail_channels &&
+         a.cell_width == b.cell_width;
+}
+
+RecurrentStateShape shape_of(const LinearRecurrenceSpec& spec, TensorParallel tp) {
+  const std::int64_t heads = head_slice(tp, spec.heads).count;
+  const std::int64_t keys = key_head_slice(tp, spec.key_heads).count * spec.key_width;
+  return {.heads = static_cast<int>(heads),
+          .key_width = static_cast<int>(spec.key_width),
+          .value_width = static_cast<int>(spec.value_width),
+          .tail_rows = static_cast<int>(spec.conv_kernel - 1),
+          .tail_channels = static_cast<int>(2 * keys + heads * spec.value_width)};
+}
 
 /// Puts a layer into the group of its shape.
 template <typename Shape>
@@ -31,8 +46,8 @@ StatePlace place(std::vector<StateGroup>& groups, const Shape& shape) {
           .index = std::get<Shape>(found->shape).layers++};
 }
 
-StatePlace place_of(std::vector<StateGroup>& groups, const BlockSpec& block, TensorParallel tp,
-                    KvExtent extent) {
+StatePlace place_of(std::vector<StateGroup>& groups, const BlockSpec& block,
+                    std::int64_t hidden_size, TensorParallel tp, KvExtent extent) {
   if (const auto* attention = std::get_if<AttentionSpec>(&block.mixer)) {
     return place(
         groups,
@@ -41,10 +56,28 @@ StatePlace place_of(std::vector<StateGroup>& groups, const BlockSpec& block, Ten
                      .window = extent == KvExtent::window ? window_of(*attention) : 0});
   }
   if (const auto* mlstm = std::get_if<MlstmSpec>(&block.mixer)) {
-    return place(groups,
-                 MlstmStateShape{.heads = static_cast<int>(head_slice(tp, mlstm->heads).count),
-                                 .qk_dim = static_cast<int>(mlstm->qk_size / mlstm->heads),
-                                 .v_dim = static_cast<int>(mlstm->v_size / mlstm->heads)});
+    StatePlace found =
+        place(groups, MlstmStateShape{.heads = static_cast<int>(head_slice(tp, mlstm->heads).count),
+                                      .qk_dim = static_cast<int>(mlstm->qk_size / mlstm->heads),
+                                      .v_dim = static_cast<int>(mlstm->v_size / mlstm->heads)});
+    if (mlstm->older && mlstm->older->history) {
+      const StatePlace tail = place(
+          groups, RecurrentStateShape{.tail_rows = static_cast<int>(mlstm->older->conv_kernel - 1),
+                                      .tail_channels = static_cast<int>(mlstm->v_size)});
+      found.tail_group = tail.group;
+      found.tail_index = tail.index;
+    }
+    return found;
+  }
+  if (const auto* recurrence = std::get_if<LinearRecurrenceSpec>(&block.mixer)) {
+    return place(groups, shape_of(*recurrence, tp));
+  }
+  if (const auto* slstm = std::get_if<SlstmSpec>(&block.mixer)) {
+    const bool convolved = slstm->conv_kernel > 0;
+    return place(groups, RecurrentStateShape{
+                             .tail_rows = convolved ? static_cast<int>(slstm->conv_kernel - 1) : 0,
+                             .tail_channels = convolved ? static_cast<int>(hidden_size) : 0,
+                             .cell_width = static_cast<int>(hidden_size)});
   }
   return {};
 }
@@ -60,7 +93,7 @@ StatePlan plan_states(const ModelSpec& spec, TensorParallel tp, KvExtent extent)
   for (const LayerSpec& layer : spec.layers) {
     std::vector<StatePlace>& places = plan.places.emplace_back();
     for (const BlockSpec& block : layer.blocks) {
-      places.push_back(place_of(plan.groups, block, tp, extent));
+      places.push_back(place_of(plan.groups, block, spec.hidden_size, tp, extent));
     }
   }
   return plan;
@@ -86,11 +119,14 @@ std::size_t state_bytes(const StatePlan& plan, std::int64_t length, DType comput
       }
       bytes += static_cast<std::size_t>(2 * positions * kv->layers * kv->kv_heads * kv->head_dim) *
                size_of(compute_dtype);
-    } else {
-      const auto& mlstm = std::get<MlstmStateShape>(group.shape);
+    } else if (const auto* mlstm = std::get_if<MlstmStateShape>(&group.shape)) {
       const std::int64_t numbers =
-          std::int64_t{mlstm.qk_dim} * mlstm.v_dim + mlstm.qk_dim + 1;  // C, n and m of a head
-      bytes += static_cast<std::size_t>(numbers * mlstm.heads * mlstm.layers) * sizeof(float);
+          std::int64_t{mlstm->qk_dim} * mlstm->v_dim + mlstm->qk_dim + 1;  // C, n and m of a head
+      bytes += static_cast<std::size_t>(numbers * mlstm->heads * mlstm->layers) * sizeof(float);
+    } else {
+      const auto& recurrent = std::get<RecurrentStateShape>(group.shape);
+      bytes +=
+          static_cast<std::size_t>(recurrent.layers) * recurrent.layer_floats() * sizeof(float);
     }
   }
   return bytes;
@@ -106,10 +142,14 @@ SequenceStates::SequenceStates(Backend& backend, const StatePlan& plan, int slot
       shape.max_length = max_length;
       shape.pool_positions = pool_positions;
       groups_.push_back(backend.make_kv_cache(shape));
-    } else {
-      MlstmStateShape shape = std::get<MlstmStateShape>(group.shape);
+    } else if (const auto* mlstm = std::get_if<MlstmStateShape>(&group.shape)) {
+      MlstmStateShape shape = *mlstm;
       shape.slots = slots;
       groups_.push_back(backend.make_mlstm_state(shape));
+    } else {
+      RecurrentStateShape shape = std::get<RecurrentStateShape>(group.shape);
+      shape.slots = slots;
+      groups_.push_back(backend.make_recurrent_state(shape));
     }
   }
 }
@@ -168,8 +208,13 @@ void SequenceStates::load(SlotId slot, std::int32_t position, std::span<const fl
 bool SequenceStates::fits(const StatePlan& plan) const {
   return std::equal(groups_.begin(), groups_.end(), plan.groups.begin(), plan.groups.end(),
                     [](const std::unique_ptr<SequenceState>& state, const StateGroup& group) {
-                      const bool cache = dynamic_cast<const KvCache*>(state.get()) != nullptr;
-                      return cache == std::holds_alternative<KvCacheShape>(group.shape);
+                      if (std::holds_alternative<KvCacheShape>(group.shape)) {
+                        return dynamic_cast<const KvCache*>(state.get()) != nullptr;
+                      }
+                      if (std::holds_alternative<MlstmStateShape>(group.shape)) {
+                        return dynamic_cast<const MlstmState*>(state.get()) != nullptr;
+                      }
+                      return dynamic_cast<const RecurrentState*>(state.get()) != nullptr;
                     });
 }
 
@@ -182,6 +227,12 @@ KvCache& SequenceStates::kv_cache(int group) {
 MlstmState& SequenceStates::mlstm(int group) {
   auto* state = dynamic_cast<MlstmState*>(groups_.at(static_cast<std::size_t>(group)).get());
   GRIDMILL_ASSERT(state != nullptr, "this state holds no mLSTM");
+  return *state;
+}
+
+RecurrentState& SequenceStates::recurrent(int group) {
+  auto* state = dynamic_cast<RecurrentState*>(groups_.at(static_cast<std::size_t>(group)).get());
+  GRIDMILL_ASSERT(state != nullptr, "this state holds no recurrence");
   return *state;
 }
 

@@ -17,6 +17,9 @@ namespace gridmill::model_detail {
 struct StatePlace {
   int group = -1;
   int index = 0;
+  /// Of an mLSTM whose convolution sees earlier tokens: where these are.
+  int tail_group = -1;
+  int tail_index = 0;
 };
 
 /// AttentionSpec::window as kernels want it; 0 = none.
@@ -25,7 +28,7 @@ struct StatePlace {
 /// Layers whose states have one shape, which a backend allocates together.
 struct StateGroup {
   /// What distinguishes the shapes; `layers` counts.
-  std::variant<KvCacheShape, MlstmStateShape> shape;
+  std::variant<KvCacheShape, MlstmStateShape, RecurrentStateShape> shape;
 };
 
 /// The states of a model on one tp rank, from its description alone.
@@ -69,6 +72,7 @@ class SequenceStates final : public BatchState {
   [[nodiscard]] bool fits(const StatePlan& plan) const;
   [[nodiscard]] KvCache& kv_cache(int group);
   [[nodiscard]] MlstmState& mlstm(int group);
+  [[nodiscard]] RecurrentState& recurrent(int group);
   /// @throws UsageError for a slot that does not exist.
   void check_slot(SlotId slot) const;
 

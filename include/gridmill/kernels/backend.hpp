@@ -14,6 +14,7 @@
 #include "gridmill/kernels/experts.hpp"
 #include "gridmill/kernels/kept_logits.hpp"
 #include "gridmill/kernels/machine_limits.hpp"
+#include "gridmill/kernels/recurrence.hpp"
 #include "gridmill/kernels/state.hpp"
 #include "gridmill/params/weight.hpp"
 #include "gridmill/sampling/sampling_plan.hpp"
@@ -51,6 +52,18 @@ struct Norm {
   ConstDeviceVector bias;  ///< may be empty
   float scale = 1.0F;
   bool operator==(const Norm& other) const = default;
+};
+
+/// What stands between a recurrence and the product behind it: norm(y) * act(z), or with
+/// `gate_first` norm(y * act(z)).
+struct GatedNorm {
+  /// Over each of `groups` equal parts of the columns; weight [columns], or [columns / groups] for
+  /// all of them; no bias.
+  Norm norm;
+  int groups = 0;  ///< 0: no norm
+  bool gate_first = false;
+  Activation activation = Activation::silu;
+  bool operator==(const GatedNorm& other) const = default;
 };
 
 /// Layout and options of causal attention on one tp rank. qkv columns: heads * head_dim queries,
@@ -186,6 +199,9 @@ class Backend {
   [[nodiscard]] virtual std::unique_ptr<KvCache> make_kv_cache(const KvCacheShape& shape) = 0;
   [[nodiscard]] virtual std::unique_ptr<MlstmState> make_mlstm_state(
       const MlstmStateShape& shape) = 0;
+  /// @throws UsageError by a backend without recurrent layers other than mLSTM.
+  [[nodiscard]] virtual std::unique_ptr<RecurrentState> make_recurrent_state(
+      const RecurrentStateShape& shape);
 
   // --- weights. Panels are position-independent bytes: they may be moved and gathered.
   /// Outputs of a panel.
@@ -286,6 +302,31 @@ class Backend {
   virtual void mlstm_unpacked(Stream& stream, std::span<const TokenSpan> spans, const Mlstm& mlstm,
                               int layer, ConstDeviceMatrix inputs, MlstmState& state,
                               DeviceMatrix out) = 0;
+
+  // --- recurrent layers (docs/numerics.md, section 6b). A backend without them throws UsageError.
+  /// Convolves the tokens of every span behind the slot's last inputs, which it replaces.
+  /// @param out  [rows, channels], other memory than x.
+  virtual void short_convolution(Stream& stream, std::span<const TokenSpan> spans,
+                                 const ShortConvolution& convolution, int layer,
+                                 ConstDeviceMatrix x, RecurrentState& state, DeviceMatrix out);
+  /// out = decay [H], then strength [H]: sigmoid(strength), or without one (no data) t.
+  virtual void decay_gates(Stream& stream, ConstDeviceMatrix x, ConstDeviceMatrix strength,
+                           const DecayGates& gates, DeviceMatrix out);
+  /// out = norm of each of `groups` equal parts of x's columns, in fp32; `out` may be x. Weight as
+  /// in GatedNorm.
+  virtual void norm_groups(Stream& stream, ConstDeviceMatrix x, const Norm& norm, int groups,
+                           DeviceMatrix out);
+  /// Advances the slots' states over their tokens and reads them out: out [rows, H dv].
+  virtual void linear_recurrence(Stream& stream, std::span<const TokenSpan> spans,
+                                 const LinearRecurrence& recurrence, int layer,
+                                 const RecurrenceInputs& inputs, RecurrentState& state,
+                                 DeviceMatrix out);
+  /// out = norm and gate of y, packed. @param z  no data: no gate.
+  virtual void gated_norm_pack(Stream& stream, ConstDeviceMatrix y, ConstDeviceMatrix z,
+                               const GatedNorm& gated, PackedRows out);
+  /// Advances the slots' cells token by token: out = y [rows, H hd].
+  virtual void slstm(Stream& stream, std::span<const TokenSpan> spans, const Slstm& cell, int layer,
+                     ConstDeviceMatrix inputs, RecurrentState& state, DeviceMatrix out);
 
   // --- parts of the older mLSTM layer of xlstm-jax
   /// out = act(x * weight + bias), by channel.

@@ -42,6 +42,35 @@ struct MlstmStateShape {
   int slots = 0;
 };
 
+/// State of recurrent layers of one shape on one tp rank, for every layer and slot: fp32 tensors of
+/// fixed size.
+struct RecurrentStateShape {
+  int layers = 0;
+  int slots = 0;
+  /// Of linear_recurrence: S [dk, dv] of every head. 0 heads = none.
+  int heads = 0;
+  int key_width = 0;
+  int value_width = 0;
+  /// Of short_convolution: its last inputs, [taps - 1][channels], the oldest first.
+  int tail_rows = 0;
+  int tail_channels = 0;
+  /// Of slstm: y, c, n and m, [4][H hd].
+  int cell_width = 0;
+
+  /// Where each begins in the floats of a layer, and how many these are.
+  [[nodiscard]] std::size_t tail_offset() const {
+    return static_cast<std::size_t>(heads) * static_cast<std::size_t>(key_width) *
+           static_cast<std::size_t>(value_width);
+  }
+  [[nodiscard]] std::size_t cell_offset() const {
+    return tail_offset() +
+           static_cast<std::size_t>(tail_rows) * static_cast<std::size_t>(tail_channels);
+  }
+  [[nodiscard]] std::size_t layer_floats() const {
+    return cell_offset() + 4 * static_cast<std::size_t>(cell_width);
+  }
+};
+
 /// Per-slot memory of a recurrence or an attention, laid out as its backend likes. Slots are
 /// independent.
 class SequenceState {
@@ -57,7 +86,7 @@ class SequenceState {
   /// Canonical form, the same for every backend. Waits for the work that was submitted before.
   /// KV cache: [layer][key, value][position][kv head][head_dim], positions < length, with a window
   /// the last `window` of them. mLSTM: [layer][head] of C
-  /// row-major [dqk][dv], n, m.
+  /// row-major [dqk][dv], n, m. Recurrent state: [layer] of S, the convolution's inputs, the cell.
   virtual void save(SlotId slot, std::int64_t length, std::span<float> out) = 0;
   virtual void load(SlotId slot, std::int64_t length, std::span<const float> in) = 0;
 };
@@ -65,5 +94,6 @@ class SequenceState {
 /// Distinct types, so that the wrong one cannot be passed.
 class KvCache : public SequenceState {};
 class MlstmState : public SequenceState {};
+class RecurrentState : public SequenceState {};
 
 }  // namespace gridmill

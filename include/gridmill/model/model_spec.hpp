@@ -98,6 +98,8 @@ struct FeedForwardSpec {
   /// On gate and up.
   bool up_bias = false;
   bool down_bias = false;
+  /// act(gate_scale * gate u); 1 without gate.
+  double gate_scale = 1;
   bool operator==(const FeedForwardSpec& other) const = default;
 };
 
@@ -132,10 +134,12 @@ struct ExpertsSpec {
 /// up-projection.
 enum class GateInput : std::uint8_t { qkv, x, conv, conv_act };
 
-/// The older, Mamba-like mLSTM layer of xlstm-jax.
+/// The older, Mamba-like mLSTM layer of xlstm-jax and of NX-AI's xlstm package.
 struct OlderMlstmSpec {
-  /// Informative: in generation only the last tap sees data.
+  /// Without history informative: in generation only the last tap sees data.
   std::int64_t conv_kernel = 0;
+  /// The convolution sees earlier tokens (NX-AI's package; xlstm-jax keeps none in generation).
+  bool history = false;
   std::int64_t qkv_block_size = 0;
   GateInput gate_input = GateInput::qkv;
   bool operator==(const OlderMlstmSpec& other) const = default;
@@ -159,9 +163,71 @@ struct MlstmSpec {
   bool operator==(const MlstmSpec& other) const = default;
 };
 
-/// A layer has at most one mixer of each alternative, one of feed-forward and experts, and one of
-/// attention and mLSTM: parameter names follow from the kind.
-using Mixer = std::variant<AttentionSpec, FeedForwardSpec, ExpertsSpec, MlstmSpec>;
+/// Norm over equal groups of a recurrence's values.
+struct RecurrenceNormSpec {
+  /// Without bias.
+  NormSpec norm;
+  /// Divides the heads.
+  std::int64_t groups = 0;
+  /// One weight for all groups, [H dv / groups]; else [H dv].
+  bool shared_weight = false;
+  bool operator==(const RecurrenceNormSpec& other) const = default;
+};
+
+/// Factors of the input projections.
+struct RecurrenceScales {
+  double q = 1;
+  double k = 1;
+  double v = 1;
+  double gate = 1;
+  double decay = 1;
+  bool operator==(const RecurrenceScales& other) const = default;
+};
+
+/// Mamba-2 and the gated delta net: [q | k | v] through a short convolution and silu, a decay a
+/// head, linear_recurrence, and an output gate silu(gate u).
+struct LinearRecurrenceSpec {
+  /// Of values.
+  std::int64_t heads = 0;
+  /// Divides heads (Mamba-2: groups).
+  std::int64_t key_heads = 0;
+  std::int64_t key_width = 0;
+  std::int64_t value_width = 0;
+  /// add: the strength of a value is its softplus; delta: sigmoid(strength u).
+  RecurrenceUpdate update = RecurrenceUpdate::add;
+  /// 1 to kMostConvolutionTaps.
+  std::int64_t conv_kernel = 0;
+  bool conv_bias = false;
+  /// Of x / sqrt(sum x^2 + eps) of every q and k head; 0 = as they are.
+  double l2_norm_eps = 0;
+  double query_scale = 1;
+  /// + skip v, a number a head.
+  bool skip = false;
+  std::optional<RecurrenceNormSpec> norm = std::nullopt;
+  /// The gate before the norm.
+  bool gate_first = false;
+  /// On all projections.
+  bool bias = false;
+  std::optional<RecurrenceScales> scales = std::nullopt;
+  bool operator==(const LinearRecurrenceSpec& other) const = default;
+};
+
+/// sLSTM cells of NX-AI's xlstm package over the whole width of the model; no product behind them.
+struct SlstmSpec {
+  /// Divides the hidden size.
+  std::int64_t heads = 0;
+  /// Of the convolution before the gates i and f; 0 = none.
+  std::int64_t conv_kernel = 0;
+  /// Over each head, weight [D] if `norm_weight`; without bias.
+  NormSpec head_norm;
+  bool norm_weight = true;
+  bool operator==(const SlstmSpec& other) const = default;
+};
+
+/// A layer has at most one mixer of each alternative, and one of feed-forward and experts:
+/// parameter names follow from the kind.
+using Mixer = std::variant<AttentionSpec, FeedForwardSpec, ExpertsSpec, MlstmSpec,
+                           LinearRecurrenceSpec, SlstmSpec>;
 
 /// What a block reads.
 enum class BlockInput : std::uint8_t {

@@ -9,6 +9,7 @@
 #include "kernels/cpu/kv_cache.hpp"
 #include "kernels/cpu/memory.hpp"
 #include "kernels/cpu/mlstm_state.hpp"
+#include "kernels/recurrent_state.hpp"
 
 namespace gridmill::cpu {
 
@@ -40,6 +41,12 @@ std::unique_ptr<KvCache> CpuBackend::make_kv_cache(const KvCacheShape& shape) {
 
 std::unique_ptr<MlstmState> CpuBackend::make_mlstm_state(const MlstmStateShape& shape) {
   return std::make_unique<StripMlstmState>(shape);
+}
+
+std::unique_ptr<RecurrentState> CpuBackend::make_recurrent_state(const RecurrentStateShape& shape) {
+  using kernels_detail::HostRecurrentState;
+  const std::size_t values = HostRecurrentState::values(shape);
+  return std::make_unique<HostRecurrentState>(shape, allocate(values * sizeof(float)));
 }
 
 int CpuBackend::begin(std::int64_t units, std::size_t scratch_bytes) {

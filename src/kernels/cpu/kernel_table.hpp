@@ -23,6 +23,8 @@ inline constexpr int kPageKeys = 64;
 inline constexpr int kStripColumns = 32;
 /// Tokens of one slot whose gates, keys and queries are prepared together.
 inline constexpr int kMlstmTokens = 16;
+/// Tokens of one slot whose keys and queries linear_recurrence prepares together.
+inline constexpr int kRecurrenceTokens = 16;
 /// Panels that the selection looks at together: 192 ids = 3 vocabulary blocks.
 inline constexpr int kSelectPanels = 4;
 
@@ -131,6 +133,57 @@ struct MlstmArgs {
   std::size_t slot_stride = 0;  ///< floats from slot to slot
   std::size_t head_stride = 0;  ///< floats from head to head
   PackedRows packed_out;        ///< data nullptr: unpacked
+  DeviceMatrix out;
+};
+
+struct ConvolutionArgs {
+  const TokenSpan* spans = nullptr;
+  std::int64_t span_count = 0;
+  ShortConvolution convolution;
+  ConstDeviceMatrix x;
+  float* state = nullptr;       ///< inputs of slot 0 in this layer
+  std::size_t slot_stride = 0;  ///< floats from slot to slot
+  DeviceMatrix out;
+};
+
+struct DecayGatesArgs {
+  ConstDeviceMatrix x;
+  ConstDeviceMatrix strength;
+  DecayGates gates;
+  DeviceMatrix out;
+};
+
+struct NormGroupsArgs {
+  ConstDeviceMatrix x;
+  Norm norm;
+  int groups = 1;
+  DeviceMatrix out;
+};
+
+struct RecurrenceArgs {
+  const TokenSpan* spans = nullptr;
+  std::int64_t span_count = 0;
+  LinearRecurrence recurrence;
+  RecurrenceInputs inputs;
+  float* state = nullptr;       ///< S of head 0 of slot 0 in this layer
+  std::size_t slot_stride = 0;  ///< floats from slot to slot
+  DeviceMatrix out;
+};
+
+struct GatedNormArgs {
+  ConstDeviceMatrix y;
+  ConstDeviceMatrix z;
+  GatedNorm gated;
+  PackedRows out;
+};
+
+struct SlstmArgs {
+  const TokenSpan* spans = nullptr;
+  std::int64_t span_count = 0;
+  Slstm cell;
+  ConstDeviceMatrix inputs;
+  float* state = nullptr;       ///< y of slot 0 in this layer
+  std::size_t slot_stride = 0;  ///< floats from slot to slot
   DeviceMatrix out;
 };
 
@@ -247,6 +300,12 @@ struct KernelTable {
   void (*embed)(const EmbedArgs&, const Worker&) = nullptr;
   void (*attend)(const AttendArgs&, const Worker&) = nullptr;
   void (*mlstm)(const MlstmArgs&, const Worker&) = nullptr;
+  void (*short_convolution)(const ConvolutionArgs&, const Worker&) = nullptr;
+  void (*decay_gates)(const DecayGatesArgs&, const Worker&) = nullptr;
+  void (*norm_groups)(const NormGroupsArgs&, const Worker&) = nullptr;
+  void (*linear_recurrence)(const RecurrenceArgs&, const Worker&) = nullptr;
+  void (*gated_norm_pack)(const GatedNormArgs&, const Worker&) = nullptr;
+  void (*slstm)(const SlstmArgs&, const Worker&) = nullptr;
   void (*channel_affine)(const AffineArgs&, const Worker&) = nullptr;
   void (*block_diagonal)(const BlockDiagonalArgs&, const Worker&) = nullptr;
   void (*skip_gate_pack)(const SkipGateArgs&, const Worker&) = nullptr;

@@ -11,6 +11,7 @@ list(APPEND GRIDMILL_KERNEL_SOURCES
   cpu/mlstm_state.cpp
   cpu/packing.cpp
   cpu/product_operations.cpp
+  cpu/recurrence_operations.cpp
   cpu/row_operations.cpp
   cpu/sequence_operations.cpp
   cpu/target_avx2.cpp

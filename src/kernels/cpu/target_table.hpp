@@ -6,6 +6,7 @@
 #include "kernels/cpu/limits.hpp"
 #include "kernels/cpu/mlstm.hpp"
 #include "kernels/cpu/products.hpp"
+#include "kernels/cpu/recurrence.hpp"
 #include "kernels/cpu/rows.hpp"
 #include "kernels/cpu/select.hpp"
 #include "kernels/cpu/select_filter.hpp"
@@ -30,6 +31,12 @@ constexpr KernelTable make_table() {
   table.embed = embed<Steps>;
   table.attend = attend<Steps>;
   table.mlstm = mlstm<Steps>;
+  table.short_convolution = short_convolution;
+  table.decay_gates = decay_gates;
+  table.norm_groups = norm_groups;
+  table.linear_recurrence = linear_recurrence;
+  table.gated_norm_pack = gated_norm_pack<Steps>;
+  table.slstm = slstm;
   table.channel_affine = channel_affine;
   table.block_diagonal = block_diagonal;
   table.skip_gate_pack = skip_gate_pack<Steps>;

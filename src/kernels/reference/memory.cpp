@@ -4,6 +4,7 @@
 
 #include "gridmill/base/check.hpp"
 #include "gridmill/base/format.hpp"
+#include "kernels/recurrent_state.hpp"
 #include "kernels/reference/kv_cache.hpp"
 #include "kernels/reference/mlstm_state.hpp"
 #include "kernels/reference/reference_backend.hpp"
@@ -56,6 +57,13 @@ std::unique_ptr<KvCache> ReferenceBackend::make_kv_cache(const KvCacheShape& sha
 std::unique_ptr<MlstmState> ReferenceBackend::make_mlstm_state(const MlstmStateShape& shape) {
   const std::size_t values = ReferenceMlstmState::values(shape);
   return std::make_unique<ReferenceMlstmState>(shape, allocate(values * sizeof(float)));
+}
+
+std::unique_ptr<RecurrentState> ReferenceBackend::make_recurrent_state(
+    const RecurrentStateShape& shape) {
+  using kernels_detail::HostRecurrentState;
+  const std::size_t values = HostRecurrentState::values(shape);
+  return std::make_unique<HostRecurrentState>(shape, allocate(values * sizeof(float)));
 }
 
 }  // namespace gridmill::reference

@@ -30,6 +30,8 @@ class ReferenceBackend final : public Backend {
   void download(Stream& stream, const std::byte* device, std::span<std::byte> host) override;
   [[nodiscard]] std::unique_ptr<KvCache> make_kv_cache(const KvCacheShape& shape) override;
   [[nodiscard]] std::unique_ptr<MlstmState> make_mlstm_state(const MlstmStateShape& shape) override;
+  [[nodiscard]] std::unique_ptr<RecurrentState> make_recurrent_state(
+      const RecurrentStateShape& shape) override;
 
   // packing.cpp
   [[nodiscard]] std::int64_t panel_outputs() const override;
@@ -93,6 +95,23 @@ class ReferenceBackend final : public Backend {
   void experts_down(Stream& stream, const PackedRows& x, std::span<const ExpertRows> experts,
                     std::span<const std::int64_t> rows, std::span<const float> weights,
                     const ExpertSums& sums, DeviceMatrix blocks) override;
+
+  // recurrence.cpp
+  void short_convolution(Stream& stream, std::span<const TokenSpan> spans,
+                         const ShortConvolution& convolution, int layer, ConstDeviceMatrix x,
+                         RecurrentState& state, DeviceMatrix out) override;
+  void decay_gates(Stream& stream, ConstDeviceMatrix x, ConstDeviceMatrix strength,
+                   const DecayGates& gates, DeviceMatrix out) override;
+  void norm_groups(Stream& stream, ConstDeviceMatrix x, const Norm& norm, int groups,
+                   DeviceMatrix out) override;
+  void linear_recurrence(Stream& stream, std::span<const TokenSpan> spans,
+                         const LinearRecurrence& recurrence, int layer,
+                         const RecurrenceInputs& inputs, RecurrentState& state,
+                         DeviceMatrix out) override;
+  void gated_norm_pack(Stream& stream, ConstDeviceMatrix y, ConstDeviceMatrix z,
+                       const GatedNorm& gated, PackedRows out) override;
+  void slstm(Stream& stream, std::span<const TokenSpan> spans, const Slstm& cell, int layer,
+             ConstDeviceMatrix inputs, RecurrentState& state, DeviceMatrix out) override;
 
   // select.cpp
   void select(Stream& stream, const PackedRows& x, const Weight& w, float soft_cap,

@@ -11,6 +11,7 @@ list(APPEND GRIDMILL_KERNEL_SOURCES
   reference/mlstm_state.cpp
   reference/older_mlstm.cpp
   reference/packing.cpp
+  reference/recurrence.cpp
   reference/row_parallel.cpp
   reference/rows.cpp
   reference/select.cpp)

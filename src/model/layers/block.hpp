@@ -56,4 +56,15 @@ void run_experts(const BlockRun& run, const ExpertsSpec& spec, const ExpertsPart
 [[nodiscard]] MixerOutput run_mixer(const BlockRun& run, const MlstmSpec& spec,
                                     const MlstmParts& parts, const PackedRows& input);
 
+/// silu(convolution of x behind the slots' last inputs + bias), in scratch memory `what`.
+/// @param group  of the state that holds these inputs, layer `index` of it.
+[[nodiscard]] DeviceMatrix run_convolution(const BlockRun& run, std::int64_t taps,
+                                           const NormParts& parts, int group, int index,
+                                           ConstDeviceMatrix x, Scratch what);
+[[nodiscard]] MixerOutput run_mixer(const BlockRun& run, const LinearRecurrenceSpec& spec,
+                                    const LinearRecurrenceParts& parts, const PackedRows& input);
+/// out = (out +) the cells' normed outputs. They read their input in fp32.
+void run_slstm(const BlockRun& run, const SlstmSpec& spec, const SlstmParts& parts,
+               ConstDeviceMatrix input, bool accumulate, DeviceMatrix out);
+
 }  // namespace gridmill::model_detail

@@ -52,8 +52,22 @@ void add_gates(const BlockRun& run, const MlstmSpec& spec, const MlstmParts& par
                        run.vector(parts.gates.bias), 0, inputs.columns_at(3 * I, 2 * spec.heads));
 }
 
-/// The older layer type of xlstm-jax. Its convolution has no state in generation: only the last
-/// tap ever sees data, so it is an affine map of each channel.
+/// silu(convolution). That of xlstm-jax has no state in generation: only the last tap ever sees
+/// data, so it is an affine map of each channel.
+DeviceMatrix activate(const BlockRun& run, const MlstmSpec& spec, const MlstmParts& parts,
+                      ConstDeviceMatrix x) {
+  if (spec.older->history) {
+    return run_convolution(run, spec.older->conv_kernel, parts.conv, run.state.tail_group,
+                           run.state.tail_index, x, Scratch::activated);
+  }
+  const DeviceMatrix activated =
+      run.workspace().matrix(run.stream(), Scratch::activated, run.rows(), x.columns);
+  run.backend().channel_affine(run.stream(), x, run.vector(parts.conv.weight),
+                               run.vector(parts.conv.bias), Activation::silu, activated);
+  return activated;
+}
+
+/// The older layer type of xlstm-jax and of NX-AI's xlstm package.
 MixerOutput run_older_mlstm(const BlockRun& run, const MlstmSpec& spec, const MlstmParts& parts,
                             const PackedRows& input) {
   Backend& backend = run.backend();
@@ -65,9 +79,7 @@ MixerOutput run_older_mlstm(const BlockRun& run, const MlstmSpec& spec, const Ml
   const DeviceMatrix up = run.linear(input, parts.inputs, Scratch::projected);
   const DeviceMatrix x = up.columns_at(0, I);
   const DeviceMatrix z = up.columns_at(I, I);
-  const DeviceMatrix activated = run.workspace().matrix(stream, Scratch::activated, rows, I);
-  backend.channel_affine(stream, x, run.vector(parts.conv.weight), run.vector(parts.conv.bias),
-                         Activation::silu, activated);
+  const DeviceMatrix activated = activate(run, spec, parts, x);
 
   // Columns q, k, v, i, f: what the cell reads.
   const DeviceMatrix inputs =

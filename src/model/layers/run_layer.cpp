@@ -35,13 +35,15 @@ class SideBySide {
     return {.pass = pass_, .weights = weights_, .state = layer_.states[block]};
   }
 
-  /// Experts choose by their input in fp32; all other mixers begin with a product.
+  /// Experts choose by their input in fp32, sLSTM gates are products in fp32; all other mixers
+  /// begin with a product in the compute dtype.
   struct Input {
     PackedRows packed;
     ConstDeviceMatrix rows;
   };
   [[nodiscard]] Input input_of(std::size_t index) {
-    if (std::holds_alternative<ExpertsSpec>(layer_.spec.blocks[index].mixer)) {
+    const Mixer& mixer = layer_.spec.blocks[index].mixer;
+    if (std::holds_alternative<ExpertsSpec>(mixer) || std::holds_alternative<SlstmSpec>(mixer)) {
       return {.packed = {}, .rows = fp32_input(index)};
     }
     return {.packed = packed_input(index), .rows = {}};
@@ -101,6 +103,10 @@ class SideBySide {
           } else if constexpr (requires { run_experts(run, spec, mixer_parts, {}, true, {}); }) {
             add_output(run, index, [&](bool accumulate, DeviceMatrix out) {
               run_experts(run, spec, mixer_parts, input.rows, accumulate, out);
+            });
+          } else if constexpr (requires { run_slstm(run, spec, mixer_parts, {}, true, {}); }) {
+            add_output(run, index, [&](bool accumulate, DeviceMatrix out) {
+              run_slstm(run, spec, mixer_parts, input.rows, accumulate, out);
             });
           } else {
             GRIDMILL_ASSERT(false, "a block's parameters are those of another mixer");

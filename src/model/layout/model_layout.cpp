@@ -2,8 +2,10 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "gridmill/base/error.hpp"
+#include "gridmill/base/format.hpp"
 
 namespace gridmill::model_detail {
 
@@ -12,8 +14,14 @@ namespace {
 /// The unit of one layer, block by block.
 class LayerLayout {
  public:
-  LayerLayout(UnitBuilder& unit, std::int64_t hidden_size, TensorParallel tp)
-      : unit_(unit), D_(hidden_size), tp_(tp) {}
+  LayerLayout(UnitBuilder& unit, const LayerSpec& layer, std::int64_t hidden_size,
+              TensorParallel tp)
+      : unit_(unit), D_(hidden_size), tp_(tp) {
+    // Attention and mLSTM have q, k and v of the same names.
+    for (const BlockSpec& block : layer.blocks) {
+      if (std::holds_alternative<AttentionSpec>(block.mixer)) mlstm_prefix_ = "mlstm.";
+    }
+  }
 
   BlockParts add(const BlockSpec& block) {
     const std::string name =
@@ -32,6 +40,8 @@ class LayerLayout {
   static std::string norm_prefix(const FeedForwardSpec& /*spec*/) { return "ffn"; }
   static std::string norm_prefix(const ExpertsSpec& /*spec*/) { return "ffn"; }
   static std::string norm_prefix(const MlstmSpec& /*spec*/) { return "mlstm"; }
+  static std::string norm_prefix(const LinearRecurrenceSpec& /*spec*/) { return "recurrence"; }
+  static std::string norm_prefix(const SlstmSpec& /*spec*/) { return "slstm"; }
 
   AttentionParts mixer_parts(const AttentionSpec& spec) {
     check_tensor_parallel(tp_, spec.heads, spec.head_width);
@@ -76,8 +86,9 @@ class LayerLayout {
     const StoredRows up{"up", spec.size, hidden, spec.up_bias};
     FeedForwardParts parts;
     if (spec.gated) {
+      // A factor stands between the product and the gate: gate and up come out apart then.
       parts.up = unit_.matrix("gate_up", {{"gate", spec.size, hidden, spec.up_bias}, up}, D_,
-                              Fuse::interleave);
+                              spec.gate_scale == 1 ? Fuse::interleave : Fuse::concatenate);
     } else {
       parts.up = unit_.matrix("up", {up}, D_);
     }
@@ -121,20 +132,20 @@ class LayerLayout {
     } else {
       const IndexRange keys = head_elements(heads, key_width);
       parts.inputs = unit_.matrix("mlstm_inputs",
-                                  {{"q", spec.qk_size, keys, spec.bias},
-                                   {"k", spec.qk_size, keys, spec.bias},
-                                   {"v", spec.v_size, values, spec.bias},
-                                   {"o_gate", spec.v_size, values, spec.bias},
-                                   {"i_gate", spec.heads, heads, true},
-                                   {"f_gate", spec.heads, heads, true}},
+                                  {{own("q"), spec.qk_size, keys, spec.bias},
+                                   {own("k"), spec.qk_size, keys, spec.bias},
+                                   {own("v"), spec.v_size, values, spec.bias},
+                                   {own("o_gate"), spec.v_size, values, spec.bias},
+                                   {own("i_gate"), spec.heads, heads, true},
+                                   {own("f_gate"), spec.heads, heads, true}},
                                   D_);
     }
     if (spec.qk_norm) {
-      parts.q_norm = unit_.whole_vector("q_norm", key_width);
-      parts.k_norm = unit_.whole_vector("k_norm", key_width);
+      parts.q_norm = unit_.whole_vector(own("q_norm"), key_width);
+      parts.k_norm = unit_.whole_vector(own("k_norm"), key_width);
     }
-    parts.head_norm = unit_.norm({"head_norm", spec.v_size, values}, spec.head_norm.bias);
-    parts.out = unit_.row_parallel("out", D_, spec.v_size, spec.bias);
+    parts.head_norm = unit_.norm({own("head_norm"), spec.v_size, values}, spec.head_norm.bias);
+    parts.out = unit_.row_parallel(own("out"), D_, spec.v_size, spec.bias);
     return parts;
   }
 
@@ -144,23 +155,113 @@ class LayerLayout {
           "layer_type \"mlstm\" cannot be split: its gates see every head; use tp = 1");
     }
     const std::int64_t I = spec.v_size;
+    const std::int64_t taps = spec.older->history ? spec.older->conv_kernel : 1;
     const std::int64_t blocks = I * spec.older->qkv_block_size;
-    parts.inputs =
-        unit_.matrix("up_xz", {{"up_x", I, all_of(I), false}, {"up_z", I, all_of(I), false}}, D_);
-    parts.conv = unit_.norm("conv", I, true);
-    parts.q = unit_.whole_vector("q", blocks);
-    parts.k = unit_.whole_vector("k", blocks);
-    parts.v = unit_.whole_vector("v", blocks);
+    parts.inputs = unit_.matrix(
+        "up_xz", {{own("up_x"), I, all_of(I), false}, {own("up_z"), I, all_of(I), false}}, D_);
+    parts.conv = unit_.norm({own("conv"), taps * I, all_of(taps * I)}, false);
+    parts.conv.bias = unit_.whole_vector(own("conv_bias"), I);
+    parts.q = unit_.whole_vector(own("q"), blocks);
+    parts.k = unit_.whole_vector(own("k"), blocks);
+    parts.v = unit_.whole_vector(own("v"), blocks);
     const IndexRange heads = all_of(spec.heads);
     parts.gates = unit_.matrix(
-        "gates", {{"i_gate", spec.heads, heads, true}, {"f_gate", spec.heads, heads, true}},
+        "gates",
+        {{own("i_gate"), spec.heads, heads, true}, {own("f_gate"), spec.heads, heads, true}},
         spec.older->gate_input == GateInput::qkv ? 3 * I : I);
-    parts.skip = unit_.whole_vector("skip", I);
+    parts.skip = unit_.whole_vector(own("skip"), I);
   }
+
+  /// Channels of the convolution that this rank holds, tap by tap: q, k and v follow each other.
+  struct Channels {
+    std::int64_t all = 0;
+    std::vector<IndexRange> held;
+
+    [[nodiscard]] std::vector<IndexRange> of_taps(std::int64_t taps) const {
+      std::vector<IndexRange> ranges;
+      for (std::int64_t tap = 0; tap < taps; ++tap) {
+        for (const IndexRange& range : held)
+          ranges.push_back({tap * all + range.first, range.count});
+      }
+      return ranges;
+    }
+  };
+
+  LinearRecurrenceParts mixer_parts(const LinearRecurrenceSpec& spec) {
+    check_tensor_parallel(tp_, spec.heads, spec.value_width);
+    const IndexRange heads = head_slice(tp_, spec.heads);
+    const IndexRange values = head_elements(heads, spec.value_width);
+    const IndexRange keys = head_elements(key_head_slice(tp_, spec.key_heads), spec.key_width);
+    const std::int64_t all_keys = spec.key_heads * spec.key_width;
+    const std::int64_t all_values = spec.heads * spec.value_width;
+    const auto own = [](const char* name) { return std::string("recurrence.") + name; };
+    std::vector<StoredRows> rows = {{own("q"), all_keys, keys, spec.bias},
+                                    {own("k"), all_keys, keys, spec.bias},
+                                    {own("v"), all_values, values, spec.bias},
+                                    {own("gate"), all_values, values, spec.bias},
+                                    {own("decay"), spec.heads, heads, spec.bias}};
+    if (spec.update == RecurrenceUpdate::delta) {
+      rows.push_back({own("strength"), spec.heads, heads, spec.bias});
+    }
+    LinearRecurrenceParts parts;
+    parts.inputs = unit_.matrix(own("inputs"), rows, D_);
+    const Channels channels{.all = 2 * all_keys + all_values,
+                            .held = {keys,
+                                     {all_keys + keys.first, keys.count},
+                                     {2 * all_keys + values.first, values.count}}};
+    parts.conv.weight = unit_.pieces_of_vector(own("conv"), spec.conv_kernel * channels.all,
+                                               channels.of_taps(spec.conv_kernel));
+    if (spec.conv_bias) {
+      parts.conv.bias = unit_.pieces_of_vector(own("conv_bias"), channels.all, channels.of_taps(1));
+    }
+    parts.decay_bias = unit_.vector({own("decay_bias"), spec.heads, heads});
+    parts.a_log = unit_.vector({own("a_log"), spec.heads, heads});
+    if (spec.skip) parts.skip = unit_.vector({own("skip"), spec.heads, heads});
+    if (spec.norm) parts.norm = recurrence_norm(*spec.norm, own("norm"), all_values, values);
+    parts.out = unit_.row_parallel(own("out"), D_, all_values, spec.bias);
+    return parts;
+  }
+
+  PartIndex recurrence_norm(const RecurrenceNormSpec& norm, const std::string& name,
+                            std::int64_t all_values, IndexRange values) {
+    if (norm.groups % tp_.size != 0) {
+      throw UsageError(fmt::format(
+          "tp = {} cannot split a recurrence's norm over {} groups of heads: it needs the heads of "
+          "every rank; use a tp that divides the groups",
+          tp_.size, norm.groups));
+    }
+    if (norm.shared_weight) return unit_.whole_vector(name, all_values / norm.groups);
+    return unit_.vector({name, all_values, values});
+  }
+
+  SlstmParts mixer_parts(const SlstmSpec& spec) {
+    if (tp_.size > 1) {
+      throw UsageError(
+          "sLSTM layers cannot be split: no product behind them joins the heads; use tp = 1");
+    }
+    const std::int64_t blocks = D_ * (D_ / spec.heads);
+    const auto own = [](const char* name) { return std::string("slstm.") + name; };
+    SlstmParts parts;
+    if (spec.conv_kernel > 0) {
+      parts.conv.weight = unit_.whole_vector(own("conv"), spec.conv_kernel * D_);
+      parts.conv.bias = unit_.whole_vector(own("conv_bias"), D_);
+    }
+    parts.i = unit_.whole_vector(own("i_gate"), blocks);
+    parts.f = unit_.whole_vector(own("f_gate"), blocks);
+    parts.z = unit_.whole_vector(own("z_gate"), blocks);
+    parts.o = unit_.whole_vector(own("o_gate"), blocks);
+    parts.recurrent = unit_.whole_vector(own("recurrent"), 4 * blocks);
+    parts.bias = unit_.whole_vector(own("bias"), 4 * D_);
+    if (spec.norm_weight) parts.head_norm = unit_.whole_vector(own("head_norm"), D_);
+    return parts;
+  }
+
+  [[nodiscard]] std::string own(const char* name) const { return mlstm_prefix_ + name; }
 
   UnitBuilder& unit_;
   std::int64_t D_;
   TensorParallel tp_;
+  std::string mlstm_prefix_;
 };
 
 }  // namespace
@@ -193,7 +294,7 @@ ModelLayout layout_of(const ModelSpec& spec, TensorParallel tp) {
   for (std::size_t i = 0; i < spec.layers.size(); ++i) {
     const std::string name = "layers." + std::to_string(i);
     UnitBuilder unit(name, name + ".", tp, parameters.stored);
-    LayerLayout layer(unit, D, tp);
+    LayerLayout layer(unit, spec.layers[i], D, tp);
     LayerParts& parts = layout.layers.emplace_back();
     for (const BlockSpec& block : spec.layers[i].blocks) parts.push_back(layer.add(block));
     parameters.units.push_back(unit.take());

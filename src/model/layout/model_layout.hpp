@@ -46,9 +46,28 @@ struct MlstmParts {
   LinearParts gates;
 };
 
+struct LinearRecurrenceParts {
+  /// q|k|v|gate|decay, and strength behind them.
+  LinearParts inputs;
+  /// [taps][channels], channels in the order q, k, v.
+  NormParts conv;
+  PartIndex decay_bias = -1, a_log = -1, skip = -1, norm = -1;
+  LinearParts out;
+};
+
+struct SlstmParts {
+  NormParts conv;
+  /// Blocks of the gates.
+  PartIndex i = -1, f = -1, z = -1, o = -1;
+  PartIndex recurrent = -1, bias = -1;
+  PartIndex head_norm = -1;
+};
+
 struct BlockParts {
   NormParts norm, post_norm;
-  std::variant<AttentionParts, FeedForwardParts, ExpertsParts, MlstmParts> mixer;
+  std::variant<AttentionParts, FeedForwardParts, ExpertsParts, MlstmParts, LinearRecurrenceParts,
+               SlstmParts>
+      mixer;
 };
 using LayerParts = std::vector<BlockParts>;
 

@@ -32,12 +32,24 @@ IndexRange head_slice(TensorParallel tp, std::int64_t heads) {
   return {count * tp.rank, count};
 }
 
+namespace {
+
+/// Split or replicated.
+IndexRange shared_head_slice(TensorParallel tp, std::int64_t heads, const char* what) {
+  if (heads % tp.size == 0) return head_slice(tp, heads);
+  if (tp.size % heads == 0) return {tp.rank * heads / tp.size, 1};
+  throw UsageError(fmt::format("tp = {} and {} {}: one must divide the other; use another tp",
+                               tp.size, heads, what));
+}
+
+}  // namespace
+
 IndexRange kv_head_slice(TensorParallel tp, std::int64_t kv_heads) {
-  if (kv_heads % tp.size == 0) return head_slice(tp, kv_heads);
-  if (tp.size % kv_heads == 0) return {tp.rank * kv_heads / tp.size, 1};
-  throw UsageError(
-      fmt::format("tp = {} and {} key-value heads: one must divide the other; use another tp",
-                  tp.size, kv_heads));
+  return shared_head_slice(tp, kv_heads, "key-value heads");
+}
+
+IndexRange key_head_slice(TensorParallel tp, std::int64_t key_heads) {
+  return shared_head_slice(tp, key_heads, "key heads of a recurrence");
 }
 
 }  // namespace gridmill::model_detail

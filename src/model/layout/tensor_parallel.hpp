@@ -26,6 +26,10 @@ void check_tensor_parallel(TensorParallel tp, std::int64_t heads, std::int64_t h
 /// @throws UsageError otherwise.
 [[nodiscard]] IndexRange kv_head_slice(TensorParallel tp, std::int64_t kv_heads);
 
+/// The same for the key heads of a recurrence (groups of Mamba-2).
+/// @throws UsageError
+[[nodiscard]] IndexRange key_head_slice(TensorParallel tp, std::int64_t key_heads);
+
 /// Elements of `heads` heads of `width`.
 [[nodiscard]] constexpr IndexRange head_elements(IndexRange heads, std::int64_t width) {
   return {heads.first * width, heads.count * width};

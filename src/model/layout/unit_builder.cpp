@@ -84,6 +84,16 @@ PartIndex UnitBuilder::vector(const StoredVector& vector) {
   return static_cast<PartIndex>(unit_.vectors.size()) - 1;
 }
 
+PartIndex UnitBuilder::pieces_of_vector(const std::string& name, std::int64_t size,
+                                        const std::vector<IndexRange>& held) {
+  const std::string parameter = prefix_ + name;
+  stored_.push_back({parameter, {size}});
+  VectorSpec vector{.name = parameter, .parts = {}};
+  for (const IndexRange& range : held) vector.parts.push_back({parameter, range});
+  unit_.vectors.push_back(std::move(vector));
+  return static_cast<PartIndex>(unit_.vectors.size()) - 1;
+}
+
 NormParts UnitBuilder::norm(const StoredVector& weight, bool bias) {
   NormParts found{.weight = vector(weight)};
   if (bias) found.bias = vector({weight.name + "_bias", weight.size, weight.held});

@@ -63,6 +63,9 @@ class UnitBuilder {
   PartIndex table(const std::string& name, std::int64_t outputs, IndexRange rows,
                   std::int64_t inputs);
   PartIndex vector(const StoredVector& vector);
+  /// Pieces of one stored vector, one behind the other.
+  PartIndex pieces_of_vector(const std::string& name, std::int64_t size,
+                             const std::vector<IndexRange>& held);
   /// A vector that every rank holds as a whole.
   PartIndex whole_vector(const std::string& name, std::int64_t size) {
     return vector({name, size, all_of(size)});

@@ -33,7 +33,33 @@ class BlockCheck {
     }
   }
 
-  void operator()(const FeedForwardSpec& /*feed_forward*/) const {}
+  void operator()(const FeedForwardSpec& feed_forward) const {
+    if (feed_forward.gate_scale != 1 && !feed_forward.gated) fail("gate_scale without a gate");
+  }
+
+  void operator()(const LinearRecurrenceSpec& recurrence) const {
+    if (recurrence.heads % recurrence.key_heads != 0) {
+      fail(fmt::format("key_heads = {} does not divide heads = {}", recurrence.key_heads,
+                       recurrence.heads));
+    }
+    check_taps(recurrence.conv_kernel);
+    if (recurrence.gate_first && !recurrence.norm) fail("gate_first without norm");
+    if (!recurrence.norm) return;
+    if (recurrence.norm->norm.bias) fail("a norm with a bias");
+    if (recurrence.heads % recurrence.norm->groups != 0) {
+      fail(fmt::format("norm.groups = {} does not divide heads = {}", recurrence.norm->groups,
+                       recurrence.heads));
+    }
+  }
+
+  void operator()(const SlstmSpec& slstm) const {
+    if (model_.hidden_size % slstm.heads != 0) {
+      fail(fmt::format("heads = {} does not divide hidden_size = {}", slstm.heads,
+                       model_.hidden_size));
+    }
+    if (slstm.conv_kernel > 0) check_taps(slstm.conv_kernel);
+    if (slstm.head_norm.bias) fail("head_norm with a bias");
+  }
 
   void operator()(const ExpertsSpec& experts) const {
     if (experts.per_token > experts.experts) {
@@ -53,6 +79,10 @@ class BlockCheck {
       fail(fmt::format("the older layer needs qk_size = v_size, found {} and {}", mlstm.qk_size,
                        mlstm.v_size));
     }
+    if (mlstm.older->history) {
+      check_taps(mlstm.older->conv_kernel);
+      if (mlstm.older->gate_input == GateInput::conv) fail("history with gate_input \"conv\"");
+    }
     if (mlstm.v_size % mlstm.older->qkv_block_size != 0) {
       fail(fmt::format("qkv_block_size = {} does not divide v_size = {}",
                        mlstm.older->qkv_block_size, mlstm.v_size));
@@ -64,6 +94,13 @@ class BlockCheck {
   }
 
  private:
+  void check_taps(std::int64_t kernel) const {
+    if (kernel > kMostConvolutionTaps) {
+      fail(fmt::format("conv_kernel is {}; a convolution of more than {} taps is unsupported",
+                       kernel, kMostConvolutionTaps));
+    }
+  }
+
   const ModelSpec& model_;
   std::string where_;
 };
@@ -91,10 +128,6 @@ void check_layer(const ModelSpec& model, std::size_t index) {
   }
   if (seen[Mixer(FeedForwardSpec{}).index()] + seen[Mixer(ExpertsSpec{}).index()] > 1) {
     throw FormatError(where + " has both feed_forward and experts");
-  }
-  if (seen[Mixer(AttentionSpec{}).index()] + seen[Mixer(MlstmSpec{}).index()] > 1) {
-    throw FormatError(where +
-                      " has both attention and mlstm, whose parameters have the same names");
   }
 }
 

@@ -35,6 +35,8 @@ inline constexpr Labels<GateInput, 4> kGateInputs = {{{"qkv", GateInput::qkv},
                                                       {"x", GateInput::x},
                                                       {"conv", GateInput::conv},
                                                       {"conv_act", GateInput::conv_act}}};
+inline constexpr Labels<RecurrenceUpdate, 2> kRecurrenceUpdates = {
+    {{"add", RecurrenceUpdate::add}, {"delta", RecurrenceUpdate::delta}}};
 inline constexpr Labels<BlockInput, 3> kBlockInputs = {{{"stream", BlockInput::stream},
                                                         {"beside", BlockInput::beside},
                                                         {"same_normed", BlockInput::same_normed}}};
@@ -52,6 +54,10 @@ constexpr const char* mixer_name(const AttentionSpec& /*spec*/) { return "attent
 constexpr const char* mixer_name(const FeedForwardSpec& /*spec*/) { return "feed_forward"; }
 constexpr const char* mixer_name(const ExpertsSpec& /*spec*/) { return "experts"; }
 constexpr const char* mixer_name(const MlstmSpec& /*spec*/) { return "mlstm"; }
+constexpr const char* mixer_name(const LinearRecurrenceSpec& /*spec*/) {
+  return "linear_recurrence";
+}
+constexpr const char* mixer_name(const SlstmSpec& /*spec*/) { return "slstm"; }
 
 /// A reading visitor changes what it visits, a writing one does not.
 template <typename Visitor, typename Spec>
@@ -131,6 +137,9 @@ void fields(Visitor& visit, Field<Visitor, FeedForwardSpec>& feed_forward) {
   visit.choice("activation", feed_forward.activation, kActivations);
   visit.flag("up_bias", feed_forward.up_bias);
   visit.flag("down_bias", feed_forward.down_bias);
+  if (!Visitor::kWrites || feed_forward.gate_scale != 1) {
+    visit.factor("gate_scale", feed_forward.gate_scale);
+  }
 }
 
 template <typename Visitor>
@@ -156,6 +165,7 @@ void fields(Visitor& visit, Field<Visitor, OlderMlstmSpec>& older) {
   visit.size("conv_kernel", older.conv_kernel);
   visit.size("qkv_block_size", older.qkv_block_size);
   visit.choice("gate_input", older.gate_input, kGateInputs);
+  if (!Visitor::kWrites || older.history) visit.flag("history", older.history);
 }
 
 template <typename Visitor>
@@ -169,6 +179,48 @@ void fields(Visitor& visit, Field<Visitor, MlstmSpec>& mlstm) {
   visit.limit("gate_soft_cap", mlstm.gate_soft_cap);
   visit.flag("bias", mlstm.bias);
   visit.maybe("older", mlstm.older);
+}
+
+template <typename Visitor>
+void fields(Visitor& visit, Field<Visitor, RecurrenceNormSpec>& norm) {
+  visit.group("norm", norm.norm);
+  visit.size("groups", norm.groups);
+  visit.flag("shared_weight", norm.shared_weight);
+}
+
+template <typename Visitor>
+void fields(Visitor& visit, Field<Visitor, RecurrenceScales>& scales) {
+  visit.factor("q", scales.q);
+  visit.factor("k", scales.k);
+  visit.factor("v", scales.v);
+  visit.factor("gate", scales.gate);
+  visit.factor("decay", scales.decay);
+}
+
+template <typename Visitor>
+void fields(Visitor& visit, Field<Visitor, LinearRecurrenceSpec>& recurrence) {
+  visit.size("heads", recurrence.heads);
+  visit.size("key_heads", recurrence.key_heads);
+  visit.size("key_width", recurrence.key_width);
+  visit.size("value_width", recurrence.value_width);
+  visit.choice("update", recurrence.update, kRecurrenceUpdates);
+  visit.size("conv_kernel", recurrence.conv_kernel);
+  visit.flag("conv_bias", recurrence.conv_bias);
+  visit.limit("l2_norm_eps", recurrence.l2_norm_eps);
+  visit.factor("query_scale", recurrence.query_scale);
+  visit.flag("skip", recurrence.skip);
+  visit.maybe("norm", recurrence.norm);
+  visit.flag("gate_first", recurrence.gate_first);
+  visit.flag("bias", recurrence.bias);
+  visit.maybe("scales", recurrence.scales);
+}
+
+template <typename Visitor>
+void fields(Visitor& visit, Field<Visitor, SlstmSpec>& slstm) {
+  visit.size("heads", slstm.heads);
+  visit.count("conv_kernel", slstm.conv_kernel);
+  visit.group("head_norm", slstm.head_norm);
+  visit.flag("norm_weight", slstm.norm_weight);
 }
 
 template <typename Visitor>

@@ -75,10 +75,12 @@ class SpecReader {
     mixer_if_given<FeedForwardSpec>(mixer, found);
     mixer_if_given<ExpertsSpec>(mixer, found);
     mixer_if_given<MlstmSpec>(mixer, found);
+    mixer_if_given<LinearRecurrenceSpec>(mixer, found);
+    mixer_if_given<SlstmSpec>(mixer, found);
     if (found != 1) {
       reader_.fail(
           fmt::format("has {} mixers, expected exactly one of the fields attention, "
-                      "feed_forward, experts, mlstm",
+                      "feed_forward, experts, mlstm, linear_recurrence, slstm",
                       found));
     }
   }

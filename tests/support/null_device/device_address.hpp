@@ -69,6 +69,30 @@ inline Mlstm on_host(Mlstm mlstm) {
   return mlstm;
 }
 
+inline ShortConvolution on_host(ShortConvolution convolution) {
+  convolution.weights = on_host(convolution.weights);
+  convolution.bias = on_host(convolution.bias);
+  return convolution;
+}
+inline DecayGates on_host(DecayGates gates) { return {on_host(gates.bias), on_host(gates.a_log)}; }
+inline LinearRecurrence on_host(LinearRecurrence recurrence) {
+  recurrence.skip = on_host(recurrence.skip);
+  return recurrence;
+}
+inline RecurrenceInputs on_host(const RecurrenceInputs& inputs) {
+  return {on_host(inputs.q), on_host(inputs.k), on_host(inputs.v), on_host(inputs.decay),
+          on_host(inputs.strength)};
+}
+inline GatedNorm on_host(GatedNorm gated) {
+  gated.norm = on_host(gated.norm);
+  return gated;
+}
+inline Slstm on_host(Slstm cell) {
+  cell.recurrent = on_host(cell.recurrent);
+  cell.bias = on_host(cell.bias);
+  return cell;
+}
+
 /// Copy of host data that the caller may change as soon as the call returns.
 template <typename T>
 std::vector<T> copied(std::span<const T> values) {

@@ -135,6 +135,11 @@ class NullDevice final : public Backend {
       const MlstmStateShape& shape) override {
     return std::make_unique<NullState<MlstmState>>(reference_->make_mlstm_state(shape), queues_);
   }
+  [[nodiscard]] std::unique_ptr<RecurrentState> make_recurrent_state(
+      const RecurrentStateShape& shape) override {
+    return std::make_unique<NullState<RecurrentState>>(reference_->make_recurrent_state(shape),
+                                                       queues_);
+  }
 
   [[nodiscard]] std::int64_t panel_outputs() const override { return reference_->panel_outputs(); }
   [[nodiscard]] std::size_t panel_bytes(const MatrixShape& shape,
@@ -245,6 +250,52 @@ class NullDevice final : public Backend {
     submit(stream, [this, spans = copied(spans), mlstm, layer, inputs, &device_state, out] {
       reference_->mlstm_unpacked(*inner_, spans, on_host(mlstm), layer, on_host(inputs),
                                  device_state, on_host(out));
+    });
+  }
+
+  void short_convolution(Stream& stream, std::span<const TokenSpan> spans,
+                         const ShortConvolution& convolution, int layer, ConstDeviceMatrix x,
+                         RecurrentState& state, DeviceMatrix out) override {
+    RecurrentState& device_state = dynamic_cast<NullState<RecurrentState>&>(state).on_device();
+    submit(stream, [this, spans = copied(spans), convolution, layer, x, &device_state, out] {
+      reference_->short_convolution(*inner_, spans, on_host(convolution), layer, on_host(x),
+                                    device_state, on_host(out));
+    });
+  }
+  void decay_gates(Stream& stream, ConstDeviceMatrix x, ConstDeviceMatrix strength,
+                   const DecayGates& gates, DeviceMatrix out) override {
+    submit(stream, [=, this] {
+      reference_->decay_gates(*inner_, on_host(x), on_host(strength), on_host(gates), on_host(out));
+    });
+  }
+  void norm_groups(Stream& stream, ConstDeviceMatrix x, const Norm& norm, int groups,
+                   DeviceMatrix out) override {
+    submit(stream, [=, this] {
+      reference_->norm_groups(*inner_, on_host(x), on_host(norm), groups, on_host(out));
+    });
+  }
+  void linear_recurrence(Stream& stream, std::span<const TokenSpan> spans,
+                         const LinearRecurrence& recurrence, int layer,
+                         const RecurrenceInputs& inputs, RecurrentState& state,
+                         DeviceMatrix out) override {
+    RecurrentState& device_state = dynamic_cast<NullState<RecurrentState>&>(state).on_device();
+    submit(stream, [this, spans = copied(spans), recurrence, layer, inputs, &device_state, out] {
+      reference_->linear_recurrence(*inner_, spans, on_host(recurrence), layer, on_host(inputs),
+                                    device_state, on_host(out));
+    });
+  }
+  void gated_norm_pack(Stream& stream, ConstDeviceMatrix y, ConstDeviceMatrix z,
+                       const GatedNorm& gated, PackedRows out) override {
+    submit(stream, [=, this] {
+      reference_->gated_norm_pack(*inner_, on_host(y), on_host(z), on_host(gated), on_host(out));
+    });
+  }
+  void slstm(Stream& stream, std::span<const TokenSpan> spans, const Slstm& cell, int layer,
+             ConstDeviceMatrix inputs, RecurrentState& state, DeviceMatrix out) override {
+    RecurrentState& device_state = dynamic_cast<NullState<RecurrentState>&>(state).on_device();
+    submit(stream, [this, spans = copied(spans), cell, layer, inputs, &device_state, out] {
+      reference_->slstm(*inner_, spans, on_host(cell), layer, on_host(inputs), device_state,
+                        on_host(out));
     });
   }
 
