@@ -47,10 +47,34 @@ void add_files(ModelFolder& folder, ForeignModel& foreign) {
   if (chat_template) foreign.files[own_file] = *chat_template;
 }
 
+/// Python writes infinities and NaN as bare words, which are no JSON: they become texts.
+std::string with_quoted_words(const std::string& json) {
+  std::string quoted;
+  bool inside = false;
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    if (json[i] == '\\' && inside && i + 1 < json.size()) {
+      quoted += json[i++];
+    } else if (json[i] == '"') {
+      inside = !inside;
+    } else if (!inside) {
+      for (const std::string_view word : {"-Infinity", "Infinity", "NaN"}) {
+        if (!json.compare(i, word.size(), word)) {
+          quoted += '"' + std::string(word) + '"';
+          i += word.size();
+          break;
+        }
+      }
+      if (i == json.size()) break;
+    }
+    quoted += json[i];
+  }
+  return quoted;
+}
+
 /// Image encoders and the like beside a text model.
 bool is_of_another_part(std::string_view tensor) {
   return tensor.starts_with("vision_tower.") || tensor.starts_with("multi_modal_projector.") ||
-         tensor.starts_with("model.vision_tower.") ||
+         tensor.starts_with("model.vision_tower.") || tensor.starts_with("model.visual.") ||
          tensor.starts_with("model.multi_modal_projector.");
 }
 
@@ -107,7 +131,7 @@ ForeignModel open_hugging_face(const std::string& path) {
   foreign.files["config.json"] = folder.read("config.json");
   add_files(folder, foreign);
 
-  const Json config_json = parse_json(foreign.files["config.json"], config_path);
+  const Json config_json = parse_json(with_quoted_words(foreign.files["config.json"]), config_path);
   const TextConfig text = text_config_of(config_json, config_path);
   ConfigFields config(text.fields, text.where);
   const Family* family = hugging_face_family(config);

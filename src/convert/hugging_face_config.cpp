@@ -23,9 +23,12 @@ struct NestedRow {
 constexpr std::array kNested = {
     NestedRow{"gemma3", "gemma3_text"},
     NestedRow{"mistral3", "mistral"},
+    NestedRow{"qwen3_5", "qwen3_5_text"},
 };
 constexpr std::string_view kXlstm = "xlstm";
 constexpr std::string_view kXlstmArchitecture = "xLSTMForCausalLM";
+/// NX-AI's xlstm package, which writes neither model_type nor architectures.
+constexpr std::string_view kPackageArchitecture = "xLSTMLMModel";
 
 std::string supported() {
   std::string list;
@@ -97,6 +100,13 @@ const Family* hugging_face_family(ConfigFields& config) {
   };
   for (const Family& family : families()) {
     if (matches(family.model_type, family.architecture)) return &family;
+  }
+  if (type.empty() && architecture.empty() &&
+      (config.given("mlstm_block") || config.given("slstm_block"))) {
+    const auto found = std::find_if(families().begin(), families().end(), [](const Family& family) {
+      return family.architecture == kPackageArchitecture;
+    });
+    return &*found;
   }
   if (matches(kXlstm, kXlstmArchitecture)) return nullptr;
   if (!type.empty()) {

@@ -9,6 +9,7 @@
 #include "golden/golden_model.hpp"
 #include "gridmill/generate/generator.hpp"
 #include "support/model_run.hpp"
+#include "support/thread_exchange.hpp"
 
 namespace gridmill {
 namespace {
@@ -68,7 +69,12 @@ std::vector<Case> cases() {
           {"qwen3_moe", 1.1e-5, "", "", false},
           {"smollm3_nope", 1.9e-5, "", "", false},
           {"stablelm2", 9.1e-6, "", "", false},
-          {"starcoder2", 8.3e-6, "", "", false}};
+          {"starcoder2", 8.3e-6, "", "", false},
+          {"mamba2", 1.2e-5, "", "", false},
+          {"falcon_h1", 6.5e-6, "", "", false},
+          {"qwen3_next", 1.5e-4, "", "", false},
+          {"qwen3_5_text", 1.2e-4, "", "", false},
+          {"nxai_slstm_mixed", 7.1e-5, "", "", false}};
 }
 
 std::vector<Case> named(const std::vector<std::string>& names) {
@@ -217,6 +223,31 @@ TEST_P(HuggingFaceGolden, GreedyIdsAreExactlyThoseOfTransformers) {
   EXPECT_EQ(generator.statistics().completed_rows, static_cast<std::int64_t>(prompts_.size()));
 }
 
+/// Models that two tp ranks share.
+class HuggingFaceGoldenTp : public HuggingFaceGolden {};
+
+TEST_P(HuggingFaceGoldenTp, TwoRanksHaveTheBitsOfOne) {
+  for (const Prompt& prompt : prompts_) {
+    run_->state->reset(0);
+    const std::vector<float> expected = run_->feed(0, prompt.all).flat();
+    std::vector<std::vector<float>> found(2);
+    test::ThreadGroup(2).run([&](Exchange& tp) {
+      const auto backend = make_backend("reference", {});
+      const auto model = make_model(model_.config);
+      const auto stream = backend->make_stream();
+      ExecutionContext context{*backend, *stream, tp};
+      test::MemoryParameters parameters(*backend, *model, model_.tensors, tp.size(), tp.rank());
+      const auto state = model->make_state(context, 1, 192);
+      const RowSpan span{.slot = 0, .tokens = prompt.all, .want = LogitsWanted::all};
+      Tensor<float, 2> logits;
+      model->forward(context, std::span(&span, 1), *state, parameters, {.logits = &logits});
+      found[static_cast<std::size_t>(tp.rank())] = logits.flat();
+    });
+    EXPECT_EQ(found[0], expected);
+    EXPECT_EQ(found[1], expected);
+  }
+}
+
 /// Models with recorded states.
 class HuggingFaceGoldenStates : public HuggingFaceGolden {};
 
@@ -263,6 +294,9 @@ std::string case_name(const ::testing::TestParamInfo<Case>& each) { return each.
 INSTANTIATE_TEST_SUITE_P(Cases, HuggingFaceGolden, ::testing::ValuesIn(cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(Cases, HuggingFaceGoldenBf16,
                          ::testing::ValuesIn(named({"smollm_like", "xlstm_bf16_sharded"})),
+                         case_name);
+INSTANTIATE_TEST_SUITE_P(Cases, HuggingFaceGoldenTp,
+                         ::testing::ValuesIn(named({"falcon_h1", "qwen3_next", "qwen3_5_text"})),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(Cases, HuggingFaceGoldenStates,
                          ::testing::ValuesIn(named({"tiny_xlstm_shakespeare", "xlstm_bf16_sharded",

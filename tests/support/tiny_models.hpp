@@ -80,14 +80,19 @@ inline std::vector<TinyModel> tiny_models() {
           {"sandwich", sandwich_config()},
           {"parallel", parallel_config()},
           {"whole_norm", whole_norm_config()},
-          {"hybrid", hybrid_config()}};
+          {"hybrid", hybrid_config()},
+          {"mamba", mamba_config()},
+          {"delta", delta_config()},
+          {"beside", beside_config()},
+          {"slstm", slstm_config()}};
 }
 
 /// Those that a tp group can share.
 inline std::vector<TinyModel> splittable_models() {
   std::vector<TinyModel> models = tiny_models();
   std::erase_if(models, [](const TinyModel& model) {
-    return model.config.value("layer_type", "") == "mlstm" || model.name == "whole_norm";
+    return model.config.value("layer_type", "") == "mlstm" || model.name == "whole_norm" ||
+           model.name == "slstm";
   });
   return models;
 }

@@ -105,4 +105,100 @@ inline Json hybrid_config() {
   return to_json(spec);
 }
 
+inline LinearRecurrenceSpec tiny_recurrence(RecurrenceUpdate update) {
+  LinearRecurrenceSpec recurrence;
+  recurrence.heads = 8;
+  recurrence.key_heads = 2;
+  recurrence.key_width = 6;
+  recurrence.value_width = 4;
+  recurrence.update = update;
+  recurrence.conv_kernel = 4;
+  return recurrence;
+}
+
+/// Mamba-2: recurrences alone.
+inline Json mamba_config() {
+  ModelSpec spec = tiny_spec("mamba");
+  spec.max_length = 0;
+  const NormSpec norm{.eps = 1e-5};
+  LinearRecurrenceSpec recurrence = tiny_recurrence(RecurrenceUpdate::add);
+  recurrence.conv_bias = true;
+  recurrence.skip = true;
+  recurrence.norm = RecurrenceNormSpec{.norm = norm, .groups = 8};
+  recurrence.gate_first = true;
+  spec.layers.assign(2, {{{.norm = norm, .mixer = recurrence}}});
+  spec.head.norm = norm;
+  return to_json(spec);
+}
+
+/// Gated delta nets, and windowed attention with an output gate.
+inline Json delta_config() {
+  ModelSpec spec = tiny_spec("delta");
+  spec.rotary = {{.width = 2}};
+  const NormSpec norm;
+  LinearRecurrenceSpec recurrence = tiny_recurrence(RecurrenceUpdate::delta);
+  recurrence.l2_norm_eps = 1e-6;
+  recurrence.query_scale = 0.408;
+  recurrence.norm = RecurrenceNormSpec{.norm = norm, .groups = 8, .shared_weight = true};
+  AttentionSpec attention = tiny_attention(2);
+  attention.rotary = 0;
+  attention.window = 9;
+  attention.output_gate = true;
+  const BlockSpec feed_forward{.norm = norm, .mixer = FeedForwardSpec{.size = 40}};
+  spec.layers = {{{{.norm = norm, .mixer = recurrence}, feed_forward}},
+                 {{{.norm = norm, .mixer = attention}, feed_forward}}};
+  spec.head.norm = norm;
+  return to_json(spec);
+}
+
+/// Attention, a recurrence and an mLSTM side by side, and factors everywhere.
+inline Json beside_config() {
+  ModelSpec spec = tiny_spec("beside");
+  spec.rotary = {{.width = 4}};
+  const NormSpec norm;
+  LinearRecurrenceSpec recurrence = tiny_recurrence(RecurrenceUpdate::add);
+  recurrence.skip = true;
+  recurrence.bias = true;
+  recurrence.scales = RecurrenceScales{.q = 0.6, .k = 0.7, .v = 0.5, .gate = 0.35, .decay = 0.4};
+  AttentionSpec attention = tiny_attention(8);
+  attention.rotary = 0;
+  MlstmSpec mlstm;
+  mlstm.heads = 8;
+  mlstm.qk_size = 24;
+  mlstm.v_size = 32;
+  const FeedForwardSpec feed_forward{.size = 40, .gate_scale = 0.88};
+  spec.layers = {{{{.norm = norm, .mixer = attention, .residual_scale = 0.9},
+                   {.input = BlockInput::beside,
+                    .norm = norm,
+                    .input_scale = 1.25,
+                    .mixer = recurrence,
+                    .residual_scale = 0.7},
+                   {.input = BlockInput::beside, .norm = norm, .mixer = mlstm},
+                   {.norm = norm, .mixer = feed_forward, .residual_scale = 0.73}}}};
+  spec.head.norm = norm;
+  return to_json(spec);
+}
+
+/// Blocks of NX-AI's xlstm package: sLSTM, and mLSTM behind a convolution. One rank alone runs it.
+inline Json slstm_config() {
+  ModelSpec spec = tiny_spec("slstm");
+  spec.max_length = 0;
+  const NormSpec norm{.kind = NormKind::layer, .eps = 1e-5};
+  const SlstmSpec slstm{.heads = 4, .conv_kernel = 4, .head_norm = norm};
+  const SlstmSpec bare{.heads = 2, .head_norm = norm, .norm_weight = false};
+  MlstmSpec mlstm;
+  mlstm.heads = 4;
+  mlstm.qk_size = 32;
+  mlstm.v_size = 32;
+  mlstm.head_norm = norm;
+  mlstm.older = OlderMlstmSpec{.conv_kernel = 4, .history = true, .qkv_block_size = 4};
+  const BlockSpec feed_forward{
+      .norm = norm, .mixer = FeedForwardSpec{.size = 40, .activation = Activation::gelu}};
+  spec.layers = {{{{.norm = norm, .mixer = mlstm}}},
+                 {{{.norm = norm, .mixer = slstm}, feed_forward}},
+                 {{{.norm = norm, .mixer = bare, .residual_scale = 0.5}}}};
+  spec.head.norm = norm;
+  return to_json(spec);
+}
+
 }  // namespace gridmill::test

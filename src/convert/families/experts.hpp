@@ -25,6 +25,9 @@ struct ExpertFields {
 /// take_named, and routers, whose tensors are matrices [experts, hidden size] or [1, hidden size].
 [[nodiscard]] ParameterTake take_with_routers(const WantedParameter& wanted, const Names& names);
 
+/// Parameters of Qwen models with experts, in the names of Llama where there is no other.
+[[nodiscard]] ParameterTake take_qwen_moe(const WantedParameter& wanted);
+
 /// Windows of Qwen models: from layer `max_window_layers` on, iff use_sliding_window.
 [[nodiscard]] std::vector<std::optional<std::int64_t>> read_qwen_windows(ConfigFields& config,
                                                                          std::int64_t layers);

@@ -67,5 +67,11 @@ struct Family {
 [[nodiscard]] Family mistral_family();
 [[nodiscard]] Family qwen2_family();
 [[nodiscard]] Family qwen3_family();
+[[nodiscard]] Family mamba2_family();
+[[nodiscard]] Family falcon_h1_family();
+[[nodiscard]] Family qwen3_next_family();
+[[nodiscard]] Family qwen3_5_family();
+/// NX-AI's xlstm package, whose configuration has no model_type.
+[[nodiscard]] Family xlstm_package_family();
 
 }  // namespace gridmill::convert_detail

@@ -53,6 +53,8 @@ ModelSpec read_qwen_moe(ConfigFields& config, bool qwen3) {
   return spec;
 }
 
+}  // namespace
+
 ParameterTake take_qwen_moe(const WantedParameter& wanted) {
   if (const auto expert = expert_of(wanted.leaf)) {
     return take_whole(fmt::format("model.layers.{}.mlp.experts.{}.{}_proj.weight", *wanted.layer,
@@ -61,8 +63,6 @@ ParameterTake take_qwen_moe(const WantedParameter& wanted) {
   }
   return take_with_routers(wanted, {.in_layer = kInLayer});
 }
-
-}  // namespace
 
 Family qwen2_moe_family() {
   return {.model_type = "qwen2_moe",

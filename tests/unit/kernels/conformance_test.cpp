@@ -3,6 +3,7 @@
 #include "unit/kernels/candidate_test.hpp"
 #include "unit/kernels/expert_cases.hpp"
 #include "unit/kernels/product_cases.hpp"
+#include "unit/kernels/recurrence_cases.hpp"
 #include "unit/kernels/row_cases.hpp"
 #include "unit/kernels/select_cases.hpp"
 #include "unit/kernels/sequence_cases.hpp"
@@ -110,6 +111,81 @@ TEST_P(Conformance, MlstmUnpackedHasTheSameBits) {
   expect_same(mlstm_cases(), [](TestDevice& device, const MlstmCase& mlstm) {
     return run_mlstm(device, mlstm, all_of(mlstm.lengths.size()), false);
   });
+}
+
+TEST_P(Conformance, LinearRecurrenceAndItsStateHaveTheSameBits) {
+  for (const int piece : {1 << 20, 5}) {
+    expect_same(recurrence_cases(), [piece](TestDevice& device, const RecurrenceCase& recurrence) {
+      return run_recurrence(device, recurrence, all_of(recurrence.lengths.size(), piece));
+    });
+  }
+}
+
+TEST_P(Conformance, ShortConvolutionAndItsInputsHaveTheSameBits) {
+  for (const int piece : {1 << 20, 2}) {
+    expect_same(convolution_cases(), [piece](TestDevice& device, const ConvolutionCase& one) {
+      return run_convolution(device, one, all_of(one.lengths.size(), piece));
+    });
+  }
+}
+
+TEST_P(Conformance, SlstmAndItsCellsHaveTheSameBits) {
+  for (const int piece : {1 << 20, 3}) {
+    expect_same(slstm_cases(), [piece](TestDevice& device, const SlstmCase& slstm) {
+      return run_slstm(device, slstm, all_of(slstm.lengths.size(), piece));
+    });
+  }
+}
+
+// Not in invariance_test.cpp, which backends without these operations run, too.
+TEST_P(Conformance, RecurrentLayersDoNotDependOnCuts) {
+  for (const int piece : {1, 3, 16}) {
+    for (const RecurrenceCase& one : recurrence_cases()) {
+      const std::size_t count = one.lengths.size();
+      EXPECT_TRUE(same_bits(run_recurrence(device(), one, all_of(count, piece)),
+                            run_recurrence(device(), one, all_of(count))))
+          << text(one) << " piece " << piece;
+    }
+    for (const ConvolutionCase& one : convolution_cases()) {
+      const std::size_t count = one.lengths.size();
+      EXPECT_TRUE(same_bits(run_convolution(device(), one, all_of(count, piece)),
+                            run_convolution(device(), one, all_of(count))))
+          << text(one) << " piece " << piece;
+    }
+    for (const SlstmCase& one : slstm_cases()) {
+      const std::size_t count = one.lengths.size();
+      EXPECT_TRUE(same_bits(run_slstm(device(), one, all_of(count, piece)),
+                            run_slstm(device(), one, all_of(count))))
+          << text(one) << " piece " << piece;
+    }
+    device().check_and_clear();
+  }
+}
+
+TEST_P(Conformance, ASlotOfARecurrentLayerForgetsWhatItHeldBefore) {
+  const RecurrenceCase delta{.lengths = {3, 9},
+                             .heads = 2,
+                             .key_heads = 1,
+                             .key_width = 5,
+                             .value_width = 7,
+                             .update = RecurrenceUpdate::delta};
+  const SlstmCase slstm{.lengths = {3, 9}, .heads = 2, .head_width = 5};
+  Feed spoiled = all_of(2);
+  spoiled.spoiled = true;
+  EXPECT_TRUE(same_bits(run_recurrence(device(), delta, spoiled),
+                        run_recurrence(device(), delta, all_of(2))));
+  EXPECT_TRUE(
+      same_bits(run_slstm(device(), slstm, spoiled), run_slstm(device(), slstm, all_of(2))));
+}
+
+TEST_P(Conformance, DecayGatesHaveTheSameBits) { expect_same(gate_cases(), run_decay_gates); }
+
+TEST_P(Conformance, GatedNormsHaveTheSameBits) { expect_same(gated_norm_cases(), run_gated_norm); }
+
+TEST_P(Conformance, NormsOfGroupsHaveTheSameBits) {
+  std::vector<GatedNormCase> cases = gated_norm_cases();
+  std::erase_if(cases, [](const GatedNormCase& one) { return one.groups == 0; });
+  expect_same(cases, run_norm_groups);
 }
 
 TEST_P(Conformance, SelectionHasTheSameBits) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <numeric>
 
@@ -58,8 +57,6 @@ Matrix rows_of(const Batch& batch, const std::vector<Matrix>& inputs) {
   return rows;
 }
 
-using Step = std::function<Matrix(const std::vector<TokenSpan>&, const Matrix& rows)>;
-
 /// Fills every slot with NaN and empties it.
 void spoil(SequenceState& state, int slots, std::int64_t length) {
   const std::vector<float> nothing(state.saved_floats(length),
@@ -68,7 +65,8 @@ void spoil(SequenceState& state, int slots, std::int64_t length) {
   for (SlotId slot = 0; slot < slots; ++slot) state.reset(slot);
 }
 
-/// Feeds every batch to `step` and sorts the output rows by sequence.
+}  // namespace
+
 std::vector<SequenceResult> feed_all(const std::vector<int>& lengths, const Feed& feed, int slots,
                                      const std::vector<Matrix>& inputs, std::int64_t output_columns,
                                      const Step& step, SequenceState& state) {
@@ -92,8 +90,6 @@ std::vector<SequenceResult> feed_all(const std::vector<int>& lengths, const Feed
   }
   return results;
 }
-
-}  // namespace
 
 Feed all_of(std::size_t count, int piece) {
   Feed feed{.sequences = std::vector<int>(count), .piece = piece};

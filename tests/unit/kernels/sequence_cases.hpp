@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -80,6 +81,16 @@ struct SequenceResult {
 /// @param packed  mlstm(), else mlstm_unpacked().
 [[nodiscard]] std::vector<SequenceResult> run_mlstm(TestDevice& device, const MlstmCase& mlstm,
                                                     const Feed& feed, bool packed = true);
+
+/// One batch through an operation: rows of its inputs to rows of its outputs.
+using Step = std::function<Matrix(const std::vector<TokenSpan>&, const Matrix& rows)>;
+/// Feeds every batch to `step` and sorts the output rows by sequence.
+/// @param inputs  of the sequences of the feed, in its order.
+[[nodiscard]] std::vector<SequenceResult> feed_all(const std::vector<int>& lengths,
+                                                   const Feed& feed, int slots,
+                                                   const std::vector<Matrix>& inputs,
+                                                   std::int64_t output_columns, const Step& step,
+                                                   SequenceState& state);
 
 [[nodiscard]] ::testing::AssertionResult same_bits(const std::vector<SequenceResult>& actual,
                                                    const std::vector<SequenceResult>& expected);

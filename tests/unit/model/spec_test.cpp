@@ -174,12 +174,77 @@ TEST(ModelSpecJson, RefusesContradictionsByField) {
   EXPECT_TRUE(mentions(
       refusal([](ModelSpec& s) { s.layers[1].blocks[1].mixer = s.layers[1].blocks[0].mixer; }),
       "another mixer of its kind"));
-  EXPECT_TRUE(mentions(refusal([](ModelSpec& s) { s.layers[1].blocks[1].mixer = attention(2, 2); }),
-                       "same names"));
+  EXPECT_EQ(refusal([](ModelSpec& s) { s.layers[1].blocks[1].mixer = attention(2, 2); }), "");
   EXPECT_TRUE(mentions(refusal([](ModelSpec& s) { s.layers[2].blocks.clear(); }), "no blocks"));
   EXPECT_TRUE(mentions(refusal([](ModelSpec& s) { s.layers.clear(); }), "layers"));
   EXPECT_TRUE(mentions(refusal([](ModelSpec& s) { s.max_length = 65; }), "positions"));
   EXPECT_TRUE(mentions(refusal([](ModelSpec& s) { s.head.norm.reset(); }), "head.scale"));
+}
+
+LinearRecurrenceSpec recurrence() {
+  LinearRecurrenceSpec spec;
+  spec.heads = 8;
+  spec.key_heads = 2;
+  spec.key_width = 6;
+  spec.value_width = 4;
+  spec.update = RecurrenceUpdate::delta;
+  spec.conv_kernel = 4;
+  spec.conv_bias = true;
+  spec.l2_norm_eps = 1e-6;
+  spec.query_scale = 0.4;
+  spec.skip = true;
+  spec.norm = RecurrenceNormSpec{.norm = {.eps = 1e-5}, .groups = 8, .shared_weight = true};
+  spec.gate_first = true;
+  spec.bias = true;
+  spec.scales = RecurrenceScales{.q = 0.6, .k = 0.7, .v = 0.5, .gate = 0.35, .decay = 0.4};
+  return spec;
+}
+
+ModelSpec recurrent_spec(const Mixer& mixer) {
+  ModelSpec spec = full_spec();
+  spec.layers[1].blocks[0].mixer = mixer;
+  return spec;
+}
+
+std::string refusal_of(const std::function<void(LinearRecurrenceSpec&)>& change) {
+  LinearRecurrenceSpec spec = recurrence();
+  change(spec);
+  return refusal(to_json(recurrent_spec(spec)));
+}
+
+TEST(ModelSpecJson, ReadsBackRecurrentLayers) {
+  const SlstmSpec slstm{.heads = 3,
+                        .conv_kernel = 5,
+                        .head_norm = {.kind = NormKind::layer, .eps = 1e-5},
+                        .norm_weight = false};
+  MlstmSpec older;
+  older.heads = 4;
+  older.qk_size = 32;
+  older.v_size = 32;
+  older.older = OlderMlstmSpec{.conv_kernel = 4, .history = true, .qkv_block_size = 4};
+  const FeedForwardSpec scaled{.size = 20, .gate_scale = 0.88};
+  for (const Mixer& mixer : {Mixer(recurrence()), Mixer(slstm), Mixer(older), Mixer(scaled)}) {
+    ModelSpec spec = recurrent_spec(mixer);
+    if (std::holds_alternative<FeedForwardSpec>(mixer)) spec.layers[1].blocks.pop_back();
+    EXPECT_EQ(read_model_spec(to_json(spec)), spec);
+  }
+}
+
+TEST(ModelSpecJson, LeavesOutWhatOlderProgramsDoNotKnowUnlessItIsUsed) {
+  const Json json = to_json(full_spec());
+  EXPECT_FALSE(json["layer_kinds"][0]["blocks"][1]["feed_forward"].contains("gate_scale"));
+}
+
+TEST(ModelSpecJson, RefusesContradictionsOfARecurrence) {
+  EXPECT_EQ(refusal_of([](LinearRecurrenceSpec&) {}), "");
+  EXPECT_TRUE(mentions(refusal_of([](auto& r) { r.key_heads = 3; }), "key_heads"));
+  EXPECT_TRUE(mentions(refusal_of([](auto& r) { r.conv_kernel = 9; }), "conv_kernel"));
+  EXPECT_TRUE(mentions(refusal_of([](auto& r) { r.norm->groups = 3; }), "norm.groups"));
+  EXPECT_TRUE(mentions(refusal_of([](auto& r) { r.norm.reset(); }), "gate_first"));
+  EXPECT_TRUE(mentions(refusal_of([](auto& r) { r.norm->norm.bias = true; }), "bias"));
+  EXPECT_TRUE(mentions(refusal(to_json(recurrent_spec(SlstmSpec{.heads = 5}))), "hidden_size"));
+  EXPECT_TRUE(
+      mentions(refusal(to_json(recurrent_spec(SlstmSpec{.heads = 3, .conv_kernel = 9}))), "taps"));
 }
 
 TEST(ModelSpecJson, RefusesNumbersThatAreNotFinite) {
