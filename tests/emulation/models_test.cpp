@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 #include <tuple>
+#include <vector>
 
+#include "gridmill/base/error.hpp"
 #include "gridmill/generate/generator.hpp"
 #include "support/cuda_under_test.hpp"
 #include "support/model_run.hpp"
@@ -28,9 +31,17 @@ struct Case {
 };
 void PrintTo(const Case& value, std::ostream* out) { *out << value.tiny.name; }
 
+bool is_recurrent(const test::TinyModel& tiny) {
+  const std::vector<test::TinyModel> recurrent = test::recurrent_models();
+  return std::any_of(recurrent.begin(), recurrent.end(),
+                     [&](const test::TinyModel& one) { return one.name == tiny.name; });
+}
+
+/// Recurrent layers other than mLSTM do not run on this backend.
 std::vector<Case> cases(const std::vector<test::TinyModel>& models) {
   std::vector<Case> all;
   for (const test::TinyModel& tiny : models) {
+    if (is_recurrent(tiny)) continue;
     all.push_back({tiny, DType::fp32});
     all.push_back({tiny, DType::bf16});
   }
@@ -175,6 +186,21 @@ TEST_P(ModelOnCudaRanks, GivesTheSameBitsOnEveryTpSize) {
 
 INSTANTIATE_TEST_SUITE_P(Models, ModelOnCudaRanks,
                          ::testing::ValuesIn(cases(test::splittable_models())), name_of_case);
+
+TEST(RecurrentModelsOnCuda, AreRefusedByTheNameOfTheMissingOperation) {
+  const std::vector<test::TinyModel> models = test::recurrent_models();
+  ASSERT_EQ(models.size(), 4U);
+  const auto backend = make_cuda(DType::fp32);
+  for (const test::TinyModel& tiny : models) {
+    const std::string operation = tiny.name == "slstm" ? "short_convolution" : "linear_recurrence";
+    try {
+      const ModelRun run(tiny.config, *backend, 1, kLongest);
+      ADD_FAILURE() << tiny.name << " ran";
+    } catch (const UsageError& error) {
+      EXPECT_NE(std::string(error.what()).find(operation), std::string::npos) << error.what();
+    }
+  }
+}
 
 TEST(CudaNumerics, HaveAnIdOfTheirOwn) {
   // The id is part of the job's identity (job/job_plan.cpp): a file made under one belongs to

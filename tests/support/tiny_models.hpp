@@ -87,6 +87,16 @@ inline std::vector<TinyModel> tiny_models() {
           {"slstm", slstm_config()}};
 }
 
+/// Those with recurrent layers other than mLSTM, which not every backend runs.
+inline std::vector<TinyModel> recurrent_models() {
+  std::vector<TinyModel> models = tiny_models();
+  std::erase_if(models, [](const TinyModel& model) {
+    return model.name != "mamba" && model.name != "delta" && model.name != "beside" &&
+           model.name != "slstm";
+  });
+  return models;
+}
+
 /// Those that a tp group can share.
 inline std::vector<TinyModel> splittable_models() {
   std::vector<TinyModel> models = tiny_models();

@@ -140,7 +140,7 @@ inline Json delta_config() {
   recurrence.l2_norm_eps = 1e-6;
   recurrence.query_scale = 0.408;
   recurrence.norm = RecurrenceNormSpec{.norm = norm, .groups = 8, .shared_weight = true};
-  AttentionSpec attention = tiny_attention(2);
+  AttentionSpec attention = tiny_attention(8);
   attention.rotary = 0;
   attention.window = 9;
   attention.output_gate = true;

@@ -9,7 +9,7 @@ namespace gridmill {
 namespace {
 
 TEST(Shapes, EveryNameIsAModelThatWeRun) {
-  ASSERT_EQ(bench_shapes().size(), 5U);
+  ASSERT_EQ(bench_shapes().size(), 7U);
   for (const std::string& name : bench_shapes()) {
     EXPECT_NO_THROW(static_cast<void>(make_model(model_of_shape(name, {})))) << name;
   }
