@@ -1,5 +1,6 @@
-// make_models FOLDER: a model of each family with 8 heads and random parameters (llama8.h5,
-// xlstm8.h5), and prompts as token ids (prompts.h5), for tests/property/run-long.sh.
+// make_models FOLDER: models with 8 heads and random parameters (llama8.h5, xlstm8.h5; mamba8.h5,
+// delta8.h5 with windows, beside8.h5) and prompts as token ids (prompts.h5), for
+// tests/property/run-long.sh; mamba_long.h5, delta_long.h5 and prompt.h5, for long-row.sh.
 #include <cstdint>
 #include <cstdio>
 #include <string>
@@ -30,11 +31,18 @@ void write_model(const std::string& path, const Json& config) {
   writer.finish();
 }
 
+/// The same for rows of any length.
+Json long_config(Json config) {
+  constexpr std::int64_t kLongRow = 131072;
+  if (config.at("max_length") != 0) config["max_length"] = kLongRow;
+  return config;
+}
+
 /// Prompts of 1 to kLongest tokens.
-void write_prompts(const std::string& path, std::int64_t vocab_size) {
-  std::vector<TokenId> tokens(kPrompts * kLongest, 0);
+void write_prompts(const std::string& path, std::uint64_t count, std::int64_t vocab_size) {
+  std::vector<TokenId> tokens(count * kLongest, 0);
   std::vector<std::uint8_t> mask(tokens.size(), 0);
-  for (std::uint64_t row = 0; row < kPrompts; ++row) {
+  for (std::uint64_t row = 0; row < count; ++row) {
     const std::size_t length = 1 + row * 29 % kLongest;
     const std::vector<TokenId> prompt = test::walk(length, vocab_size, row);
     for (std::size_t t = 0; t < length; ++t) {
@@ -43,10 +51,10 @@ void write_prompts(const std::string& path, std::int64_t vocab_size) {
     }
   }
   h5::File file = h5::File::create(path);
-  file.create_dataset("/prefix_tokens", h5::ElementType::of(h5::Kind::i32), {kPrompts, kLongest})
-      .write_rows(0, kPrompts, std::as_bytes(std::span(tokens)));
-  file.create_dataset("/prefix_mask", h5::ElementType::of(h5::Kind::u8), {kPrompts, kLongest})
-      .write_rows(0, kPrompts, std::as_bytes(std::span(mask)));
+  file.create_dataset("/prefix_tokens", h5::ElementType::of(h5::Kind::i32), {count, kLongest})
+      .write_rows(0, count, std::as_bytes(std::span(tokens)));
+  file.create_dataset("/prefix_mask", h5::ElementType::of(h5::Kind::u8), {count, kLongest})
+      .write_rows(0, count, std::as_bytes(std::span(mask)));
   file.close();
 }
 
@@ -61,5 +69,13 @@ int main(int argc, char** argv) {
   const std::string folder = std::string(argv[1]) + "/";
   gridmill::write_model(folder + "llama8.h5", gridmill::test::llama_config());
   gridmill::write_model(folder + "xlstm8.h5", gridmill::test::xlstm_config());
-  gridmill::write_prompts(folder + "prompts.h5", 300);
+  gridmill::write_model(folder + "mamba8.h5", gridmill::test::mamba_config());
+  gridmill::write_model(folder + "delta8.h5", gridmill::test::delta_config());
+  gridmill::write_model(folder + "beside8.h5", gridmill::test::beside_config());
+  gridmill::write_model(folder + "mamba_long.h5",
+                        gridmill::long_config(gridmill::test::mamba_config()));
+  gridmill::write_model(folder + "delta_long.h5",
+                        gridmill::long_config(gridmill::test::delta_config()));
+  gridmill::write_prompts(folder + "prompts.h5", gridmill::kPrompts, 300);
+  gridmill::write_prompts(folder + "prompt.h5", 1, 300);
 }
