@@ -154,7 +154,7 @@ ParameterTake take_delta_net(const WantedParameter& wanted) {
     const IndexRange all{0, rows_of(wanted.spec) / spec.conv_kernel};
     return take_taps(prefix + "conv1d.weight", spec.conv_kernel, std::span(&all, 1));
   }
-  constexpr std::array<NamePair, 4> kNames = {{{"decay_bias", "dt_bias"},
+  constexpr std::array<NamePair, 4> kNames = {{{"step_bias", "dt_bias"},
                                                {"a_log", "A_log"},
                                                {"norm", "norm.weight"},
                                                {"out", "out_proj.weight"}}};

@@ -127,11 +127,11 @@ ParameterTake take_mamba2(const WantedParameter& wanted, const std::string& pref
     if (leaf == ours) {
       return take_ranges(wanted, prefix + "in_proj.weight", std::span(&rows, 1), total);
     }
-    if (leaf == std::string(ours) + "_bias" && ours != "decay") {
+    if (leaf == std::string(ours) + "_bias") {
       return take_ranges(wanted, prefix + "in_proj.bias", std::span(&rows, 1), total);
     }
   }
-  constexpr std::array<NamePair, 6> kNames = {{{"decay_bias", "dt_bias"},
+  constexpr std::array<NamePair, 6> kNames = {{{"step_bias", "dt_bias"},
                                                {"a_log", "A_log"},
                                                {"skip", "D"},
                                                {"norm", "norm.weight"},

@@ -102,7 +102,7 @@ MixerOutput run_mixer(const BlockRun& run, const LinearRecurrenceSpec& spec,
   const bool delta = spec.update == RecurrenceUpdate::delta;
   backend.decay_gates(stream, columns.decay(inputs),
                       delta ? ConstDeviceMatrix(columns.strength(inputs)) : ConstDeviceMatrix{},
-                      {.bias = run.vector(parts.decay_bias), .a_log = run.vector(parts.a_log)},
+                      {.bias = run.vector(parts.step_bias), .a_log = run.vector(parts.a_log)},
                       gates);
   const DeviceMatrix h =
       run.workspace().matrix(stream, Scratch::cell_output, run.rows(), columns.values);

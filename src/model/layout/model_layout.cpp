@@ -214,7 +214,7 @@ class LayerLayout {
     if (spec.conv_bias) {
       parts.conv.bias = unit_.pieces_of_vector(own("conv_bias"), channels.all, channels.of_taps(1));
     }
-    parts.decay_bias = unit_.vector({own("decay_bias"), spec.heads, heads});
+    parts.step_bias = unit_.vector({own("step_bias"), spec.heads, heads});
     parts.a_log = unit_.vector({own("a_log"), spec.heads, heads});
     if (spec.skip) parts.skip = unit_.vector({own("skip"), spec.heads, heads});
     if (spec.norm) parts.norm = recurrence_norm(*spec.norm, own("norm"), all_values, values);

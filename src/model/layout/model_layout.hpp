@@ -51,7 +51,7 @@ struct LinearRecurrenceParts {
   LinearParts inputs;
   /// [taps][channels], channels in the order q, k, v.
   NormParts conv;
-  PartIndex decay_bias = -1, a_log = -1, skip = -1, norm = -1;
+  PartIndex step_bias = -1, a_log = -1, skip = -1, norm = -1;
   LinearParts out;
 };
 

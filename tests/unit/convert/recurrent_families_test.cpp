@@ -103,7 +103,7 @@ TEST(ConvertMamba2, KeepsVectorsInFp32InABf16Checkpoint) {
   const std::string path = folder.file("out.h5");
   convert({.source = mamba.write(folder), .destination = path, .dtype = DType::bf16});
   const CheckpointFile file = CheckpointFile::open(path);
-  for (const std::string name : {"a_log", "decay_bias", "skip", "conv", "norm"}) {
+  for (const std::string name : {"a_log", "step_bias", "skip", "conv", "norm"}) {
     EXPECT_EQ(stored_dtype(file, "layers.0.recurrence." + name), DType::fp32) << name;
   }
   EXPECT_EQ(stored_values(file, "layers.0.recurrence.a_log"),

@@ -242,9 +242,11 @@ TEST(ModelSpecJson, RefusesContradictionsOfARecurrence) {
   EXPECT_TRUE(mentions(refusal_of([](auto& r) { r.norm->groups = 3; }), "norm.groups"));
   EXPECT_TRUE(mentions(refusal_of([](auto& r) { r.norm.reset(); }), "gate_first"));
   EXPECT_TRUE(mentions(refusal_of([](auto& r) { r.norm->norm.bias = true; }), "bias"));
-  EXPECT_TRUE(mentions(refusal(to_json(recurrent_spec(SlstmSpec{.heads = 5}))), "hidden_size"));
-  EXPECT_TRUE(
-      mentions(refusal(to_json(recurrent_spec(SlstmSpec{.heads = 3, .conv_kernel = 9}))), "taps"));
+  EXPECT_TRUE(mentions(refusal(to_json(recurrent_spec(SlstmSpec{.heads = 5, .head_norm = {}}))),
+                       "hidden_size"));
+  EXPECT_TRUE(mentions(
+      refusal(to_json(recurrent_spec(SlstmSpec{.heads = 3, .conv_kernel = 9, .head_norm = {}}))),
+      "taps"));
 }
 
 TEST(ModelSpecJson, RefusesNumbersThatAreNotFinite) {
