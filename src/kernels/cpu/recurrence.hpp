@@ -187,12 +187,9 @@ void delta_pass(const LinearRecurrence& options, const RecurrenceChunk& chunk, s
 template <int V, bool kWhole>
 void delta_strip(const LinearRecurrence& options, const RecurrenceChunk& chunk, std::int64_t column,
                  const Columns<V>& columns, float* state, const float* skip) {
-  Correction<V> correction;
-  for (std::int64_t t = 0; t <= chunk.tokens; ++t) {
-    if (t == 0) {
-      delta_pass<V, kWhole, false, true>(options, chunk, t, column, columns, state, correction);
-      continue;
-    }
+  Correction<V> correction{};
+  delta_pass<V, kWhole, false, true>(options, chunk, 0, column, columns, state, correction);
+  for (std::int64_t t = 1; t <= chunk.tokens; ++t) {
     if (t < chunk.tokens) {
       delta_pass<V, kWhole, true, true>(options, chunk, t, column, columns, state, correction);
     } else {
