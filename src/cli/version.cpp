@@ -1,5 +1,6 @@
 #include "cli/version.hpp"
 
+#include "gridmill/base/dtype.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/build_info/version.hpp"
 #include "gridmill/kernels/backend.hpp"
@@ -17,8 +18,9 @@ std::string compiler() {
 }
 
 std::string kernel_target() {
-  const auto backend = make_backend("auto", {});
-  return fmt::format("{} ({})", backend->name(), backend->target());
+  const auto backend = make_backend("auto", {.compute_dtype = DType::bf16});
+  const std::string reason = backend->target_reason();
+  return fmt::format("{} ({})", backend->name(), reason.empty() ? backend->target() : reason);
 }
 
 std::string or_absent(const std::string& library_version) {

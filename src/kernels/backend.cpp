@@ -19,7 +19,8 @@ std::unique_ptr<Backend> make_reference(const BackendOptions& options) {
                     "backend takes \"auto\" only",
                     options.kernel_target));
   }
-  return std::make_unique<reference::ReferenceBackend>(options.compute_dtype);
+  return std::make_unique<reference::ReferenceBackend>(options.compute_dtype,
+                                                       options.int8_products);
 }
 
 std::unique_ptr<Backend> make_cpu([[maybe_unused]] const BackendOptions& options) {
@@ -53,20 +54,33 @@ MachineLimits Backend::machine_limits([[maybe_unused]] int threads) {
 #endif
 }
 
+std::string_view backend_of(std::string_view name, std::string_view kernel_target) {
+  if (name != "auto") return name;
+  // A kernel target asks for the cpu backend.
+  if (kernel_target == "auto" && has_cuda_device()) return "cuda";
+  return has_cpu_backend() ? "cpu" : "reference";
+}
+
 std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options) {
   if (options.compute_dtype == DType::fp16) {
     throw UsageError("compute dtype fp16 is unsupported; use fp32 or bf16");
   }
+  if (options.int8_products && options.compute_dtype != DType::bf16) {
+    throw UsageError("int8 products need compute dtype bf16 for all else");
+  }
   if (options.threads < 1) {
     throw UsageError(fmt::format("a backend needs at least 1 thread, not {}", options.threads));
   }
+  name = backend_of(name, options.kernel_target);
   if (name == "reference") return make_reference(options);
   if (name == "cpu") return make_cpu(options);
-  if (name == "cuda") return make_cuda_backend(options);
-  if (name == "auto") {
-    // A kernel target asks for the cpu backend.
-    if (options.kernel_target == "auto" && has_cuda_device()) return make_cuda_backend(options);
-    return has_cpu_backend() ? make_cpu(options) : make_reference(options);
+  if (name == "cuda") {
+    if (options.int8_products) {
+      throw UsageError(
+          "int8 products are unsupported on the cuda backend; use --compute-dtype bf16, which "
+          "dequantises the weights when they are loaded");
+    }
+    return make_cuda_backend(options);
   }
   throw UsageError(
       fmt::format("unknown backend \"{}\"; choose auto, cpu, cuda or reference", name));

@@ -54,7 +54,7 @@ enum class Limit { read, update, product };
 
 /// The machine's limit right now, from one or two milliseconds: bytes or operations a second.
 double limit_now(Limit limit, DType dtype) {
-  const cpu::KernelTable& kernels = cpu::kernels_for("auto", dtype);
+  const cpu::KernelTable kernels = cpu::kernels_for("auto", dtype);
   auto* floats = reinterpret_cast<float*>(memory());
   constexpr std::int64_t kFloats = std::int64_t{12} << 20;  // 48 MiB
   constexpr std::int64_t kSteps = 200000;
@@ -262,7 +262,7 @@ void two_threads(benchmark::State& state) {
   const std::int64_t m = state.range(0);
   const std::int64_t outputs = state.range(1);
   const std::int64_t inputs = state.range(2);
-  const cpu::KernelTable& kernels = cpu::kernels_for("auto", DType::bf16);
+  const cpu::KernelTable kernels = cpu::kernels_for("auto", DType::bf16);
   std::vector<double> step_times[2];
   std::vector<double> limit_times[2];
   std::vector<std::unique_ptr<Backend>> backends;

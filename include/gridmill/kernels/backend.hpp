@@ -138,6 +138,8 @@ struct SelectRow {
 
 struct BackendOptions {
   DType compute_dtype = DType::fp32;  ///< fp32 or bf16
+  /// With bf16: products with weights of codes (WeightFormat) round their inputs to int8, too.
+  bool int8_products = false;
   int threads = 1;
   int node_rank = 0;          ///< of this process among those of its node: cuda takes this device
   bool share_device = false;  ///< cuda: more processes than devices take turns over them
@@ -169,6 +171,8 @@ class Backend {
   // --- identity
   [[nodiscard]] virtual std::string_view name() const = 0;         ///< reference, cpu, cuda
   [[nodiscard]] virtual std::string_view target() const = 0;       ///< e.g. avx512bf16, scalar
+  /// Why this target, e.g. what was measured; empty where there is no choice.
+  [[nodiscard]] virtual std::string target_reason() const { return {}; }
   [[nodiscard]] virtual std::string_view numerics_id() const = 0;  ///< equal ids promise equal bits
   [[nodiscard]] virtual DType compute_dtype() const = 0;
   /// Buffers are ordinary host memory, and prepared weights may lie in any host memory (e.g. shared
@@ -209,8 +213,13 @@ class Backend {
   /// Bytes of one panel (MatrixLayout::rows: of one row) of a matrix with `inputs` inputs here.
   [[nodiscard]] virtual std::size_t panel_bytes(const MatrixShape& shape,
                                                 MatrixLayout layout) const = 0;
+  /// Whether panels may hold weights in `format` (docs/numerics.md, section 2a); others have to be
+  /// dequantised before they are packed.
+  [[nodiscard]] virtual bool holds(const WeightFormat& format) const { return !format.coded(); }
   /// Packs one panel on the host: lane l from lanes[l], `inputs` elements of `dtype` each, nullptr
   /// for zeros. MatrixLayout::rows: lanes has one entry. Values are rounded to the compute dtype.
+  /// With codes (`shape.format`) a lane is MatrixShape::coded_row_bytes() long and `dtype` means
+  /// nothing.
   /// May be called from several threads at once.
   virtual void pack_panel(const MatrixShape& shape, MatrixLayout layout, DType dtype,
                           std::span<const std::byte* const> lanes,
@@ -379,6 +388,9 @@ class Backend {
 
 /// Width of a uniform distribution with a standard deviation of 0.02: 0.02 sqrt(12).
 inline constexpr float kRandomWidth = 0.0692820F;
+
+/// The backend that make_backend(name, ...) makes: `name`, or what auto stands for on this machine.
+[[nodiscard]] std::string_view backend_of(std::string_view name, std::string_view kernel_target);
 
 /// @param name  reference, cpu, cuda, or auto (cuda if built in and a device is there, else cpu;
 /// reference where the CPU has no AVX2 with fma).

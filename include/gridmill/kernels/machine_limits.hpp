@@ -8,6 +8,7 @@ struct MachineLimits {
   double update_bytes_per_s = 0;  ///< reads and writes in place, both counted
   double bf16_flop_per_s = 0;     ///< products of pairs on registers
   double fp32_flop_per_s = 0;     ///< fused multiply-adds on registers
+  double int8_op_per_s = 0;       ///< products of codes on registers; 0 where there are none
 };
 
 /// Measures them now, for about 0.3 s: the fastest quarter of some short loops with the

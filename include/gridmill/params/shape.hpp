@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "gridmill/params/weight_format.hpp"
+
 namespace gridmill {
 
 /// Half-open range of indices.
@@ -64,7 +66,23 @@ struct MatrixShape {
   bool row_parallel = false;
   std::int64_t whole_inputs = 0;
   std::int64_t first_input = 0;
+  /// How the numbers are kept in memory; codes only where Backend::holds says so.
+  WeightFormat format = {};
   friend bool operator==(const MatrixShape&, const MatrixShape&) = default;
+
+  /// Inputs after which groups of codes restart: a block of a row-parallel matrix, else all.
+  [[nodiscard]] constexpr std::int64_t group_block() const {
+    return row_parallel ? reduction_block_inputs(whole_inputs) : inputs;
+  }
+  /// Groups of the inputs that are here.
+  [[nodiscard]] constexpr std::int64_t groups() const {
+    return groups_in(inputs, group_block(), format.group);
+  }
+  /// Bytes of one output as Backend::pack_panel takes it: `inputs` codes of 8 bits, also those of 4
+  /// bits, then groups() scales in fp16.
+  [[nodiscard]] constexpr std::int64_t coded_row_bytes() const {
+    return inputs + groups() * kScaleBytes;
+  }
 };
 
 }  // namespace gridmill

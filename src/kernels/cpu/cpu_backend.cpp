@@ -63,10 +63,12 @@ int CpuBackend::begin(std::int64_t units, std::size_t scratch_bytes) {
 namespace gridmill {
 
 std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options) {
-  const cpu::KernelTable& kernels = cpu::kernels_for(options.kernel_target, options.compute_dtype);
-  log::debug("cpu backend: target {}, {} threads, compute dtype {}", kernels.target,
-             options.threads, name_of(options.compute_dtype));
-  return std::make_unique<cpu::CpuBackend>(kernels, options.compute_dtype, options.threads);
+  const cpu::KernelChoice choice =
+      cpu::choose_kernels(options.kernel_target, options.compute_dtype);
+  log::debug("cpu backend: target {}, {} threads, compute dtype {}", choice.why, options.threads,
+             name_of(options.compute_dtype));
+  return std::make_unique<cpu::CpuBackend>(choice, options.compute_dtype, options.int8_products,
+                                           options.threads);
 }
 
 }  // namespace gridmill

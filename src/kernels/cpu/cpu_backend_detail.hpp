@@ -2,10 +2,12 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "gridmill/kernels/backend.hpp"
+#include "kernels/cpu/dispatch.hpp"
 #include "kernels/cpu/float_mode.hpp"
 #include "kernels/cpu/kernel_table.hpp"
 #include "kernels/cpu/thread_pool.hpp"
@@ -16,15 +18,20 @@ namespace gridmill::cpu {
 /// Every call has finished when it returns.
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(const KernelTable& kernels, DType compute_dtype, int threads)
-      : kernels_(kernels),
+  /// @param int8_products  BackendOptions::int8_products
+  CpuBackend(const KernelChoice& choice, DType compute_dtype, bool int8_products, int threads)
+      : kernels_(choice.table),
+        target_reason_(choice.why),
         dtype_(compute_dtype),
+        int8_products_(int8_products),
         pool_(threads),
         scratch_(static_cast<std::size_t>(threads)) {}
 
   [[nodiscard]] std::string_view name() const override { return "cpu"; }
   [[nodiscard]] std::string_view target() const override { return kernels_.target; }
+  [[nodiscard]] std::string target_reason() const override { return target_reason_; }
   [[nodiscard]] std::string_view numerics_id() const override {
+    if (int8_products_) return "cpu-1-int8";
     return dtype_ == DType::bf16 ? "cpu-1-bf16" : "cpu-1-fp32";
   }
   [[nodiscard]] DType compute_dtype() const override { return dtype_; }
@@ -44,6 +51,7 @@ class CpuBackend final : public Backend {
   [[nodiscard]] std::int64_t panel_outputs() const override { return kPanelOutputs; }
   [[nodiscard]] std::size_t panel_bytes(const MatrixShape& shape,
                                         MatrixLayout layout) const override;
+  [[nodiscard]] bool holds(const WeightFormat& format) const override;
   void pack_panel(const MatrixShape& shape, MatrixLayout layout, DType dtype,
                   std::span<const std::byte* const> lanes,
                   std::span<std::byte> panel) const override;
@@ -148,6 +156,11 @@ class CpuBackend final : public Backend {
   [[nodiscard]] PanelView view_of(const Weight& w) const;
   void check_product(const PackedRows& x, const Weight& w, Fuse fuse) const;
   void run_product(const ProductArgs& args, const Weight& w);
+  /// Kernels for the codes of `format`.
+  [[nodiscard]] const CodedKernels& coded_kernels(const WeightFormat& format) const;
+  /// Rows of codes out of packed rows, in memory of this backend until the next call.
+  [[nodiscard]] PackedRows coded_rows(const PackedRows& x, const WeightFormat& format,
+                                      const ChainView& chains, std::span<const ExpertView> parts);
   [[nodiscard]] std::vector<ExpertView> views_of(std::span<const ExpertRows> experts,
                                                  const PackedRows& x, Fuse fuse) const;
   /// Runs row(r, part) for every row, with the floating-point mode set (filter_operations.cpp).
@@ -157,10 +170,13 @@ class CpuBackend final : public Backend {
                  ConstDeviceMatrix inputs, MlstmState& state, PackedRows packed_out,
                  DeviceMatrix out);
 
-  const KernelTable& kernels_;
+  KernelTable kernels_;
+  std::string target_reason_;
   DType dtype_;
+  bool int8_products_;
   ThreadPool pool_;
   std::vector<Buffer> scratch_;                             ///< one a thread
+  Buffer coded_rows_;                                       ///< inputs of a product of codes
   std::vector<SelectPartial> block_partials_;               ///< of the selection
   std::vector<std::vector<std::uint32_t>> filter_scratch_;  ///< keys of blocks, one a thread
 };

@@ -10,11 +10,13 @@
 #include "gridmill/base/log.hpp"
 #include "gridmill/base/philox.hpp"
 #include "kernels/cpu/float_mode.hpp"
+#include "kernels/cpu/trial.hpp"
 
 namespace gridmill::cpu {
 
 namespace {
 
+// Every CPU with AVX2 has F16C, which clang 14 cannot ask for.
 bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -80,38 +82,103 @@ bool pair_product_is_exact(const KernelTable& kernels) {
   return true;
 }
 
-const KernelTable& kernels_for(std::string_view target, DType compute_dtype) {
-  std::string known;
+namespace {
+
+/// The best kernels for codes among those that the CPU has, or, with a target, that belong to it.
+/// vpdpbusd does in one instruction what the others need several for: nothing to measure.
+void add_coded_kernels(std::string_view target, KernelTable& table) {
+  if (target == "avx2" || !has_avx512()) {
+    table.int8 = avx2::kInt8Kernels;
+    table.int4 = avx2::kInt4Kernels;
+  } else if (target == "avx512" || !__builtin_cpu_supports("avx512vnni")) {
+    table.int8 = avx512::kInt8Kernels;
+    table.int4 = avx512::kInt4Kernels;
+  } else {
+    table.int8 = avx512vnni::kInt8Kernels;
+    table.int4 = avx512vnni::kInt4Kernels;
+  }
+}
+
+KernelChoice widest_fp32() {
   for (const Target& candidate : targets()) {
-    known += fmt::format(", {}", candidate.name);
-    if (target != "auto" && target != candidate.name) continue;
-    const KernelTable& table = compute_dtype == DType::bf16 ? candidate.bf16 : candidate.fp32;
-    if (!candidate.runs_here) {
-      if (target == "auto") continue;
-      throw ResourceError(fmt::format(
-          "kernel target {} needs instructions that this CPU does not have; use \"auto\"", target));
+    if (candidate.runs_here) {
+      return {candidate.fp32, fmt::format("{}: the widest of this CPU", candidate.name)};
     }
-    if (compute_dtype == DType::bf16 && !pair_product_is_exact(table)) {
-      if (target != "auto") {
-        throw ResourceError(fmt::format(
-            "kernel target {}: this CPU's bf16 products differ from their specification; use "
-            "\"auto\"",
-            target));
-      }
+  }
+  return {};
+}
+
+/// The fastest by a tenth of those with the right bits; among equals the widest.
+KernelChoice fastest_bf16() {
+  constexpr double kWorthIt = 1.1;
+  KernelChoice choice;
+  double best = 0;
+  std::string measured;
+  for (const Target& candidate : targets()) {
+    if (!candidate.runs_here) continue;
+    const ProductTrial trial = try_product(candidate.bf16);
+    if (!trial.exact || !pair_product_is_exact(candidate.bf16)) {
       log::warn(
-          "kernel target {}: this CPU's bf16 products differ from their specification; "
-          "they are emulated instead, several times slower",
+          "kernel target {}: this CPU's bf16 products differ from their specification; another "
+          "target is used",
           candidate.name);
       continue;
     }
-    return table;
+    measured += fmt::format("{}{} {:.0f}", measured.empty() ? "" : ", ", candidate.name,
+                            trial.flop_per_s / 1e9);
+    if (best == 0 || trial.flop_per_s > kWorthIt * best) {
+      best = trial.flop_per_s;
+      choice.table = candidate.bf16;
+    }
   }
-  if (target == "auto") {
+  if (best == 0) return {};
+  choice.why =
+      fmt::format("{}: the fastest here, Gflop/s in bf16: {}", choice.table.target, measured);
+  return choice;
+}
+
+KernelChoice choose_among_all(DType compute_dtype) {
+  KernelChoice choice = compute_dtype == DType::bf16 ? fastest_bf16() : widest_fp32();
+  if (choice.table.target == nullptr) {
     throw ResourceError(
         "backend cpu needs AVX2 with fma, which this CPU does not have; use "
         "backend reference");
   }
+  return choice;
+}
+
+KernelChoice choose_named(std::string_view target, DType compute_dtype) {
+  std::string known;
+  for (const Target& candidate : targets()) {
+    known += fmt::format(", {}", candidate.name);
+    if (target != candidate.name) continue;
+    const KernelTable& table = compute_dtype == DType::bf16 ? candidate.bf16 : candidate.fp32;
+    if (!candidate.runs_here) {
+      throw ResourceError(fmt::format(
+          "kernel target {} needs instructions that this CPU does not have; use \"auto\"", target));
+    }
+    if (compute_dtype == DType::bf16 && !pair_product_is_exact(table)) {
+      throw ResourceError(fmt::format(
+          "kernel target {}: this CPU's bf16 products differ from their specification; use "
+          "\"auto\"",
+          target));
+    }
+    return {table, fmt::format("{}: asked for", target)};
+  }
   throw UsageError(fmt::format("unknown kernel target \"{}\"; choose auto{}", target, known));
+}
+
+}  // namespace
+
+KernelChoice choose_kernels(std::string_view target, DType compute_dtype) {
+  KernelChoice choice =
+      target == "auto" ? choose_among_all(compute_dtype) : choose_named(target, compute_dtype);
+  if (compute_dtype == DType::bf16) add_coded_kernels(target, choice.table);
+  return choice;
+}
+
+KernelTable kernels_for(std::string_view target, DType compute_dtype) {
+  return choose_kernels(target, compute_dtype).table;
 }
 
 }  // namespace gridmill::cpu

@@ -14,6 +14,17 @@ std::int64_t panels_of(std::int64_t outputs) {
   return (outputs + kPanelOutputs - 1) / kPanelOutputs;
 }
 
+/// How the weights of all experts are kept.
+WeightFormat format_of(std::span<const ExpertRows> experts) {
+  const WeightFormat format =
+      experts.empty() ? WeightFormat{} : experts.front().weight->shape.format;
+  for (const ExpertRows& expert : experts) {
+    GRIDMILL_ASSERT(expert.weight->shape.format == format,
+                    "experts of one product need weights of one format");
+  }
+  return format;
+}
+
 }  // namespace
 
 void CpuBackend::row_dots(Stream& /*stream*/, ConstDeviceMatrix x, ConstDeviceVector weights,
@@ -76,7 +87,13 @@ void CpuBackend::experts_gated(Stream& /*stream*/, const PackedRows& x,
   args.outputs = out.inputs;
   args.gate = gate;
   args.packed_out = out;
-  run(kernels_.experts_gated, args, args.expert_count * panels_of(args.outputs), 2 * kPanelSums);
+  auto* kernel = kernels_.experts_gated;
+  if (const WeightFormat format = format_of(experts); format.coded()) {
+    args.group = format.group;
+    args.x = coded_rows(x, format, {.group = format.group}, views);
+    kernel = coded_kernels(format).experts_gated;
+  }
+  run(kernel, args, args.expert_count * panels_of(args.outputs), 2 * kPanelSums);
 }
 
 void CpuBackend::experts_down(Stream& /*stream*/, const PackedRows& x,
@@ -98,7 +115,17 @@ void CpuBackend::experts_down(Stream& /*stream*/, const PackedRows& x,
   args.start = sums.start;
   args.block_rows = block_rows;
   args.blocks = blocks.data;
-  run(kernels_.experts_down, args, panels_of(args.outputs), kPanelSums);
+  auto* kernel = kernels_.experts_down;
+  if (const WeightFormat format = format_of(experts); format.coded()) {
+    args.group = format.group;
+    args.x = coded_rows(x, format,
+                        {.count = static_cast<int>(args.block_count),
+                         .inputs = views.front().block_inputs,
+                         .group = format.group},
+                        views);
+    kernel = coded_kernels(format).experts_down;
+  }
+  run(kernel, args, panels_of(args.outputs), kPanelSums);
 }
 
 }  // namespace gridmill::cpu

@@ -43,6 +43,18 @@ PackedRows rows_of_expert(const PackedRows& rows, const ExpertView& expert) {
   const std::int64_t row_bytes = 4 * units_of<Steps>(rows.inputs);
   return {rows.data + expert.first * row_bytes, expert.count, rows.inputs};
 }
+/// The same of a product's inputs, which may be codes.
+template <class Steps>
+PackedRows inputs_of_expert(const PackedRows& rows, const ExpertView& expert,
+                            const ChainView& chains) {
+  if constexpr (Steps::kCoded) {
+    const std::int64_t row_bytes =
+        coded_row_bytes(rows.inputs, chain_block(chains, rows.inputs), chains.group, Steps::kStep);
+    return {rows.data + expert.first * row_bytes, expert.count, rows.inputs};
+  } else {
+    return rows_of_expert<Steps>(rows, expert);
+  }
+}
 
 template <class Steps>
 void gather_pack(const GatherArgs& args, const Worker& worker) {
@@ -86,7 +98,7 @@ void gate_epilogue(const ExpertsArgs& args, const ExpertView& expert, const RowC
       store(values + 16 * v, args.gate.limit == 0.0F ? activate(args.gate.activation, g) * u
                                                      : clamped_gate(g, u, args.gate.limit));
     }
-    write_row(packed_row<Steps>(out, chunk.first + r), first, values, columns);
+    write_row(packed_row<typename Steps::Packed>(out, chunk.first + r), first, values, columns);
   }
 }
 
@@ -95,17 +107,17 @@ template <class Steps>
 void experts_gated(const ExpertsArgs& args, const Worker& worker) {
   const std::int64_t panels = (args.outputs + kPanelOutputs - 1) / kPanelOutputs;
   const Share mine = share_of(args.expert_count * panels, worker);
+  const ChainView whole{1, 0, args.group};
   const std::int64_t pass = rows_a_pass<Steps>(args.x.inputs);
   auto* sums = reinterpret_cast<float*>(worker.scratch);
   for (std::int64_t unit = mine.first; unit < mine.end; ++unit) {
     const ExpertView& expert = args.experts[unit / panels];
     const std::int64_t panel = unit % panels;
-    const PackedRows x = rows_of_expert<Steps>(args.x, expert);
-    const PackedRows out = rows_of_expert<Steps>(args.packed_out, expert);
+    const PackedRows x = inputs_of_expert<Steps>(args.x, expert, whole);
+    const PackedRows out = rows_of_expert<typename Steps::Packed>(args.packed_out, expert);
     for (std::int64_t row = 0; row < x.rows; row += pass) {
       const RowChunk chunk{row, smaller(pass, x.rows - row)};
       float* second = sums + chunk.rows * kPanelOutputs;
-      const ChainView whole{1, 0};
       panel_product<Steps>(x, chunk, panel_at(expert.weights, 2 * panel), whole, sums);
       panel_product<Steps>(x, chunk, panel_at(expert.weights, 2 * panel + 1), whole, second);
       gate_epilogue<Steps>(args, expert, chunk, panel, sums, second, out);
@@ -154,16 +166,14 @@ void experts_down(const ExpertsArgs& args, const Worker& worker) {
   auto* sums = reinterpret_cast<float*>(worker.scratch);
   for (std::int64_t e = 0; e < args.expert_count; ++e) {
     const ExpertView& expert = args.experts[e];
-    const PackedRows x = rows_of_expert<Steps>(args.x, expert);
+    const ChainView chains{static_cast<int>(args.block_count), expert.block_inputs, args.group};
+    const PackedRows x = inputs_of_expert<Steps>(args.x, expert, chains);
     for (std::int64_t row = 0; row < x.rows; row += pass) {
       const RowChunk chunk{row, smaller(pass, x.rows - row)};
       for (std::int64_t panel = mine.first; panel < mine.end; ++panel) {
         const std::byte* weights = panel_at(expert.weights, panel);
         for (std::int64_t b = 0; b < args.block_count; ++b) {
-          const std::int64_t begin = smaller(x.inputs, b * expert.block_inputs);
-          const std::int64_t end = smaller(x.inputs, begin + expert.block_inputs);
-          chain_product<Steps>(x, chunk, weights,
-                               {begin / Steps::kInputs, units_of<Steps>(end - begin), sums, 0});
+          block_product<Steps>(x, chunk, weights, chains, b, sums, 0);
           weighted_epilogue(args, expert, chunk, panel, expert.holds_first_block && b == 0, sums,
                             args.blocks + b * args.block_rows * args.outputs);
         }

@@ -46,6 +46,7 @@ struct PanelView {
 struct ChainView {
   int count = 1;            ///< 1, or a power of two up to 8
   std::int64_t inputs = 0;  ///< of a chain; even if count > 1
+  int group = 0;            ///< with codes: inputs that share a scale; restarts at every chain
 };
 
 enum class Epilogue : std::uint8_t {
@@ -228,6 +229,15 @@ struct ExpertView {
   bool holds_first_block = false;  ///< of the whole matrix: its bias is added here
 };
 
+/// Rows of codes out of packed rows in bf16 (code_layout.hpp).
+struct QuantizeArgs {
+  PackedRows x;
+  ChainView chains;
+  const ExpertView* parts = nullptr;  ///< rows that are blocks by themselves
+  std::int64_t part_count = 0;
+  std::byte* out = nullptr;
+};
+
 struct GatherArgs {
   ConstDeviceMatrix x;
   const ExpertView* experts = nullptr;
@@ -241,6 +251,7 @@ struct ExpertsArgs {
   const ExpertView* experts = nullptr;
   std::int64_t expert_count = 0;
   std::int64_t outputs = 0;  ///< gated: F
+  int group = 0;             ///< with codes: inputs that share a scale
   ExpertGate gate{};
   PackedRows packed_out;
   // Of experts_down.
@@ -255,6 +266,7 @@ struct ExpertsArgs {
 struct SelectArgs {
   PackedRows x;
   PanelView weights;
+  ChainView chains;
   float soft_cap = 0;
   std::int64_t ids = 0;       ///< held here
   std::int64_t first_id = 0;  ///< a multiple of 64
@@ -284,6 +296,16 @@ struct ElementaryArgs {
   const float* x = nullptr;
   float* y = nullptr;
   std::int64_t count = 0;  ///< a multiple of 16
+};
+
+/// Operations whose weights are codes of one kind; their packed inputs are rows of codes.
+struct CodedKernels {
+  void (*quantize_rows)(const QuantizeArgs&, const Worker&) = nullptr;
+  void (*product)(const ProductArgs&, const Worker&) = nullptr;
+  void (*experts_gated)(const ExpertsArgs&, const Worker&) = nullptr;
+  void (*experts_down)(const ExpertsArgs&, const Worker&) = nullptr;
+  void (*select_blocks)(const SelectArgs&, const Worker&) = nullptr;
+  std::int32_t (*limit_product)(std::int64_t steps) = nullptr;
 };
 
 /// The operations of one target in one compute dtype. Each does the part of worker `index` of
@@ -321,6 +343,9 @@ struct KernelTable {
                     std::uint32_t* counts) = nullptr;
   void (*draw_row)(const KeptRowView&, const FilterRow&, float temperature, const DrawKey&,
                    Drawn*) = nullptr;
+  // With bf16 only; the machine's best, whatever the rest of the table is (dispatch.cpp).
+  CodedKernels int8{};
+  CodedKernels int4{};
   void (*elementary)(const ElementaryArgs&, const Worker&) = nullptr;
   /// y[i] = the pair product of x[i], w[i] (bf16 pairs) added to y[i]; for the start-up self-test.
   void (*pair_product)(const std::uint32_t* x, const std::uint32_t* w, float* y,
@@ -342,6 +367,19 @@ extern const KernelTable kBf16Kernels;
 namespace avx2 {
 extern const KernelTable kFp32Kernels;
 extern const KernelTable kBf16Kernels;
+}  // namespace avx2
+// Kernels for weights of codes.
+namespace avx512vnni {
+extern const CodedKernels kInt8Kernels;
+extern const CodedKernels kInt4Kernels;
+}  // namespace avx512vnni
+namespace avx512 {
+extern const CodedKernels kInt8Kernels;
+extern const CodedKernels kInt4Kernels;
+}  // namespace avx512
+namespace avx2 {
+extern const CodedKernels kInt8Kernels;
+extern const CodedKernels kInt4Kernels;
 }  // namespace avx2
 
 }  // namespace gridmill::cpu

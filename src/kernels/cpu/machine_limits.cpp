@@ -49,7 +49,7 @@ double rate_of(ThreadPool& pool, double amount, const Loop& loop) {
 }
 
 double product_rate(ThreadPool& pool, DType dtype) {
-  const KernelTable& kernels = kernels_for("auto", dtype);
+  const KernelTable kernels = kernels_for("auto", dtype);
   // 16 chains of 16 lanes a step: a pair of bf16 is two multiply-adds, an fp32 value one.
   const double operations = (dtype == DType::bf16 ? 64.0 : 32.0) * 16 * kProductSteps;
   return rate_of(pool, operations, [&](std::size_t, std::size_t) {
@@ -61,7 +61,7 @@ double product_rate(ThreadPool& pool, DType dtype) {
 }  // namespace
 
 MachineLimits measure_machine_limits(int threads) {
-  const KernelTable& kernels = kernels_for("auto", DType::fp32);
+  const KernelTable kernels = kernels_for("auto", DType::fp32);
   ThreadPool pool(threads);
   const std::size_t windows_of_thread =
       std::max(kWindowsOfThread, kFewestWindows / static_cast<std::size_t>(threads));
@@ -86,6 +86,10 @@ MachineLimits measure_machine_limits(int threads) {
   });
   limits.bf16_flop_per_s = product_rate(pool, DType::bf16);
   limits.fp32_flop_per_s = product_rate(pool, DType::fp32);
+  auto* codes = kernels_for("auto", DType::bf16).int8.limit_product;
+  limits.int8_op_per_s =
+      rate_of(pool, 16.0 * 16 * 4 * 2 * kProductSteps,
+              [&](std::size_t, std::size_t) { static_cast<void>(codes(kProductSteps)); });
   return limits;
 }
 

@@ -7,6 +7,7 @@
 
 #include "gridmill/base/check.hpp"
 #include "kernels/cpu/bf16_rounding.hpp"
+#include "kernels/cpu/code_layout.hpp"
 #include "kernels/cpu/cpu_backend_detail.hpp"
 
 namespace gridmill::cpu {
@@ -100,9 +101,60 @@ void pack_tile(const std::array<LaneWords, kPanelOutputs>& tile, std::int64_t co
   }
 }
 
+/// Codes [first, first + count) of a lane as words of a step: what lies behind them is 0.
+void words_of_step(const std::byte* lane, std::int64_t first, std::int64_t count,
+                   std::array<std::uint32_t, 2>& words) {
+  words = {0, 0};
+  if (lane != nullptr) std::memcpy(words.data(), lane + first, static_cast<std::size_t>(count));
+}
+
+/// One word of a panel (code_layout.hpp).
+std::uint32_t panel_word(const std::array<std::uint32_t, 2>& words, WeightCodes codes) {
+  if (codes == WeightCodes::int8) return words[0] ^ 0x80808080U;
+  return ((words[0] & 0x0F0F0F0FU) ^ 0x08080808U) | ((words[1] & 0x0F0F0F0FU) ^ 0x08080808U) << 4U;
+}
+
+void pack_coded_panel(const MatrixShape& shape, std::span<const std::byte* const> lanes,
+                      std::byte* out) {
+  const std::int64_t block = shape.group_block();
+  const std::int64_t step = step_inputs(shape.format.codes);
+  std::int64_t group = 0;
+  std::array<std::uint32_t, 2> words{};
+  for (std::int64_t chain = 0; chain < shape.inputs; chain += block) {
+    const std::int64_t chain_end = std::min(shape.inputs, chain + block);
+    for (std::int64_t begin = chain; begin < chain_end; begin += shape.format.group, ++group) {
+      const std::int64_t end = std::min<std::int64_t>(chain_end, begin + shape.format.group);
+      for (std::int64_t first = begin; first < end; first += step) {
+        for (const std::byte* lane : lanes) {
+          words_of_step(lane, first, std::min(step, end - first), words);
+          const std::uint32_t word = panel_word(words, shape.format.codes);
+          std::memcpy(out, &word, sizeof word);
+          out += sizeof word;
+        }
+      }
+      for (const std::byte* lane : lanes) {
+        std::uint16_t scale = 0;
+        if (lane != nullptr) {
+          std::memcpy(&scale, lane + shape.inputs + group * kScaleBytes, sizeof scale);
+        }
+        std::memcpy(out, &scale, sizeof scale);
+        out += sizeof scale;
+      }
+    }
+  }
+}
+
 }  // namespace
 
+bool CpuBackend::holds(const WeightFormat& format) const {
+  return int8_products_ || !format.coded();
+}
+
 std::size_t CpuBackend::panel_bytes(const MatrixShape& shape, MatrixLayout layout) const {
+  if (shape.format.coded()) {
+    return static_cast<std::size_t>(coded_panel_bytes(
+        shape.inputs, shape.group_block(), shape.format.group, step_inputs(shape.format.codes)));
+  }
   const std::int64_t elements = layout == MatrixLayout::rows
                                     ? shape.inputs
                                     : padded_inputs(shape.inputs, dtype_) * kPanelOutputs;
@@ -119,6 +171,10 @@ void CpuBackend::pack_panel(const MatrixShape& shape, MatrixLayout layout, DType
   const std::size_t outputs = layout == MatrixLayout::rows ? 1 : kPanelOutputs;
   GRIDMILL_ASSERT(lanes.size() == outputs, "a panel has " + std::to_string(outputs) + " lanes");
   GRIDMILL_ASSERT(panel.size() == panel_bytes(shape, layout), "wrong size for a panel");
+  if (shape.format.coded()) {
+    GRIDMILL_ASSERT(layout == MatrixLayout::panels, "a table of rows cannot hold codes");
+    return pack_coded_panel(shape, lanes, panel.data());
+  }
   const std::int64_t step = inputs_in_tile(dtype_);
   alignas(64) std::array<LaneWords, kPanelOutputs> tile;
   for (std::int64_t first = 0; first < shape.inputs; first += step) {

@@ -1,8 +1,12 @@
 #include <algorithm>
+#include <array>
+#include <span>
 #include <string>
 
 #include "gridmill/base/check.hpp"
+#include "kernels/cpu/code_layout.hpp"
 #include "kernels/cpu/cpu_backend_detail.hpp"
+#include "kernels/cpu/memory.hpp"
 
 namespace gridmill::cpu {
 
@@ -54,9 +58,37 @@ void CpuBackend::run_product(const ProductArgs& args, const Weight& w) {
   if (args.x.rows == 0 || args.outputs == 0) return;
   ProductArgs complete = args;
   complete.weights = view_of(w);
+  auto* kernel = kernels_.product;
+  if (const WeightFormat& format = w.shape.format; format.coded()) {
+    complete.chains.group = format.group;
+    const std::array<ExpertView, 1> all = {{{.count = args.x.rows}}};
+    complete.x = coded_rows(args.x, format, complete.chains, all);
+    kernel = coded_kernels(format).product;
+  }
   // gate and up, or the four levels of a tree of chains.
   const std::size_t levels = args.chains.count > 1 ? 4 : 2;
-  run(kernels_.product, complete, panels_of(args.outputs), levels * kPanelSums);
+  run(kernel, complete, panels_of(args.outputs), levels * kPanelSums);
+}
+
+const CodedKernels& CpuBackend::coded_kernels(const WeightFormat& format) const {
+  return format.codes == WeightCodes::int4 ? kernels_.int4 : kernels_.int8;
+}
+
+PackedRows CpuBackend::coded_rows(const PackedRows& x, const WeightFormat& format,
+                                  const ChainView& chains, std::span<const ExpertView> parts) {
+  const std::int64_t block = chains.count == 1 && chains.inputs == 0 ? x.inputs : chains.inputs;
+  const auto bytes = static_cast<std::size_t>(
+      x.rows * coded_row_bytes(x.inputs, block, format.group, step_inputs(format.codes)));
+  if (coded_rows_.size_bytes() < bytes) coded_rows_ = allocate_zeroed(bytes);
+  QuantizeArgs args;
+  args.x = x;
+  args.chains = chains;
+  args.parts = parts.data();
+  args.part_count = static_cast<std::int64_t>(parts.size());
+  args.out = coded_rows_.data();
+  run(coded_kernels(format).quantize_rows, args,
+      (x.rows + kBlockRows - 1) / kBlockRows * groups_in(x.inputs, block, format.group), 0);
+  return {coded_rows_.data(), x.rows, x.inputs};
 }
 
 void CpuBackend::linear(Stream& /*stream*/, const PackedRows& x, const Weight& w,
@@ -188,8 +220,14 @@ void CpuBackend::select(Stream& /*stream*/, const PackedRows& x, const Weight& w
   args.block_partials = block_partials_.data();
   args.partials = partials;
   if (args.ids > 0) {
-    run(kernels_.select_blocks, args, panels_of(args.ids) / kSelectPanels + 1,
-        kSelectPanels * kPanelSums);
+    auto* kernel = kernels_.select_blocks;
+    if (const WeightFormat& format = w.shape.format; format.coded()) {
+      args.chains.group = format.group;
+      const std::array<ExpertView, 1> all = {{{.count = x.rows}}};
+      args.x = coded_rows(x, format, args.chains, all);
+      kernel = coded_kernels(format).select_blocks;
+    }
+    run(kernel, args, panels_of(args.ids) / kSelectPanels + 1, kSelectPanels * kPanelSums);
   }
   run(kernels_.join_blocks, args, x.rows,
       2 * sizeof(float) * static_cast<std::size_t>(args.blocks_of_group));

@@ -29,19 +29,13 @@
 // peak from 32 rows on. Measured (Zen 4, docs/performance.md): 88 to 94, 85 and 95 %.
 #pragma once
 
+#include "kernels/cpu/blocking.hpp"
+#include "kernels/cpu/coded.hpp"
 #include "kernels/cpu/math.hpp"
-#include "kernels/cpu/packed.hpp"
 
 namespace gridmill::cpu::GRIDMILL_CPU_TARGET {
 
 constexpr std::int64_t kSubPanelUnits = kWide ? 768 : 128;
-constexpr std::int64_t kUnitBytes = 4 * kPanelOutputs;
-/// Row blocks up to this height wait for memory alone.
-constexpr int kNearRows = 5;
-constexpr std::int64_t kNearAhead = 8192;
-constexpr std::int64_t kFarAhead = 16384;
-constexpr int kVectors = kPanelOutputs / 16;
-
 /// Part of one chain: `units` units of k for one block of rows and one panel.
 template <class Steps>
 struct TileArgs {
@@ -56,6 +50,27 @@ struct TileArgs {
   const std::byte* ahead;   ///< what to prefetch meanwhile,
   std::int64_t ahead_step;  ///< bytes a unit
 };
+
+/// Ends a tile: adds its sums to `joins` sub-trees on the left, and stores the result there.
+template <int R, int V>
+GRIDMILL_SIMD void join_and_store(float* sums, std::int64_t level, int joins, F32x16 (&acc)[R][V]) {
+  float* out = sums;
+  for (int join = 0; join < joins; ++join) {
+    out -= level;
+    GRIDMILL_UNROLL
+    for (int r = 0; r < R; ++r) {
+      GRIDMILL_UNROLL
+      for (int v = 0; v < V; ++v) {
+        acc[r][v] = load(out + r * kPanelOutputs + 16 * v) + acc[r][v];
+      }
+    }
+  }
+  GRIDMILL_UNROLL
+  for (int r = 0; r < R; ++r) {
+    GRIDMILL_UNROLL
+    for (int v = 0; v < V; ++v) store(out + r * kPanelOutputs + 16 * v, acc[r][v]);
+  }
+}
 
 /// Rows R, vectors V, prefetched lines a unit P, into cache level L.
 template <class Steps, int R, int V, int P, int L>
@@ -89,28 +104,89 @@ template <class Steps, int R, int V, int P, int L>
     w += kPanelOutputs;
     ahead += ahead_step;
   }
-  float* out = args.sums;
-  for (int join = 0; join < args.joins; ++join) {
-    out -= args.level;
-    GRIDMILL_UNROLL
-    for (int r = 0; r < R; ++r) {
-      GRIDMILL_UNROLL
-      for (int v = 0; v < V; ++v) {
-        acc[r][v] = load(out + r * kPanelOutputs + 16 * v) + acc[r][v];
-      }
-    }
-  }
+  join_and_store<R, V>(args.sums, args.level, args.joins, acc);
+}
+
+#if GRIDMILL_CPU_NATIVE_BF16 == 0
+/// The same where a pair of bf16 is two fma: inputs are widened once a piece, not in every step.
+template <int R, int P, int L>
+[[gnu::noinline]] void wide_tile(const TileArgs<Bf16Steps>& args) {
+  constexpr std::int64_t kPieceUnits = 256;
+  F32x16 acc[R][kVectors];
   GRIDMILL_UNROLL
   for (int r = 0; r < R; ++r) {
     GRIDMILL_UNROLL
-    for (int v = 0; v < V; ++v) store(out + r * kPanelOutputs + 16 * v, acc[r][v]);
+    for (int v = 0; v < kVectors; ++v) {
+      acc[r][v] = args.fresh ? zero() : load(args.sums + r * kPanelOutputs + 16 * v);
+    }
   }
+  alignas(64) float odd[kPieceUnits * R + 16];
+  alignas(64) float even[kPieceUnits * R + 16];
+  const std::uint32_t* x = args.x;
+  const std::uint32_t* w = args.w;
+  const std::byte* ahead = args.ahead;
+  const std::int64_t ahead_step = args.ahead_step;
+  for (std::int64_t first = 0; first < args.units; first += kPieceUnits) {
+    const std::int64_t count = smaller(kPieceUnits, args.units - first);
+    const std::int64_t words = count * R;
+    for (std::int64_t i = 0; i < words; i += 16) {
+      const int left = static_cast<int>(smaller<std::int64_t>(16, words - i));
+      const Pairs pairs =
+          widen_words(bits_of(load_first(reinterpret_cast<const float*>(x + i), left)));
+      store(odd + i, pairs.odd);
+      store(even + i, pairs.even);
+    }
+    x += words;
+    for (std::int64_t unit = 0; unit < count; ++unit) {
+      GRIDMILL_UNROLL
+      for (int p = 0; p < P; ++p) prefetch<L>(ahead + 64 * p);
+      F32x16 weights[kVectors];
+      GRIDMILL_UNROLL
+      for (int v = 0; v < kVectors; ++v) weights[v] = load_odd_halves(w + 16 * v);
+      GRIDMILL_UNROLL
+      for (int r = 0; r < R; ++r) {
+        const F32x16 input = splat(odd[unit * R + r]);
+        GRIDMILL_UNROLL
+        for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(input, weights[v], acc[r][v]);
+      }
+      GRIDMILL_UNROLL
+      for (int v = 0; v < kVectors; ++v) weights[v] = load_even_halves(w + 16 * v);
+      GRIDMILL_UNROLL
+      for (int r = 0; r < R; ++r) {
+        const F32x16 input = splat(even[unit * R + r]);
+        GRIDMILL_UNROLL
+        for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(input, weights[v], acc[r][v]);
+      }
+      w += kPanelOutputs;
+      ahead += ahead_step;
+    }
+  }
+  join_and_store<R, kVectors>(args.sums, args.level, args.joins, acc);
 }
-
+#endif
 /// One block of rows by a whole panel.
 template <class Steps, int P, int L>
 void block_tile(TileArgs<Steps> args) {
-  if constexpr (kWide) {
+  if constexpr (kWide && Steps::kWidened) {
+    switch (args.height) {
+      case 1:
+        return wide_tile<1, P, L>(args);
+      case 2:
+        return wide_tile<2, P, L>(args);
+      case 3:
+        return wide_tile<3, P, L>(args);
+      case 4:
+        return wide_tile<4, P, L>(args);
+      case 5:
+        return wide_tile<5, P, L>(args);
+      case 6:
+        return wide_tile<6, P, L>(args);
+      case 7:
+        return wide_tile<7, P, L>(args);
+      default:
+        return wide_tile<8, P, L>(args);
+    }
+  } else if constexpr (kWide) {
     switch (args.height) {
       case 1:
         return tile<Steps, 1, kVectors, P, L>(args);
@@ -153,11 +229,6 @@ void block_tile(TileArgs<Steps> args) {
     }
   }
 }
-
-/// Consecutive rows, a whole number of blocks (but for the last of the matrix).
-struct RowChunk {
-  std::int64_t first, rows;
-};
 
 /// Units [first, first + count) of k, that chain's place, and how many sub-trees it joins.
 struct Chain {
@@ -218,24 +289,38 @@ void chain_product(const PackedRows& x, const RowChunk& chunk, const std::byte* 
   }
 }
 
+/// Chain `index` of several.
+template <class Steps>
+void block_product(const PackedRows& x, const RowChunk& chunk, const std::byte* panel,
+                   const ChainView& chains, std::int64_t index, float* sums, int joins) {
+  if constexpr (Steps::kCoded) {
+    coded_chain<Steps>(x, chunk, panel, chains, index, sums, joins);
+  } else {
+    const std::int64_t first = smaller(x.inputs, index * chains.inputs);
+    const std::int64_t last = smaller(x.inputs, first + chains.inputs);
+    chain_product<Steps>(x, chunk, panel,
+                         {first / Steps::kInputs, units_of<Steps>(last - first), sums, joins});
+  }
+}
+
 /// Every chain of one panel, joined: sums [rows][48]. Room for 3 more of them follows.
 template <class Steps>
 void panel_product(const PackedRows& x, const RowChunk& chunk, const std::byte* panel,
                    const ChainView& chains, float* sums) {
   if (chains.count == 1) {
-    chain_product<Steps>(x, chunk, panel, {0, units_of<Steps>(x.inputs), sums, 0});
-    return;
+    if constexpr (Steps::kCoded) {
+      return coded_chain<Steps>(x, chunk, panel, chains, 0, sums, 0);
+    } else {
+      return chain_product<Steps>(x, chunk, panel, {0, units_of<Steps>(x.inputs), sums, 0});
+    }
   }
   // A binary counter: level d holds the sum of a finished sub-tree of 2^n chains.
   int level = 0;
   for (int chain = 0; chain < chains.count; ++chain) {
-    const std::int64_t first = smaller(x.inputs, chain * chains.inputs);
-    const std::int64_t last = smaller(x.inputs, first + chains.inputs);
     const int joins = __builtin_ctz(~static_cast<unsigned>(chain));
+    float* chain_sums = sums + level * chunk.rows * kPanelOutputs;
     // An empty chain takes part with its +0.
-    chain_product<Steps>(x, chunk, panel,
-                         {first / Steps::kInputs, units_of<Steps>(last - first),
-                          sums + level * chunk.rows * kPanelOutputs, joins});
+    block_product<Steps>(x, chunk, panel, chains, chain, chain_sums, joins);
     level += 1 - joins;
   }
 }
@@ -280,14 +365,17 @@ void packed_epilogue(const ProductArgs& args, const RowChunk& chunk, std::int64_
       }
       store(values + 16 * v, y);
     }
-    write_row(packed_row<Steps>(args.packed_out, chunk.first + r), first, values, columns);
+    write_row(packed_row<typename Steps::Packed>(args.packed_out, chunk.first + r), first, values,
+              columns);
   }
 }
 
 /// Rows of a pass: their inputs take at most 512 KiB.
 template <class Steps>
 std::int64_t rows_a_pass(std::int64_t inputs) {
-  const std::int64_t row_bytes = 4 * larger<std::int64_t>(1, units_of<Steps>(inputs));
+  std::int64_t row_bytes = inputs;  // codes
+  if constexpr (!Steps::kCoded) row_bytes = 4 * units_of<Steps>(inputs);
+  row_bytes = larger<std::int64_t>(4, row_bytes);
   const std::int64_t rows = (std::int64_t{512} << 10) / row_bytes / kBlockRows * kBlockRows;
   return smaller<std::int64_t>(kChunkRows, larger<std::int64_t>(64, rows));
 }

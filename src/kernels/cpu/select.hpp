@@ -144,7 +144,6 @@ void select_blocks(const SelectArgs& args, const Worker& worker) {
   const std::int64_t panels = (args.ids + kPanelOutputs - 1) / kPanelOutputs;
   const Share mine = share_of(groups, worker);
   const std::int64_t pass = rows_a_pass<Steps>(args.x.inputs);
-  const ChainView one_chain{};
   for (std::int64_t row = 0; row < args.x.rows; row += pass) {
     const RowChunk chunk{row, smaller(pass, args.x.rows - row)};
     auto* sums = reinterpret_cast<float*>(worker.scratch);
@@ -153,7 +152,7 @@ void select_blocks(const SelectArgs& args, const Worker& worker) {
       for (std::int64_t p = 0; p < kSelectPanels; ++p) {
         const std::int64_t panel = group * kSelectPanels + p;
         if (panel >= panels) break;
-        panel_product<Steps>(args.x, chunk, panel_at(args.weights, panel), one_chain,
+        panel_product<Steps>(args.x, chunk, panel_at(args.weights, panel), args.chains,
                              sums + p * panel_sums);
       }
       const std::int64_t first_id = group * kIds;

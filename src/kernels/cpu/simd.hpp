@@ -17,6 +17,13 @@ constexpr bool kWide = true;
 constexpr bool kWide = false;
 #endif
 
+/// Whether dot_codes is one instruction.
+#if defined(__AVX512VNNI__)
+constexpr bool kNativeCodes = true;
+#else
+constexpr bool kNativeCodes = false;
+#endif
+
 /// bf16 bits of each lane in its low half: nearest even, a NaN stays a quiet NaN, a subnormal
 /// becomes a zero of its sign.
 GRIDMILL_SIMD I32x16 bf16_bits(F32x16 x) {
@@ -52,15 +59,22 @@ GRIDMILL_SIMD F32x16 dot_pairs(Pairs x, Pairs w, F32x16 acc) {
 struct Pairs {
   F32x16 even, odd;
 };
-GRIDMILL_SIMD Pairs widen_pairs(I32x16 pairs) {
+GRIDMILL_SIMD F32x16 load_even_halves(const std::uint32_t* p) {
+  return float_of_bits(shift_left<16>(bits_of(load(reinterpret_cast<const float*>(p)))));
+}
+GRIDMILL_SIMD F32x16 load_odd_halves(const std::uint32_t* p) {
+  return float_of_bits(bits_of(load(reinterpret_cast<const float*>(p))) &
+                       splat_int(static_cast<std::int32_t>(0xFFFF0000U)));
+}
+GRIDMILL_SIMD Pairs widen_words(I32x16 pairs) {
   return {float_of_bits(shift_left<16>(pairs)),
           float_of_bits(pairs & splat_int(static_cast<std::int32_t>(0xFFFF0000U)))};
 }
 GRIDMILL_SIMD Pairs load_pairs(const std::uint32_t* p) {
-  return widen_pairs(bits_of(load(reinterpret_cast<const float*>(p))));
+  return widen_words(bits_of(load(reinterpret_cast<const float*>(p))));
 }
 GRIDMILL_SIMD Pairs splat_pair(const std::uint32_t* p) {
-  return widen_pairs(splat_int(static_cast<std::int32_t>(*p)));
+  return widen_words(splat_int(static_cast<std::int32_t>(*p)));
 }
 GRIDMILL_SIMD F32x16 dot_pairs(Pairs x, Pairs w, F32x16 acc) {
   return fma(x.even, w.even, fma(x.odd, w.odd, acc));
@@ -69,7 +83,10 @@ GRIDMILL_SIMD F32x16 dot_pairs(Pairs x, Pairs w, F32x16 acc) {
 
 /// One step along k of a product in fp32 or bf16, so that kernels are written once.
 struct Fp32Steps {
-  using Unit = float;  ///< one input
+  using Unit = float;                      ///< one input
+  using Packed = Fp32Steps;                ///< of rows that a product writes
+  static constexpr bool kWidened = false;  ///< a step widens its inputs
+  static constexpr bool kCoded = false;
   static constexpr int kInputs = 1;
   using Vector = F32x16;
   GRIDMILL_SIMD static Vector load(const Unit* p) { return GRIDMILL_CPU_TARGET::load(p); }
@@ -78,6 +95,9 @@ struct Fp32Steps {
 };
 struct Bf16Steps {
   using Unit = std::uint32_t;  ///< a pair of inputs
+  using Packed = Bf16Steps;
+  static constexpr bool kWidened = GRIDMILL_CPU_NATIVE_BF16 == 0;
+  static constexpr bool kCoded = false;
   static constexpr int kInputs = 2;
   using Vector = Pairs;
   GRIDMILL_SIMD static Vector load(const Unit* p) { return load_pairs(p); }

@@ -191,6 +191,23 @@ GRIDMILL_SIMD void load_bf16_pairs(const std::uint32_t* p, F32x16& low, F32x16& 
   low = float_of_bits(shift_left<16>(pairs));
   high = float_of_bits(pairs & splat_int(-65536));
 }
+/// 16 numbers in fp16, widened exactly; subnormal ones, too, whatever the mode.
+GRIDMILL_SIMD F32x16 load_fp16(const std::uint16_t* p) {
+  return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
+          _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8)))};
+}
+GRIDMILL_SIMD __m256i dot_codes_half(__m256i acc, __m256i w, __m256i x) {
+  const __m256i w_even = _mm256_and_si256(w, _mm256_set1_epi16(0xFF));
+  const __m256i w_odd = _mm256_srli_epi16(w, 8);
+  const __m256i x_even = _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8);
+  const __m256i x_odd = _mm256_srai_epi16(x, 8);
+  return _mm256_add_epi32(_mm256_add_epi32(acc, _mm256_madd_epi16(w_even, x_even)),
+                          _mm256_madd_epi16(w_odd, x_odd));
+}
+/// acc + the sum of four products of unsigned bytes of `w` and signed bytes of `x`, exact.
+GRIDMILL_SIMD I32x16 dot_codes(I32x16 acc, I32x16 w, I32x16 x) {
+  return {dot_codes_half(acc.a, w.a, x.a), dot_codes_half(acc.b, w.b, x.b)};
+}
 GRIDMILL_SIMD void store_words(std::uint32_t* p, I32x16 x) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x.a);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 8), x.b);

@@ -6,7 +6,7 @@
 // Hence kernels use plain structs, C arrays and their own helpers, never std:: templates or inline
 // members of shared headers.
 //
-//   GRIDMILL_CPU_TARGET       namespace and name: avx512bf16, avx512, avx2
+//   GRIDMILL_CPU_TARGET       namespace and name: avx512bf16, avx512, avx2; avx512vnni (codes only)
 //   GRIDMILL_CPU_NATIVE_BF16  1 if vdpbf16ps may be used
 #pragma once
 

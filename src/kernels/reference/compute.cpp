@@ -2,9 +2,11 @@
 
 #include <bit>
 #include <cmath>
+#include <string>
 
 #include "gridmill/base/check.hpp"
 #include "gridmill/base/numerics.hpp"
+#include "kernels/reference/coded.hpp"
 
 namespace gridmill::reference {
 
@@ -30,8 +32,9 @@ void write_packed(const PackedRows& out, std::int64_t row, std::int64_t first, c
   for (std::int64_t i = out.inputs; i < stride; ++i) target[i] = 0.0F;
 }
 
-Lanes panel_product(const float* x, const std::byte* panel, std::int64_t first, std::int64_t count,
-                    DType compute_dtype) {
+Lanes panel_product(const MatrixShape& shape, const float* x, const std::byte* panel,
+                    std::int64_t first, std::int64_t count, DType compute_dtype) {
+  if (shape.format.coded()) return coded_product(shape, x, panel, first, count);
   Lanes sums{};
   if (compute_dtype == DType::bf16) {
     fma_loops().panel_bf16(x + first, reinterpret_cast<const Bf16*>(panel) + first * kPanelOutputs,
@@ -56,12 +59,8 @@ void check_product(const PackedRows& x, const Weight& w, Fuse fuse, DType comput
   GRIDMILL_ASSERT(x.inputs == w.shape.inputs, "rows have " + std::to_string(x.inputs) +
                                                   " inputs, the weight " +
                                                   std::to_string(w.shape.inputs));
-  const std::size_t element = size_of(compute_dtype);
-  GRIDMILL_ASSERT(
-      w.panel_bytes ==
-          static_cast<std::size_t>(padded_inputs(w.shape.inputs, compute_dtype) * kPanelOutputs) *
-              element,
-      "the weight was prepared for another backend, shape or compute dtype");
+  GRIDMILL_ASSERT(w.panel_bytes == panel_bytes_of(w.shape, w.layout, compute_dtype),
+                  "the weight was prepared for another backend, shape or compute dtype");
 }
 
 void normalize(const Norm& norm, const float* x, std::int64_t size, float* out) {

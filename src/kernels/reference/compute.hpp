@@ -28,10 +28,13 @@ namespace gridmill::reference {
 void write_packed(const PackedRows& out, std::int64_t row, std::int64_t first, const float* values,
                   std::int64_t size, DType compute_dtype);
 
-/// Sums of 16 outputs over inputs [first, first + count): the chain of docs/numerics.md, section 2.
-/// `first` is even.
-[[nodiscard]] Lanes panel_product(const float* x, const std::byte* panel, std::int64_t first,
-                                  std::int64_t count, DType compute_dtype);
+/// Sums of 16 outputs over inputs [first, first + count): the chain of docs/numerics.md, section 2,
+/// or of section 2a for a matrix of codes. `first` is even, and begins a block of `shape`.
+[[nodiscard]] Lanes panel_product(const MatrixShape& shape, const float* x, const std::byte* panel,
+                                  std::int64_t first, std::int64_t count, DType compute_dtype);
+/// Bytes of one panel of 16 outputs, or of one row.
+[[nodiscard]] std::size_t panel_bytes_of(const MatrixShape& shape, MatrixLayout layout,
+                                         DType compute_dtype);
 /// Panel `index`, which has to be there.
 [[nodiscard]] const std::byte* panel_of(const Weight& w, std::int64_t index);
 /// Throws InternalError unless `x` and `w` fit each other and `w` holds panels.

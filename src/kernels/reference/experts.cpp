@@ -67,9 +67,10 @@ void ReferenceBackend::experts_gated(Stream& /*stream*/, const PackedRows& x,
       const float* inputs = packed_row(x, i, dtype_);
       for (std::int64_t first = 0; first < width; first += kPanelOutputs) {
         const std::int64_t pair = first / kPanelOutputs;
-        Lanes g = panel_product(inputs, panel_of(*expert.weight, 2 * pair), 0, x.inputs, dtype_);
-        const Lanes u =
-            panel_product(inputs, panel_of(*expert.weight, 2 * pair + 1), 0, x.inputs, dtype_);
+        Lanes g = panel_product(expert.weight->shape, inputs, panel_of(*expert.weight, 2 * pair), 0,
+                                x.inputs, dtype_);
+        const Lanes u = panel_product(expert.weight->shape, inputs,
+                                      panel_of(*expert.weight, 2 * pair + 1), 0, x.inputs, dtype_);
         const std::int64_t count = std::min(kPanelOutputs, width - first);
         for (std::int64_t l = 0; l < count; ++l) {
           const auto lane = static_cast<std::size_t>(l);
@@ -109,9 +110,10 @@ void ReferenceBackend::experts_down(Stream& /*stream*/, const PackedRows& x,
             blocks.data + (b * block_rows + rows[static_cast<std::size_t>(i)]) * blocks.columns;
         const bool biased = !expert.bias.empty() && b == 0 && w.shape.first_input == 0;
         for (std::int64_t o = 0; o < w.shape.outputs; o += kPanelOutputs) {
-          const Lanes chains = from < end ? panel_product(inputs, panel_of(w, o / kPanelOutputs),
-                                                          from, end - from, dtype_)
-                                          : Lanes{};
+          const Lanes chains = from < end
+                                   ? panel_product(w.shape, inputs, panel_of(w, o / kPanelOutputs),
+                                                   from, end - from, dtype_)
+                                   : Lanes{};
           const std::int64_t count = std::min(kPanelOutputs, w.shape.outputs - o);
           for (std::int64_t l = 0; l < count; ++l) {
             float sum = chains[static_cast<std::size_t>(l)];

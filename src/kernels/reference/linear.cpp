@@ -23,8 +23,8 @@ void for_each_panel(const PackedRows& x, const Weight& w, ConstDeviceVector bias
     const float* inputs = packed_row(x, row, dtype);
     for (std::int64_t first = 0; first < w.shape.outputs; first += kPanelOutputs) {
       const std::int64_t count = std::min(kPanelOutputs, w.shape.outputs - first);
-      Lanes sums =
-          panel_product(inputs, panel_of(w, first / kPanelOutputs), 0, w.shape.inputs, dtype);
+      Lanes sums = panel_product(w.shape, inputs, panel_of(w, first / kPanelOutputs), 0,
+                                 w.shape.inputs, dtype);
       if (!bias.empty()) {
         for (std::int64_t l = 0; l < count; ++l) {
           sums[static_cast<std::size_t>(l)] += bias.data[first + l];
@@ -79,8 +79,8 @@ void ReferenceBackend::linear_gated(Stream& /*stream*/, const PackedRows& x, con
     const float* inputs = packed_row(x, row, dtype_);
     for (std::int64_t first = 0; first < width; first += kPanelOutputs) {
       const std::int64_t pair = first / kPanelOutputs;
-      Lanes gate = panel_product(inputs, panel_of(w, 2 * pair), 0, x.inputs, dtype_);
-      Lanes up = panel_product(inputs, panel_of(w, 2 * pair + 1), 0, x.inputs, dtype_);
+      Lanes gate = panel_product(w.shape, inputs, panel_of(w, 2 * pair), 0, x.inputs, dtype_);
+      Lanes up = panel_product(w.shape, inputs, panel_of(w, 2 * pair + 1), 0, x.inputs, dtype_);
       const std::int64_t count = std::min(kPanelOutputs, width - first);
       for (std::int64_t l = 0; l < count; ++l) {
         const auto lane = static_cast<std::size_t>(l);

@@ -1,6 +1,7 @@
 #include <cstring>
 
 #include "gridmill/base/check.hpp"
+#include "kernels/reference/coded.hpp"
 #include "kernels/reference/compute.hpp"
 #include "kernels/reference/float_mode.hpp"
 #include "kernels/reference/reference_backend.hpp"
@@ -25,11 +26,20 @@ void store(std::byte* panel, DType compute_dtype, std::int64_t index, float valu
 
 std::int64_t ReferenceBackend::panel_outputs() const { return kPanelOutputs; }
 
-std::size_t ReferenceBackend::panel_bytes(const MatrixShape& shape, MatrixLayout layout) const {
+std::size_t panel_bytes_of(const MatrixShape& shape, MatrixLayout layout, DType compute_dtype) {
+  if (shape.format.coded()) return coded_panel_bytes(shape);
   const std::int64_t elements = layout == MatrixLayout::rows
                                     ? shape.inputs
-                                    : padded_inputs(shape.inputs, dtype_) * kPanelOutputs;
-  return static_cast<std::size_t>(elements) * size_of(dtype_);
+                                    : padded_inputs(shape.inputs, compute_dtype) * kPanelOutputs;
+  return static_cast<std::size_t>(elements) * size_of(compute_dtype);
+}
+
+std::size_t ReferenceBackend::panel_bytes(const MatrixShape& shape, MatrixLayout layout) const {
+  return panel_bytes_of(shape, layout, dtype_);
+}
+
+bool ReferenceBackend::holds(const WeightFormat& format) const {
+  return int8_products_ || !format.coded();
 }
 
 void ReferenceBackend::pack_panel(const MatrixShape& shape, MatrixLayout layout, DType dtype,
@@ -40,6 +50,10 @@ void ReferenceBackend::pack_panel(const MatrixShape& shape, MatrixLayout layout,
                   "a panel has " + std::to_string(outputs) + " lanes");
   GRIDMILL_ASSERT(panel.size() == panel_bytes(shape, layout), "wrong size for a panel");
   if (!panel.empty()) std::memset(panel.data(), 0, panel.size());
+  if (shape.format.coded()) {
+    GRIDMILL_ASSERT(layout == MatrixLayout::panels, "a table of rows cannot hold codes");
+    return pack_coded_panel(shape, lanes, panel);
+  }
   for (std::int64_t lane = 0; lane < outputs; ++lane) {
     const std::byte* row = lanes[static_cast<std::size_t>(lane)];
     if (row == nullptr) continue;

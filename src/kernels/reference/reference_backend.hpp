@@ -13,11 +13,14 @@ namespace gridmill::reference {
 /// even with zeros). Packed rows are fp32 values that are already rounded, padded alike.
 class ReferenceBackend final : public Backend {
  public:
-  explicit ReferenceBackend(DType compute_dtype) : dtype_(compute_dtype) {}
+  /// @param int8_products  BackendOptions::int8_products
+  explicit ReferenceBackend(DType compute_dtype, bool int8_products = false)
+      : dtype_(compute_dtype), int8_products_(int8_products) {}
 
   [[nodiscard]] std::string_view name() const override { return "reference"; }
   [[nodiscard]] std::string_view target() const override { return "scalar"; }
   [[nodiscard]] std::string_view numerics_id() const override {
+    if (int8_products_) return "cpu-1-int8";
     return dtype_ == DType::bf16 ? "cpu-1-bf16" : "cpu-1-fp32";
   }
   [[nodiscard]] DType compute_dtype() const override { return dtype_; }
@@ -37,6 +40,7 @@ class ReferenceBackend final : public Backend {
   [[nodiscard]] std::int64_t panel_outputs() const override;
   [[nodiscard]] std::size_t panel_bytes(const MatrixShape& shape,
                                         MatrixLayout layout) const override;
+  [[nodiscard]] bool holds(const WeightFormat& format) const override;
   void pack_panel(const MatrixShape& shape, MatrixLayout layout, DType dtype,
                   std::span<const std::byte* const> lanes,
                   std::span<std::byte> panel) const override;
@@ -128,6 +132,7 @@ class ReferenceBackend final : public Backend {
 
  private:
   DType dtype_;
+  bool int8_products_;
 };
 
 }  // namespace gridmill::reference

@@ -25,7 +25,8 @@ Lanes block_tree(const float* x, const Weight& w, const std::byte* panel, int bl
   for (int b = 0; b < blocks; ++b) {
     const std::int64_t first = std::min(w.shape.inputs, block * b);
     const std::int64_t end = std::min(w.shape.inputs, block * (b + 1));
-    sums.push_back(first < end ? panel_product(x, panel, first, end - first, dtype) : Lanes{});
+    sums.push_back(first < end ? panel_product(w.shape, x, panel, first, end - first, dtype)
+                               : Lanes{});
   }
   Lanes joined{};
   std::vector<float> lane_sums(sums.size());

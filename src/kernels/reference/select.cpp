@@ -90,7 +90,7 @@ void ReferenceBackend::select(Stream& /*stream*/, const PackedRows& x, const Wei
         const std::int64_t count = std::min<std::int64_t>(kVocabularyBlock, group_end - id);
         for (std::int64_t i = 0; i < count; i += kPanelOutputs) {
           const std::byte* panel = panel_of(w, (id - first_id + i) / kPanelOutputs);
-          const Lanes sums = panel_product(inputs, panel, 0, x.inputs, dtype_);
+          const Lanes sums = panel_product(w.shape, inputs, panel, 0, x.inputs, dtype_);
           for (std::size_t l = 0; l < sums.size(); ++l) {
             logits[static_cast<std::size_t>(i) + l] = soft_cap_f32(sums[l], soft_cap);
           }

@@ -1,5 +1,6 @@
 list(APPEND GRIDMILL_KERNEL_SOURCES
   reference/attention.cpp
+  reference/coded.cpp
   reference/compute.cpp
   reference/experts.cpp
   reference/float_mode.cpp

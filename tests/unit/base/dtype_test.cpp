@@ -9,6 +9,8 @@
 #include <ios>
 #include <limits>
 
+#include "gridmill/base/fp16.hpp"
+
 namespace gridmill {
 namespace {
 
@@ -102,6 +104,27 @@ TEST(Fp16, InfinitiesAndNans) {
   for (std::uint32_t mantissa = 1; mantissa < 0x400U; ++mantissa) {
     ASSERT_TRUE(std::isnan(fp16_to_fp32(static_cast<std::uint16_t>(0x7C00U | mantissa))));
   }
+}
+
+TEST(Fp16, RoundsToTheNearestAndTiesToEven) {
+  for (std::uint32_t value = 0; value < 0x10000U; ++value) {
+    const auto half = static_cast<std::uint16_t>(value);
+    if ((value & 0x7C00U) == 0x7C00U && (value & 0x3FFU) != 0) continue;  // NaN
+    ASSERT_EQ(fp32_to_fp16(fp16_to_fp32(half)), half) << std::hex << value;
+    if ((value & 0x7FFFU) >= 0x7BFFU) continue;
+    // Half way to the next one the even one is taken; a little above, the next one.
+    const float here = fp16_to_fp32(half);
+    const float next = fp16_to_fp32(static_cast<std::uint16_t>(value + 1));
+    const float middle = (here + next) / 2;
+    ASSERT_EQ(fp32_to_fp16(middle), value % 2 == 0 ? half : half + 1) << std::hex << value;
+    ASSERT_EQ(fp32_to_fp16(std::nextafter(middle, next)), half + 1) << std::hex << value;
+    ASSERT_EQ(fp32_to_fp16(std::nextafter(middle, here)), half) << std::hex << value;
+  }
+  EXPECT_EQ(fp32_to_fp16(65519.0F), 0x7BFFU);
+  EXPECT_EQ(fp32_to_fp16(65520.0F), 0x7C00U);
+  EXPECT_EQ(fp32_to_fp16(-1e30F), 0xFC00U);
+  EXPECT_EQ(fp32_to_fp16(1e-30F), 0U);
+  EXPECT_TRUE(std::isnan(fp16_to_fp32(fp32_to_fp16(std::numeric_limits<float>::quiet_NaN()))));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <limits>
 #include <numeric>
 
+#include "gridmill/base/fp16.hpp"
 #include "gridmill/params/parameter_spec.hpp"
 
 namespace gridmill::testing {
@@ -21,15 +22,6 @@ constexpr auto kGuardByte = std::byte{0xA5};
 constexpr std::int64_t kGuardColumns = 3;
 constexpr float kUnwritten = std::numeric_limits<float>::quiet_NaN();
 
-/// fp16 by hand: only for numbers in its normal range, truncated.
-std::uint16_t fp32_to_fp16(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  const std::uint32_t sign = bits >> 16 & 0x8000U;
-  const std::uint32_t exponent = bits >> 23 & 0xFFU;
-  if (exponent < 113 || exponent > 142) return static_cast<std::uint16_t>(sign);
-  return static_cast<std::uint16_t>(sign | (exponent - 112) << 10 | (bits >> 13 & 0x3FFU));
-}
-
 /// The values as a checkpoint of `dtype` stores them.
 std::vector<std::byte> stored(const Matrix& values, DType dtype) {
   std::vector<std::byte> bytes(values.flat().size() * size_of(dtype));
@@ -41,6 +33,39 @@ std::vector<std::byte> stored(const Matrix& values, DType dtype) {
       const std::uint16_t half = dtype == DType::bf16 ? fp32_to_bf16(value) : fp32_to_fp16(value);
       std::memcpy(bytes.data() + 2 * i, &half, 2);
     }
+  }
+  return bytes;
+}
+
+/// Rows of codes as Backend::pack_panel takes them: the largest value of a group gets the largest
+/// code.
+std::vector<std::byte> stored_codes(const Matrix& values, const MatrixShape& shape) {
+  const float most = shape.format.codes == WeightCodes::int8 ? 127.0F : 7.0F;
+  std::vector<std::byte> bytes;
+  for (std::int64_t row = 0; row < values.extent(0); ++row) {
+    std::vector<std::byte> codes;
+    std::vector<std::byte> scales;
+    for (std::int64_t block = 0; block < shape.inputs; block += shape.group_block()) {
+      const std::int64_t block_end = std::min(shape.inputs, block + shape.group_block());
+      for (std::int64_t begin = block; begin < block_end; begin += shape.format.group) {
+        const std::int64_t end = std::min(block_end, begin + shape.format.group);
+        float largest = 0;
+        for (std::int64_t k = begin; k < end; ++k) {
+          largest = std::max(largest, std::fabs(values(row, k)));
+        }
+        const std::uint16_t scale = fp32_to_fp16(largest / most);
+        const float step = fp16_to_fp32(scale);
+        for (std::int64_t k = begin; k < end; ++k) {
+          const float code = step == 0.0F ? 0.0F : std::nearbyint(values(row, k) / step);
+          codes.push_back(
+              static_cast<std::byte>(static_cast<std::int8_t>(std::clamp(code, -most, most))));
+        }
+        scales.push_back(static_cast<std::byte>(scale & 0xFFU));
+        scales.push_back(static_cast<std::byte>(scale >> 8U));
+      }
+    }
+    bytes.insert(bytes.end(), codes.begin(), codes.end());
+    bytes.insert(bytes.end(), scales.begin(), scales.end());
   }
   return bytes;
 }
@@ -144,14 +169,23 @@ PackedRows TestDevice::pack(const Matrix& values) {
 }
 
 Weight TestDevice::weight(const Matrix& values, const WeightOptions& options) {
+  WeightOptions coded = options;
+  if (options.layout == MatrixLayout::panels) coded.shape.format = format_;
+  return pack_weight(values, coded);
+}
+
+Weight TestDevice::pack_weight(const Matrix& values, const WeightOptions& options) {
+  const bool in_codes = options.shape.format.coded();
   const MatrixSpec spec = spec_of(options);
   const bool plain_rows = options.layout == MatrixLayout::rows;
   const std::int64_t width = plain_rows ? 1 : backend_->panel_outputs();
   const std::int64_t panels = panel_count(spec, width);
   const std::size_t panel_bytes = backend_->panel_bytes(options.shape, options.layout);
-  const std::vector<std::byte> source = stored(values, options.stored);
+  const std::vector<std::byte> source =
+      in_codes ? stored_codes(values, options.shape) : stored(values, options.stored);
   const std::size_t row_bytes =
-      static_cast<std::size_t>(options.shape.inputs) * size_of(options.stored);
+      in_codes ? static_cast<std::size_t>(options.shape.coded_row_bytes())
+               : static_cast<std::size_t>(options.shape.inputs) * size_of(options.stored);
 
   Weight weight{.shape = options.shape,
                 .fuse = options.fuse,
@@ -182,7 +216,7 @@ Weight TestDevice::weight(const Matrix& values, const WeightOptions& options) {
 }
 
 Weight TestDevice::weight(const Matrix& values) {
-  return weight(values, {.shape = {.outputs = values.extent(0), .inputs = values.extent(1)}});
+  return pack_weight(values, {.shape = {.outputs = values.extent(0), .inputs = values.extent(1)}});
 }
 
 SelectPartial* TestDevice::partials(std::int64_t count) {

@@ -58,7 +58,9 @@ class TestDevice {
   [[nodiscard]] PackedRows pack(const Matrix& values);
   /// W [outputs, inputs]; interleave: gate rows, then up rows. Values are stored as options.stored.
   [[nodiscard]] Weight weight(const Matrix& values, const WeightOptions& options);
-  /// A plain matrix of panels.
+  /// From now on weight() with options rounds matrices of panels to codes.
+  void keep_codes(const WeightFormat& format) { format_ = format; }
+  /// A plain matrix of panels, never in codes.
   [[nodiscard]] Weight weight(const Matrix& values);
   [[nodiscard]] SelectPartial* partials(std::int64_t count);
 
@@ -82,6 +84,7 @@ class TestDevice {
   void check_and_clear();
 
  private:
+  [[nodiscard]] Weight pack_weight(const Matrix& values, const WeightOptions& options);
   /// Memory from which allocations are cut, one behind the other.
   struct Chunk {
     Buffer memory;
@@ -97,6 +100,7 @@ class TestDevice {
   std::unique_ptr<Stream> stream_;
   std::vector<Chunk> chunks_;
   std::vector<DeviceMatrix> matrices_;
+  WeightFormat format_;
 };
 
 /// Equal bits, where any NaN equals any NaN. Says where the first difference is.

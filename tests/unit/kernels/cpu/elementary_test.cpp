@@ -84,9 +84,9 @@ class Elementary : public ::testing::TestWithParam<std::pair<const char*, DType>
 
 TEST_P(Elementary, HasTheBitsOfTheScalarFunctions) {
   const auto [target, dtype] = GetParam();
-  const KernelTable* kernels = nullptr;
+  KernelTable kernels;
   try {
-    kernels = &kernels_for(target, dtype);
+    kernels = kernels_for(target, dtype);
   } catch (const ResourceError& error) {
     GTEST_SKIP() << "needs " << target << ": " << error.what();
   }
@@ -98,7 +98,7 @@ TEST_P(Elementary, HasTheBitsOfTheScalarFunctions) {
     args.x = x.data();
     args.y = y.data();
     args.count = static_cast<std::int64_t>(x.size());
-    kernels->elementary(args, {});
+    kernels.elementary(args, {});
     for (std::size_t i = 0; i < x.size(); ++i) {
       const float expected = one.scalar(x[i]);
       if (std::isnan(expected) && std::isnan(y[i])) continue;

@@ -1,0 +1,3 @@
+#define GRIDMILL_CPU_TARGET avx512
+#define GRIDMILL_CPU_NATIVE_BF16 0
+#include "kernels/cpu/coded_table.hpp"
