@@ -1,6 +1,7 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "cli/command.hpp"
 #include "gridmill/base/error.hpp"
@@ -79,6 +80,16 @@ OrderedJson describe_result(const std::string& path) {
           {"job", file.job().fields}};
 }
 
+/// @throws FormatError that names parameters whose bytes are not those that were written.
+void check_parameters(const std::string& path) {
+  const std::vector<std::string> damaged = CheckpointFile::open(path).damaged_parameters();
+  if (damaged.empty()) return;
+  throw FormatError(fmt::format(
+      "{}: {} parameter{} differ{} from what was written (the first: {}); convert the model again",
+      path, damaged.size(), damaged.size() == 1 ? "" : "s", damaged.size() == 1 ? "s" : "",
+      damaged.front()));
+}
+
 /// Names and paths that are no UTF-8 get U+FFFD.
 std::string dump_of(const OrderedJson& value) {
   return value.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
@@ -106,12 +117,14 @@ std::string as_text(const OrderedJson& description) {
 ExitCode run_inspect(const Arguments& arguments, const MpiSession* /*session*/) {
   std::string path;
   bool json = false;
+  bool check = false;
   CommandSyntax syntax{.name = "inspect",
                        .example = "Example: gridmill inspect out/stories260K.h5",
                        .summary = "What is in a checkpoint or a result file."};
   syntax.arguments.add_options()("file", po::value(&path)->required());
   auto add = syntax.options.add_options();
   add("json", switch_value(&json), "one JSON object");
+  add("check", switch_value(&check), "read every parameter of a checkpoint and compare its hash");
   syntax.positional.add("file", 1);
   if (!parse(syntax, arguments)) return ExitCode::ok;
 
@@ -123,7 +136,16 @@ ExitCode run_inspect(const Arguments& arguments, const MpiSession* /*session*/) 
   OrderedJson description;
   if (format == "gridmill-checkpoint") {
     description = describe_checkpoint(path);
+    if (check) {
+      check_parameters(path);
+      description["check"] = "every parameter has the bytes that were written";
+    }
   } else if (format == "gridmill-results") {
+    if (check) {
+      throw UsageError(
+          "--check reads the parameters of a checkpoint; gridmill verify checks the rows of a "
+          "result file");
+    }
     description = describe_result(path);
   } else {
     throw FormatError(path +

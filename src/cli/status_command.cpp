@@ -1,13 +1,29 @@
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
+#include <deque>
+#include <optional>
 #include <string>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #include "cli/command.hpp"
+#include "gridmill/base/clock.hpp"
+#include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/json.hpp"
+#include "gridmill/base/printable.hpp"
+#include "gridmill/job/progress.hpp"
+#include "gridmill/job/remaining_time.hpp"
 #include "gridmill/results/recovery.hpp"
 #include "gridmill/results/result_file.hpp"
+#include "gridmill/results/run_log.hpp"
 
 namespace gridmill::cli {
 
@@ -20,9 +36,23 @@ struct ResultSummary {
   std::uint64_t prompt_tokens = 0;         ///< of done rows
   std::uint64_t new_tokens = 0;
   std::uint64_t partial_tokens = 0;  ///< generated ones of partial rows
+
+  [[nodiscard]] std::uint64_t of(RowState state) const {
+    return states[static_cast<std::size_t>(state)];
+  }
+  [[nodiscard]] std::uint64_t finished() const { return of(RowState::done) + of(RowState::failed); }
+  [[nodiscard]] std::uint64_t left() const { return rows - finished(); }
 };
 
-ResultSummary summarize(const ResultFile& file) {
+/// Failed rows, and which of them came last: the file does not say, so they are looked at again and
+/// again.
+struct FailedRows {
+  std::vector<bool> known;
+  std::optional<RowId> newest;
+};
+
+/// @param failed  is brought up to date, unless null.
+ResultSummary summarize(const ResultFile& file, FailedRows* failed) {
   ResultSummary summary{.rows = file.layout().shape.rows};
   constexpr std::uint64_t kChunk = 65536;
   for (RowId first = 0; first < summary.rows; first += kChunk) {
@@ -34,6 +64,10 @@ ResultSummary summarize(const ResultFile& file) {
       if (states[i] == RowState::partial) {
         summary.partial_tokens += records[i].length - records[i].prefix_length;
       }
+      if (failed != nullptr && states[i] == RowState::failed && !failed->known[first + i]) {
+        failed->known[first + i] = true;
+        failed->newest = first + i;
+      }
       if (states[i] != RowState::done) continue;
       ++summary.reasons[std::min<std::size_t>(records[i].finish_reason, 4)];
       summary.prompt_tokens += records[i].prefix_length;
@@ -43,11 +77,138 @@ ResultSummary summarize(const ResultFile& file) {
   return summary;
 }
 
+std::string json_line(const ResultSummary& summary) {
+  const OrderedJson record = {{"rows", summary.rows},
+                              {"done", summary.of(RowState::done)},
+                              {"failed", summary.of(RowState::failed)},
+                              {"partial", summary.of(RowState::partial)},
+                              {"damaged", summary.of(RowState::damaged)},
+                              {"left", summary.left()},
+                              {"prompt_tokens", summary.prompt_tokens},
+                              {"new_tokens", summary.new_tokens},
+                              {"partial_tokens", summary.partial_tokens},
+                              {"finish_reasons",
+                               {{"eod", summary.reasons[1]},
+                                {"stop", summary.reasons[2]},
+                                {"length", summary.reasons[3]}}}};
+  return record.dump() + "\n";
+}
+
+std::string text_line(const std::string& path, const ResultSummary& summary) {
+  const std::uint64_t damaged = summary.of(RowState::damaged);
+  return fmt::format(
+      "{}: {} of {} rows done, {} failed, {} left ({} of them begun{}); {} prompt and {} new "
+      "tokens; ended by eod {}, stop {}, length {}\n",
+      path, summary.of(RowState::done), summary.rows, summary.of(RowState::failed), summary.left(),
+      summary.of(RowState::partial), damaged == 0 ? "" : fmt::format(", {} damaged", damaged),
+      summary.prompt_tokens, summary.new_tokens, summary.reasons[1], summary.reasons[2],
+      summary.reasons[3]);
+}
+
+/// What the run log says.
+struct Runs {
+  std::size_t count = 0;
+  bool ended = false;  ///< the last one says how it ended
+};
+
+Runs look_at_runs(const std::string& path) {
+  constexpr std::size_t kMostRuns = 10'000;
+  const std::vector<Json> runs = newest_runs(path, kMostRuns);
+  return {.count = runs.size(), .ended = !runs.empty() && runs.back().contains("exit_code")};
+}
+
+/// Follows a file that another process writes.
+class Watch {
+ public:
+  explicit Watch(const ResultFile& file) : file_(&file) {
+    failed_.known.resize(file.layout().shape.rows);
+  }
+
+  /// Looks at the file and says what is new since the watch began.
+  [[nodiscard]] std::string line(const Runs& runs) {
+    summary_ = summarize(*file_, &failed_);
+    const double elapsed_s = seconds_since(start_);
+    if (!first_finished_) first_finished_ = summary_.finished();
+    // Rows that a run throws away to retry them are no progress.
+    remaining_.add(elapsed_s, std::max(*first_finished_, summary_.finished()) - *first_finished_);
+    std::string text = fmt::format("{}/{} rows", summary_.finished(), summary_.rows);
+    if (const std::optional<double> rate = tokens_per_s(elapsed_s)) {
+      text += fmt::format(", {:.0f} new tokens/s", *rate);
+    }
+    if (const auto range = remaining_.of(summary_.left()); range && summary_.left() > 0) {
+      text += fmt::format(", ETA {} to {}", human_duration(range->low_s),
+                          human_duration(range->high_s));
+    }
+    if (summary_.of(RowState::failed) > 0) {
+      text += fmt::format(", {} failed", summary_.of(RowState::failed)) + newest_failure();
+    }
+    if (runs.count > 1) {
+      text += fmt::format(", {} restart{}", runs.count - 1, runs.count == 2 ? "" : "s");
+    }
+    return text;
+  }
+  [[nodiscard]] const ResultSummary& summary() const { return summary_; }
+
+ private:
+  /// Over the last half minute.
+  [[nodiscard]] std::optional<double> tokens_per_s(double elapsed_s) {
+    constexpr double kWindow_s = 30;
+    const std::uint64_t tokens = summary_.new_tokens + summary_.partial_tokens;
+    tokens_.emplace_back(elapsed_s, tokens);
+    while (tokens_.size() > 2 && tokens_[1].first < elapsed_s - kWindow_s) tokens_.pop_front();
+    const auto& [then_s, before] = tokens_.front();
+    if (elapsed_s <= then_s || tokens < before) return std::nullopt;
+    return static_cast<double>(tokens - before) / (elapsed_s - then_s);
+  }
+  [[nodiscard]] std::string newest_failure() const {
+    if (!failed_.newest) return "";
+    try {
+      return fmt::format(" (row {}: {})", *failed_.newest,
+                         printable(file_->read_row(*failed_.newest).failure));
+    } catch (const FormatError&) {  // it is being generated again
+      return "";
+    }
+  }
+
+  const ResultFile* file_;
+  SteadyClock::time_point start_ = SteadyClock::now();
+  ResultSummary summary_;
+  FailedRows failed_;
+  std::optional<std::uint64_t> first_finished_;
+  RemainingTime remaining_;
+  std::deque<std::pair<double, std::uint64_t>> tokens_;
+};
+
+/// Until no row is left, or the last run has ended. A run that was killed leaves no end.
+ExitCode watch(const std::string& path, const ResultFile& file,
+               std::chrono::milliseconds interval) {
+  const bool terminal = ::isatty(STDOUT_FILENO) == 1;
+  Watch following(file);
+  for (;;) {
+    const SteadyClock::time_point start = SteadyClock::now();
+    // The log first: an end that it holds has all its rows in the file.
+    const Runs runs = look_at_runs(path);
+    const std::string line = following.line(runs);
+    const bool complete = following.summary().left() == 0;
+    const bool last = complete || runs.ended;
+    std::fputs(terminal ? fmt::format("\r{}\x1b[K{}", line, last ? "\n" : "").c_str()
+                        : (line + "\n").c_str(),
+               stdout);
+    if (std::fflush(stdout) != 0) throw IoError("writing to stdout failed");
+    if (last) return complete ? ExitCode::ok : ExitCode::stopped_early;
+    // Looking takes a tenth of the time at most.
+    std::this_thread::sleep_for(std::max(std::chrono::duration<double>(interval),
+                                         std::chrono::duration<double>(9 * seconds_since(start))));
+  }
+}
+
 }  // namespace
 
 ExitCode run_status(const Arguments& arguments, const MpiSession* /*session*/) {
   std::string path;
   bool json = false;
+  bool follow = false;
+  std::string interval = "2s";
   CommandSyntax syntax{.name = "status",
                        .example = "Example: gridmill status out/stories.h5",
                        .summary =
@@ -56,43 +217,19 @@ ExitCode run_status(const Arguments& arguments, const MpiSession* /*session*/) {
   syntax.arguments.add_options()("file", po::value(&path)->required());
   auto add = syntax.options.add_options();
   add("json", switch_value(&json), "one JSON object");
+  add("watch", switch_value(&follow), "follow a job until it ends");
+  add("interval", po::value(&interval)->default_value(interval)->value_name("TIME"),
+      "how often --watch looks");
   syntax.positional.add("file", 1);
   if (!parse(syntax, arguments)) return ExitCode::ok;
+  if (json && follow) throw UsageError("--json and --watch exclude each other");
+  const std::chrono::milliseconds every = parse_duration(interval, "--interval");
 
-  const ResultSummary summary = summarize(ResultFile::open(path, ResultFile::Origin::anywhere));
-  const auto of = [&summary](RowState state) {
-    return summary.states[static_cast<std::size_t>(state)];
-  };
-  const std::uint64_t left = summary.rows - of(RowState::done) - of(RowState::failed);
-  const OrderedJson record = {{"rows", summary.rows},
-                              {"done", of(RowState::done)},
-                              {"failed", of(RowState::failed)},
-                              {"partial", of(RowState::partial)},
-                              {"damaged", of(RowState::damaged)},
-                              {"left", left},
-                              {"prompt_tokens", summary.prompt_tokens},
-                              {"new_tokens", summary.new_tokens},
-                              {"partial_tokens", summary.partial_tokens},
-                              {"finish_reasons",
-                               {{"eod", summary.reasons[1]},
-                                {"stop", summary.reasons[2]},
-                                {"length", summary.reasons[3]}}}};
-  if (json) {
-    std::fputs((record.dump() + "\n").c_str(), stdout);
-  } else {
-    std::fputs(
-        fmt::format(
-            "{}: {} of {} rows done, {} failed, {} left ({} of them begun{}); {} prompt and "
-            "{} new tokens; ended by eod {}, stop {}, length {}\n",
-            path, of(RowState::done), summary.rows, of(RowState::failed), left,
-            of(RowState::partial),
-            of(RowState::damaged) == 0 ? "" : fmt::format(", {} damaged", of(RowState::damaged)),
-            summary.prompt_tokens, summary.new_tokens, summary.reasons[1], summary.reasons[2],
-            summary.reasons[3])
-            .c_str(),
-        stdout);
-  }
-  return left == 0 ? ExitCode::ok : ExitCode::stopped_early;
+  const ResultFile file = ResultFile::open(path, ResultFile::Origin::anywhere);
+  if (follow) return watch(path, file, every);
+  const ResultSummary summary = summarize(file, nullptr);
+  std::fputs(json ? json_line(summary).c_str() : text_line(path, summary).c_str(), stdout);
+  return summary.left() == 0 ? ExitCode::ok : ExitCode::stopped_early;
 }
 
 }  // namespace gridmill::cli

@@ -95,9 +95,10 @@ ExitCode run_job(const JobConfig& given) {
   RunRecord record(config, context, output);
   agree_and_record(world, record, [&] {
     if (!root) return;
-    server.metrics = std::make_unique<MetricsWriter>(config.metrics);
+    server.metrics = std::make_unique<MetricsWriter>(config.metrics, config.output, plan.rows);
     server.progress = std::make_unique<ProgressReporter>(config.progress, plan.rows,
-                                                         output.found.done + output.found.failed);
+                                                         output.found.done + output.found.failed,
+                                                         output.epoch.number - 1);
     const std::vector<int> leaders = leader_ranks(context.grid().shape());
     server.leases = std::make_unique<LeaseServer>(
         LeaseQueue(std::move(output.to_do), static_cast<int>(leaders.size()),
@@ -130,7 +131,7 @@ ExitCode run_job(const JobConfig& given) {
     const auto every_pass = [&] {
       if (!root) return;
       server.progress->update(server.leases->counts());
-      server.metrics->update(server.leases->counts(), plan.rows);
+      server.metrics->update(server.leases->counts());
     };
     replica->run(every_pass);
     const SteadyClock::time_point own_end = SteadyClock::now();
@@ -158,7 +159,7 @@ ExitCode run_job(const JobConfig& given) {
   agree_on(world, [&] {
     if (!root) return;
     server.progress->finish(server.leases->counts());
-    server.metrics->finish(summary);
+    server.metrics->finish(summary, server.leases->counts());
     log::info(
         "ranks were idle {:.1f} % of the time on average (the most: {:.1f} %), {:.1f} s at the end",
         100 * summary["idle_share"]["mean"].get<double>(),

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "gridmill/output/output_target.hpp"
+#include "job/prometheus.hpp"
 
 namespace gridmill::job_detail {
 
@@ -17,11 +18,13 @@ void check_job_files(const JobConfig& config) {
                                                          .side_files = {".lock", ".runs.jsonl"}}));
   if (config.metrics.empty()) return;
   for (const CommandInput& input : result_file_inputs(config.output)) inputs.push_back(input);
-  static_cast<void>(OutputTarget::decide(config.metrics, {.name = "--metrics",
-                                                          .use = OutputUse::appended,
-                                                          .format = {},
-                                                          .inputs = inputs,
-                                                          .side_files = {}}));
+  static_cast<void>(OutputTarget::decide(
+      config.metrics,
+      {.name = "--metrics",
+       .use = is_prometheus_file(config.metrics) ? OutputUse::replaced : OutputUse::appended,
+       .format = {},
+       .inputs = inputs,
+       .side_files = {}}));
 }
 
 }  // namespace gridmill::job_detail

@@ -116,7 +116,8 @@ ExitCode run_lockstep(const JobConfig& config, RunContext& context) {
   std::optional<ResultStore> store;
   agree_and_record(world, record, [&] {
     if (root) {
-      progress = std::make_unique<ProgressReporter>(config.progress, plan.rows, output.found.done);
+      progress = std::make_unique<ProgressReporter>(config.progress, plan.rows, output.found.done,
+                                                    output.epoch.number - 1);
     }
     if (context.is_leader()) {
       store.emplace(ResultStore::open(config.output, output.layout,

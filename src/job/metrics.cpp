@@ -4,10 +4,12 @@
 #include <vector>
 
 #include "gridmill/base/error.hpp"
+#include "gridmill/base/file.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/process.hpp"
 #include "gridmill/grid/collectives.hpp"
 #include "job/metrics_detail.hpp"
+#include "job/prometheus.hpp"
 
 namespace gridmill::job_detail {
 
@@ -15,32 +17,53 @@ namespace {
 constexpr double kRecordInterval_s = 10.0;
 }  // namespace
 
-MetricsWriter::MetricsWriter(std::string path) : path_(std::move(path)) {
+MetricsWriter::MetricsWriter(std::string path, std::string output, std::uint64_t rows_total)
+    : path_(std::move(path)), output_(std::move(output)), rows_total_(rows_total) {
   if (path_.empty()) return;
+  if (is_prometheus_file(path_)) {
+    write(interval({}));  // says now whether it can be written
+    return;
+  }
   file_.open(path_, std::ios::app);  // a link is followed, a device or FIFO written as it comes
   if (!file_) throw OutputError(fmt::format("cannot write --metrics {}", path_));
 }
 
-void MetricsWriter::update(const ProgressCounts& counts, std::uint64_t rows_total) {
+void MetricsWriter::update(const ProgressCounts& counts) {
   if (path_.empty() || seconds_since(last_) < kRecordInterval_s) return;
   last_ = SteadyClock::now();
-  const double elapsed_s = seconds_since(start_);
-  write({{"record", "interval"},
-         {"time", utc_timestamp()},
-         {"elapsed_s", elapsed_s},
-         {"rows_total", rows_total},
-         {"rows_done", counts.rows_done},
-         {"rows_failed", counts.rows_failed},
-         {"prompt_tokens", counts.prompt_tokens},
-         {"new_tokens", counts.new_tokens},
-         {"new_tokens_per_s", static_cast<double>(counts.new_tokens) / std::max(elapsed_s, 1e-9)}});
+  write(interval(counts));
 }
 
-void MetricsWriter::finish(const OrderedJson& summary) {
-  if (!path_.empty()) write(summary);
+void MetricsWriter::finish(const OrderedJson& summary, const ProgressCounts& counts) {
+  if (path_.empty()) return;
+  if (!is_prometheus_file(path_)) {
+    write(summary);
+    return;
+  }
+  // The file holds one state only, so the last one has what intervals say, too.
+  OrderedJson record = interval(counts);
+  for (const auto& [name, value] : summary.items()) record[name] = value;
+  write(record);
+}
+
+OrderedJson MetricsWriter::interval(const ProgressCounts& counts) const {
+  const double elapsed_s = seconds_since(start_);
+  return {{"record", "interval"},
+          {"time", utc_timestamp()},
+          {"elapsed_s", elapsed_s},
+          {"rows_total", rows_total_},
+          {"rows_done", counts.rows_done},
+          {"rows_failed", counts.rows_failed},
+          {"prompt_tokens", counts.prompt_tokens},
+          {"new_tokens", counts.new_tokens},
+          {"new_tokens_per_s", static_cast<double>(counts.new_tokens) / std::max(elapsed_s, 1e-9)}};
 }
 
 void MetricsWriter::write(const OrderedJson& record) {
+  if (is_prometheus_file(path_)) {
+    write_file_atomically(path_, prometheus_text(record, output_));
+    return;
+  }
   file_ << record.dump() << "\n";
   if (!file_.flush()) throw IoError(fmt::format("writing {} failed", path_));
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <fstream>
 #include <string>
 
@@ -20,17 +21,23 @@ struct StageTimes {
   double tail_idle_s = 0;  ///< own rows done and committed, others not yet
 };
 
-/// Writes --metrics FILE.jsonl: a record every 10 s and a summary. Rank 0; others make no file.
+/// Writes --metrics: FILE.jsonl gets a record every 10 s and a summary, FILE.prom is replaced by
+/// the newest state as often. Rank 0; others make no file.
 class MetricsWriter {
  public:
-  /// @param path  empty = write nothing. @throws OutputError if it cannot be written.
-  explicit MetricsWriter(std::string path);
-  void update(const ProgressCounts& counts, std::uint64_t rows_total);
-  void finish(const OrderedJson& summary);
+  /// @param path        empty = write nothing. @throws OutputError if it cannot be written.
+  /// @param output      the result file, a label of FILE.prom.
+  /// @param rows_total  rows of the job.
+  MetricsWriter(std::string path, std::string output, std::uint64_t rows_total);
+  void update(const ProgressCounts& counts);
+  void finish(const OrderedJson& summary, const ProgressCounts& counts);
 
  private:
+  [[nodiscard]] OrderedJson interval(const ProgressCounts& counts) const;
   void write(const OrderedJson& record);
   std::string path_;
+  std::string output_;
+  std::uint64_t rows_total_;
   std::ofstream file_;
   SteadyClock::time_point start_ = SteadyClock::now();
   SteadyClock::time_point last_ = SteadyClock::now();

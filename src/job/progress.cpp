@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/json.hpp"
@@ -20,8 +21,8 @@ std::string human_duration(double seconds) {
 }
 
 ProgressReporter::ProgressReporter(const std::string& mode, std::uint64_t rows_total,
-                                   std::uint64_t rows_finished)
-    : rows_total_(rows_total), rows_finished_(rows_finished) {
+                                   std::uint64_t rows_finished, std::uint64_t restarts)
+    : rows_total_(rows_total), rows_finished_(rows_finished), restarts_(restarts) {
   const bool animate = ::isatty(STDERR_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
   if (mode == "bar" || mode == "auto") mode_ = animate ? Mode::bar : Mode::plain;
   if (mode == "plain") mode_ = Mode::plain;
@@ -31,12 +32,26 @@ ProgressReporter::ProgressReporter(const std::string& mode, std::uint64_t rows_t
 void ProgressReporter::update(const ProgressCounts& counts) {
   const double interval_s = mode_ == Mode::bar ? 0.5 : 10.0;
   if (mode_ == Mode::none || seconds_since(last_write_) < interval_s) return;
+  remaining_.add(seconds_since(start_), counts.rows_done + counts.rows_failed);
   write(counts, false);
 }
 
 void ProgressReporter::finish(const ProgressCounts& counts) {
-  if (mode_ != Mode::none) write(counts, true);
+  if (mode_ == Mode::none) return;
+  remaining_.add(seconds_since(start_), counts.rows_done + counts.rows_failed);
+  write(counts, true);
 }
+
+namespace {
+
+std::string eta_text(const std::optional<RemainingTime::Range>& range) {
+  if (!range) return "unknown";
+  const std::string low = human_duration(range->low_s);
+  const std::string high = human_duration(range->high_s);
+  return low == high ? low : fmt::format("{} to {}", low, high);
+}
+
+}  // namespace
 
 void ProgressReporter::write(const ProgressCounts& counts, bool last) {
   last_write_ = SteadyClock::now();
@@ -48,6 +63,7 @@ void ProgressReporter::write(const ProgressCounts& counts, bool last) {
   const double eta_s = now_done == 0 ? -1.0
                                      : static_cast<double>(rows_total_ - done) * elapsed_s /
                                            static_cast<double>(now_done);
+  const std::optional<RemainingTime::Range> range = remaining_.of(rows_total_ - done);
   std::string line;
   if (mode_ == Mode::json) {
     const OrderedJson record = {{"rows_done", done},
@@ -57,14 +73,17 @@ void ProgressReporter::write(const ProgressCounts& counts, bool last) {
                                 {"new_tokens_per_s", new_rate},
                                 {"elapsed_s", elapsed_s},
                                 {"eta_s", eta_s < 0 ? OrderedJson(nullptr) : OrderedJson(eta_s)},
+                                {"eta_low_s", range ? OrderedJson(range->low_s) : OrderedJson()},
+                                {"eta_high_s", range ? OrderedJson(range->high_s) : OrderedJson()},
+                                {"restarts", restarts_},
                                 {"final", last}};
     line = record.dump() + "\n";
   } else {
     line =
-        fmt::format("{}/{} rows, {:.0f} prompt + {:.0f} new tokens/s, {} elapsed, ETA {}{}", done,
-                    rows_total_, prompt_rate, new_rate, human_duration(elapsed_s),
-                    eta_s < 0 ? "unknown" : human_duration(eta_s),
-                    counts.rows_failed == 0 ? "" : fmt::format(", {} failed", counts.rows_failed));
+        fmt::format("{}/{} rows, {:.0f} prompt + {:.0f} new tokens/s, {} elapsed, ETA {}", done,
+                    rows_total_, prompt_rate, new_rate, human_duration(elapsed_s), eta_text(range));
+    if (counts.rows_failed > 0) line += fmt::format(", {} failed", counts.rows_failed);
+    if (restarts_ > 0) line += fmt::format(", {} restart{}", restarts_, restarts_ == 1 ? "" : "s");
     if (mode_ == Mode::bar) {
       constexpr std::uint64_t kWidth = 24;
       const std::uint64_t filled = rows_total_ == 0 ? kWidth : done * kWidth / rows_total_;

@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string_view>
+#include <utility>
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/file.hpp"
@@ -67,24 +69,34 @@ void RunLog::finish(const OrderedJson& record) {
                                            all.substr(end + 1)));
 }
 
-std::optional<Json> last_run(const std::string& output) {
+std::vector<Json> newest_runs(const std::string& output, std::size_t most) {
   const std::string path = run_log_path_of(output);
   const std::string text = results_detail::read_side_file(path);
   std::string_view rest = text;
-  for (int unreadable = 0; unreadable < kMostUnreadableLines; ++unreadable) {
+  std::vector<Json> runs;
+  for (int unreadable = 0; unreadable < kMostUnreadableLines && runs.size() < most;) {
     const std::size_t last = rest.find_last_not_of(" \t\r\n");
     if (last == std::string_view::npos) break;
     rest = rest.substr(0, last + 1);
     const std::size_t start = rest.rfind('\n') + 1;  // npos + 1 = 0: the first line
-    if (start == rest.size()) continue;              // an empty line
+    bool readable = false;
     try {
       Json record = parse_json(rest.substr(start), path);
-      if (record.is_object()) return record;
+      readable = record.is_object();
+      if (readable) runs.push_back(std::move(record));
     } catch (const FormatError&) {  // cut short by a kill: the line before counts
     }
+    if (!readable) ++unreadable;
     rest = rest.substr(0, start);
   }
-  return std::nullopt;
+  std::reverse(runs.begin(), runs.end());
+  return runs;
+}
+
+std::optional<Json> last_run(const std::string& output) {
+  std::vector<Json> runs = newest_runs(output, 1);
+  if (runs.empty()) return std::nullopt;
+  return std::move(runs.front());
 }
 
 }  // namespace gridmill

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "gridmill/base/clock.hpp"
+#include "gridmill/job/remaining_time.hpp"
 
 namespace gridmill {
 
@@ -30,7 +31,9 @@ class ProgressReporter {
   /// else plain.
   /// @param rows_total     rows of the job.
   /// @param rows_finished  rows that earlier runs have finished.
-  ProgressReporter(const std::string& mode, std::uint64_t rows_total, std::uint64_t rows_finished);
+  /// @param restarts       runs before this one.
+  ProgressReporter(const std::string& mode, std::uint64_t rows_total, std::uint64_t rows_finished,
+                   std::uint64_t restarts = 0);
   /// Writes if it is time to: every 10 s, a bar twice a second.
   void update(const ProgressCounts& counts);
   /// Writes the last state.
@@ -43,6 +46,8 @@ class ProgressReporter {
   Mode mode_ = Mode::none;
   std::uint64_t rows_total_;
   std::uint64_t rows_finished_;
+  std::uint64_t restarts_;
+  RemainingTime remaining_;
   SteadyClock::time_point start_ = SteadyClock::now();
   SteadyClock::time_point last_write_ = SteadyClock::now();
 };

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "gridmill/base/json.hpp"
 
@@ -32,6 +34,10 @@ class RunLog {
 /// Record of the last run on `output`, if there is a readable one. A line that a kill cut short is
 /// passed over.
 [[nodiscard]] std::optional<Json> last_run(const std::string& output);
+
+/// Records of the newest runs on `output`, `most` of them at most, oldest first. Lines that a kill
+/// cut short are passed over.
+[[nodiscard]] std::vector<Json> newest_runs(const std::string& output, std::size_t most);
 
 /// OUT.h5.runs.jsonl of OUT.h5; beside the file itself if `output` is a link to it.
 [[nodiscard]] std::string run_log_path_of(const std::string& output);

@@ -28,6 +28,15 @@ TEST(ProgressReporter, PlainCountsEarlierRowsToo) {
   EXPECT_NE(line.find("1 failed"), std::string::npos) << line;
 }
 
+TEST(ProgressReporter, PlainNamesRestartsAndWhenTheJobEnds) {
+  testing::internal::CaptureStderr();
+  ProgressReporter reporter("plain", 10, 4, 2);
+  reporter.finish({.rows_done = 6});
+  const std::string line = testing::internal::GetCapturedStderr();
+  EXPECT_NE(line.find("ETA 0s"), std::string::npos) << line;
+  EXPECT_NE(line.find(", 2 restarts"), std::string::npos) << line;
+}
+
 TEST(ProgressReporter, ThereIsNoBarWhereStderrIsNoTerminal) {
   for (const char* mode : {"bar", "auto"}) {
     testing::internal::CaptureStderr();

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/file.hpp"
@@ -28,6 +29,18 @@ TEST(RunLog, OneRecordARun) {
             "{\"start\":\"later\",\"model\":\"b.h5\"}\n");
   second.finish({{"start", "later"}, {"exit_code", 0}});
   EXPECT_EQ(last_run(output)->at("exit_code"), 0);
+}
+
+TEST(RunLog, TheNewestRunsComeOldestFirst) {
+  const TemporaryFolder folder;
+  const std::string output = folder.file("out.h5");
+  EXPECT_TRUE(newest_runs(output, 3).empty());
+  folder.write("out.h5.runs.jsonl", "{\"n\":1}\n\n{\"n\":2}\n{\"n\":3, \"host\n[4]\n{\"n\":5}");
+  const std::vector<Json> runs = newest_runs(output, 2);
+  ASSERT_EQ(runs.size(), 2U);
+  EXPECT_EQ(runs[0].at("n"), 2);
+  EXPECT_EQ(runs[1].at("n"), 5);
+  EXPECT_EQ(newest_runs(output, 10).size(), 3U);
 }
 
 TEST(RunLog, AnotherProcessOfTheJobMayFinishTheRecord) {
