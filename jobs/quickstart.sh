@@ -41,6 +41,7 @@ for job in stories shakespeare; do
   echo "${launch[*]} gridmill generate --config jobs/$job.cfg --dp 2 --fsdp 2"
   "${launch[@]}" "$gridmill" generate --config "jobs/$job.cfg" --dp 2 --fsdp 2
   "$gridmill" export "out/$job.h5" --format jsonl -o "out/$job.jsonl"
+  "$gridmill" report "out/$job.h5" -o "out/$job.html"
 done
 
 for job in stories shakespeare; do
@@ -52,4 +53,9 @@ say "Result files"
 for job in stories shakespeare; do
   "$gridmill" status "out/$job.h5"
   echo "$PWD/out/$job.h5"
+done
+
+say "Reports (open them in a browser)"
+for job in stories shakespeare; do
+  echo "$PWD/out/$job.html"
 done

@@ -25,13 +25,14 @@ namespace gridmill::cli {
 
 namespace {
 
-constexpr std::array<Command, 11> kCommands = {{
+constexpr std::array<Command, 12> kCommands = {{
     {"generate", "prompts in, one shared result file out", Command::Kind::ranks, run_generate},
     {"convert", "a foreign checkpoint into a gridmill checkpoint", Command::Kind::writes,
      run_convert},
     {"export", "a result file as jsonl or text", Command::Kind::reads, run_export},
     {"inspect", "what is in a checkpoint or result file", Command::Kind::reads, run_inspect},
     {"status", "how far a result file is", Command::Kind::reads, run_status},
+    {"report", "a result file as an HTML page", Command::Kind::reads, run_report},
     {"verify", "generates rows again and compares every bit", Command::Kind::ranks, run_verify},
     {"score", "log-probabilities of given texts", Command::Kind::ranks, run_score},
     {"bench", "speed of prefill and decode on random weights", Command::Kind::ranks, run_bench},

@@ -21,6 +21,8 @@ namespace gridmill::job_detail {
 namespace {
 
 OrderedJson beginning_of(const JobConfig& config, RunContext& context, const Output& output) {
+  const std::string metrics =
+      config.metrics.empty() ? "" : std::filesystem::absolute(config.metrics).string();
   const GridShape grid = context.grid().shape();
   std::uint64_t rows_to_do = 0;
   for (const RowRange& range : output.to_do) rows_to_do += range.count;
@@ -36,6 +38,7 @@ OrderedJson beginning_of(const JobConfig& config, RunContext& context, const Out
           {"command_line", config.command_line},
           {"model", std::filesystem::absolute(config.run.model).string()},
           {"prompts", std::filesystem::absolute(config.prompts).string()},
+          {"metrics", metrics},
           {"rows_to_do", rows_to_do},
           {"rows_found",
            {{"done", output.found.done},
