@@ -13,6 +13,7 @@ root=$PWD build=${BUILD_DIR:-build/asan} mutations=${1:-100000} seed=${2:-1} fou
 if [[ -z ${BUILD_DIR:-} ]]; then
   cmake --preset asan > /dev/null && cmake --build build/asan --target fuzz || exit
 fi
+build=$(realpath "$build")
 export ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16:allocator_may_return_null=1
 # Shares of the mutations. A file that HDF5 never ends with costs 5 s.
 declare -A share=([h5]=4 [model_folder]=8)
@@ -29,7 +30,7 @@ command -v strace > /dev/null && tracer=(strace -f --seccomp-bpf -qq -e trace=%f
 outside() { # LOG WORK
   grep -v ' = -1 ' "$1" | grep -E '(open|openat|creat|unlink|unlinkat|rename|renameat2|link|symlink|mkdir|truncate|chmod)\(' |
     grep -oE '"[^"]*"' | tr -d '"' | sort -u |
-    grep -vE "^(/dev/shm/gridmill-|$2|$root/tests/fuzz/corpus|$root/$build|/proc/self/|/lib|/usr/lib|/etc/ld\.so|/dev/null|/sys/devices/system/|failed-input|[^/]*$)" |
+    grep -vE "^(/dev/shm/gridmill-|$2|$root/tests/fuzz/corpus|$build|/proc/self/|/lib|/usr/lib|/etc/ld\.so|/dev/null|/sys/devices/system/|failed-input|[^/]*$)" |
     grep -vE "^tests/fuzz/corpus"
 }
 
@@ -37,7 +38,7 @@ printf '%-16s %9s %8s %8s %6s %9s %8s %9s %8s\n' target inputs signals hangs '70
 total=0 failures=0
 for name in $names; do
   count=$((mutations * ${share[$name]:-12} / shares + 1)) first=0 signals=0 hangs=0 bugs=0 memory=0 opened=0
-  target=$root/$build/tests/fuzz/${name}_fuzz
+  target=$build/tests/fuzz/${name}_fuzz
   work=$(mktemp -d) log=$(mktemp) peak=0
   start=$(awk '{print $16 + $17}' /proc/$$/stat)
   while [[ $first -lt $count ]]; do
