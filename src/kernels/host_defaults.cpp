@@ -26,6 +26,13 @@ Buffer Backend::allocate_staging(std::size_t size_bytes) {
 
 std::unique_ptr<Exchange> Backend::make_device_exchange(Exchange& /*group*/) { return nullptr; }
 
+void SequenceState::fork(SlotId from, SlotId to, std::int64_t length) {
+  if (from == to) return;
+  std::vector<float> saved(saved_floats(length));
+  save(from, length, saved);
+  load(to, length, saved);
+}
+
 StateBudget Backend::state_budget(int node_ranks, std::uint64_t /*workspace_bytes*/) const {
   // Half: pages of files, buffers and the other programs of the node want some, too.
   const std::optional<std::uint64_t> available = available_memory().share_of(node_ranks);

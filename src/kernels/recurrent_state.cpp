@@ -53,6 +53,12 @@ void HostRecurrentState::load(SlotId slot, std::int64_t /*length*/, std::span<co
   std::copy(in.begin(), in.end(), floats.begin());
 }
 
+void HostRecurrentState::fork(SlotId from, SlotId to, std::int64_t /*length*/) {
+  if (from == to) return;
+  const std::span<const float> floats = slot_floats(from);
+  std::copy(floats.begin(), floats.end(), slot_floats(to).begin());
+}
+
 const HostRecurrentState& host_recurrent_state(const RecurrentState& state) {
   const auto* host = dynamic_cast<const HostRecurrentState*>(&state);
   GRIDMILL_ASSERT(host != nullptr, "the state belongs to another backend");

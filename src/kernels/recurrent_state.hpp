@@ -20,6 +20,7 @@ class HostRecurrentState final : public RecurrentState {
   [[nodiscard]] std::size_t saved_floats(std::int64_t length) const override;
   void save(SlotId slot, std::int64_t length, std::span<float> out) override;
   void load(SlotId slot, std::int64_t length, std::span<const float> in) override;
+  void fork(SlotId from, SlotId to, std::int64_t length) override;
 
   [[nodiscard]] const RecurrentStateShape& shape() const { return shape_; }
   /// Floats of one layer of one slot.

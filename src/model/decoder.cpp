@@ -154,7 +154,8 @@ Decoder::Decoder(ModelSpec spec)
            .model_limit = spec_.max_length,
            .eod_ids = spec_.eod_ids,
            .bos_id = spec_.bos_id,
-           .recurrent = !grows};
+           .recurrent = !grows,
+           .original_length = original_length(spec_)};
 }
 
 ModelParameters Decoder::parameters(int tp_size, int tp_rank) const {

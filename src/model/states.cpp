@@ -152,6 +152,12 @@ SequenceStates::SequenceStates(Backend& backend, const StatePlan& plan, int slot
       groups_.push_back(backend.make_recurrent_state(shape));
     }
   }
+  // A recurrent state is where it is, and a cache with a window has given its first pages back.
+  forks_anywhere_ =
+      std::all_of(plan.groups.begin(), plan.groups.end(), [](const StateGroup& group) {
+        const auto* kv = std::get_if<KvCacheShape>(&group.shape);
+        return kv != nullptr && kv->window == 0;
+      });
 }
 
 void SequenceStates::check_slot(SlotId slot) const {
@@ -203,6 +209,20 @@ void SequenceStates::load(SlotId slot, std::int32_t position, std::span<const fl
     saved = saved.subspan(floats);
   }
   positions[static_cast<std::size_t>(slot)] = position;
+}
+
+void SequenceStates::fork(SlotId from, SlotId to, std::int32_t position) {
+  check_slot(from);
+  check_slot(to);
+  check_fork(from, position);
+  for (const auto& group : groups_) group->fork(from, to, position);
+  positions[static_cast<std::size_t>(to)] = position;
+}
+
+std::int64_t SequenceStates::pages_in_use() const {
+  std::int64_t pages = 0;
+  for (const auto& group : groups_) pages += group->pages_in_use();
+  return pages;
 }
 
 bool SequenceStates::fits(const StatePlan& plan) const {

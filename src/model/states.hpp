@@ -67,6 +67,9 @@ class SequenceStates final : public BatchState {
   void reset(SlotId slot) override;
   [[nodiscard]] std::vector<float> save(SlotId slot) override;
   void load(SlotId slot, std::int32_t position, std::span<const float> saved) override;
+  void fork(SlotId from, SlotId to, std::int32_t position) override;
+  [[nodiscard]] bool forks_anywhere() const override { return forks_anywhere_; }
+  [[nodiscard]] std::int64_t pages_in_use() const override;
 
   /// Whether a model with these states, of whatever tp, can have made this.
   [[nodiscard]] bool fits(const StatePlan& plan) const;
@@ -86,6 +89,7 @@ class SequenceStates final : public BatchState {
   [[nodiscard]] std::size_t saved_floats(std::int64_t length) const;
 
   std::vector<std::unique_ptr<SequenceState>> groups_;
+  bool forks_anywhere_ = false;
 };
 
 }  // namespace gridmill::model_detail

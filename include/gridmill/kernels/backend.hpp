@@ -152,7 +152,11 @@ struct StateBudget {
   std::uint64_t bytes = 0;       ///< that states may take now
   int most_slots = 0;            ///< beyond so many rows a decode step no longer gets faster
   std::int64_t pass_rows = 512;  ///< beyond so many tokens a pass of a prompt no longer gets faster
-  bool pooled = false;           ///< KV caches are allocated as one pool, whole, when they are made
+  /// All slots share one pool of pages (KvCacheShape::pool_positions), which rows take as they
+  /// grow.
+  bool pooled = false;
+  /// Pages take memory when they are used first, not when the pool is made.
+  bool on_demand = false;
 };
 
 /// Numeric operations on one device. The arithmetic of every operation is fixed by

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "gridmill/base/device.hpp"
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/format.hpp"
 #include "gridmill/base/ids.hpp"
 #include "gridmill/base/json.hpp"
 #include "gridmill/base/tensor.hpp"
@@ -60,6 +62,25 @@ class BatchState {
   [[nodiscard]] virtual std::vector<float> save(SlotId slot) = 0;
   /// @param position  tokens that the saved state has consumed.
   virtual void load(SlotId slot, std::int32_t position, std::span<const float> saved) = 0;
+  /// Makes `to`, whatever it held, what `from` was after `position` tokens (SequenceState::fork).
+  /// @param position  that of `from`, or less if forks_anywhere().
+  /// @throws UsageError for any other position.
+  virtual void fork(SlotId from, SlotId to, std::int32_t position) {
+    check_fork(from, position);
+    if (from != to) load(to, position, save(from));
+  }
+  /// Whether a slot can be forked at every position it has passed; else only where it is.
+  [[nodiscard]] virtual bool forks_anywhere() const { return false; }
+  /// Pages of KV caches that slots hold, each counted once.
+  [[nodiscard]] virtual std::int64_t pages_in_use() const { return 0; }
+
+ protected:
+  void check_fork(SlotId from, std::int32_t position) const {
+    const std::int32_t at = this->position(from);
+    if (position == at || (forks_anywhere() && position >= 0 && position < at)) return;
+    throw UsageError(fmt::format("slot {} has consumed {} tokens and cannot be forked after {}",
+                                 from, at, position));
+  }
 };
 
 /// Where a model runs: one rank's backend, stream and tp group. References must outlive their
@@ -79,6 +100,9 @@ struct ModelInfo {
   std::vector<TokenId> eod_ids;  ///< of generation_config, else config
   TokenId bos_id = -1;           ///< -1 = none
   bool recurrent = false;        ///< state of fixed size
+  /// Rows that may become longer than this rotate by factors of their own (longrope), so their
+  /// states differ from those of other rows from the first token on; 0 = no such length.
+  std::int64_t original_length = 0;
 };
 
 /// What a KV cache keeps of the layers with a window: that, or the whole row (a pool on a device).

@@ -35,6 +35,13 @@ void CpuBackend::download(Stream& /*stream*/, const std::byte* device, std::span
   if (!host.empty()) std::memcpy(host.data(), device, host.size());
 }
 
+StateBudget CpuBackend::state_budget(int node_ranks, std::uint64_t workspace_bytes) const {
+  StateBudget budget = Backend::state_budget(node_ranks, workspace_bytes);
+  budget.pooled = true;
+  budget.on_demand = true;
+  return budget;
+}
+
 std::unique_ptr<KvCache> CpuBackend::make_kv_cache(const KvCacheShape& shape) {
   return std::make_unique<PagedKvCache>(shape, dtype_);
 }

@@ -1,6 +1,7 @@
 #include "kernels/cpu/kv_cache.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 
 #include "gridmill/base/check.hpp"
@@ -15,6 +16,16 @@ namespace {
 /// Pages are mapped several at a time: a process has room for about 65000 mappings.
 constexpr std::size_t kChunkBytes = std::size_t{32} << 20;
 
+std::int64_t slot_pages(const KvCacheShape& shape) {
+  return (shape.max_length + kPageKeys - 1) / kPageKeys;
+}
+
+std::int64_t pool_pages(const KvCacheShape& shape) {
+  const std::int64_t longest = shape.slots * slot_pages(shape);
+  if (shape.pool_positions == 0) return longest;
+  return std::min(longest, shape.pool_positions / kPageKeys);
+}
+
 }  // namespace
 
 PagedKvCache::PagedKvCache(const KvCacheShape& shape, DType dtype)
@@ -22,7 +33,8 @@ PagedKvCache::PagedKvCache(const KvCacheShape& shape, DType dtype)
       dtype_(dtype),
       padded_(dtype == DType::bf16 ? (shape.head_dim + 31) / 32 * 32
                                    : (shape.head_dim + 15) / 16 * 16),
-      tables_(static_cast<std::size_t>(shape.slots)) {
+      table_(shape.slots, slot_pages(shape), pool_pages(shape)),
+      pointers_(static_cast<std::size_t>(shape.slots)) {
   const std::size_t element = size_of(dtype);
   const std::int64_t even = dtype == DType::bf16 ? (shape.head_dim + 1) / 2 * 2 : shape.head_dim;
   // A page's parts start at cache lines.
@@ -31,48 +43,46 @@ PagedKvCache::PagedKvCache(const KvCacheShape& shape, DType dtype)
   value_bytes_ = lines(static_cast<std::size_t>(padded_) * kPageKeys * element);
   page_bytes_ = static_cast<std::size_t>(shape.layers) * static_cast<std::size_t>(shape.kv_heads) *
                 (key_bytes_ + value_bytes_);
+  chunk_pages_ =
+      std::clamp<std::size_t>(kChunkBytes / std::max<std::size_t>(1, page_bytes_), 1, 64);
 }
 
-std::vector<std::byte*>& PagedKvCache::table(SlotId slot) {
-  GRIDMILL_ASSERT(slot >= 0 && slot < shape_.slots, "no slot " + std::to_string(slot));
-  return tables_[static_cast<std::size_t>(slot)];
-}
-
-std::byte* PagedKvCache::take_page() {
-  if (free_pages_.empty()) {
-    const std::size_t count =
-        std::clamp<std::size_t>(kChunkBytes / std::max<std::size_t>(1, page_bytes_), 1, 64);
-    chunks_.push_back(allocate_zeroed(count * page_bytes_));
-    for (std::size_t i = count; i-- > 0;) {
-      free_pages_.push_back(chunks_.back().data() + i * page_bytes_);
-    }
+std::byte* PagedKvCache::memory_of(std::int32_t page) {
+  const auto index = static_cast<std::size_t>(page);
+  while (chunks_.size() <= index / chunk_pages_) {
+    chunks_.push_back(allocate_zeroed(chunk_pages_ * page_bytes_));
   }
-  std::byte* page = free_pages_.back();
-  free_pages_.pop_back();
-  return page;
+  return chunks_[index / chunk_pages_].data() + index % chunk_pages_ * page_bytes_;
+}
+
+void PagedKvCache::point(SlotId slot) {
+  std::vector<std::byte*>& pointers = pointers_[static_cast<std::size_t>(slot)];
+  pointers.clear();
+  for (const std::int32_t page : table_.pages(slot)) {
+    pointers.push_back(page == kernels_detail::PageTable::kNone ? nullptr : memory_of(page));
+  }
 }
 
 void PagedKvCache::reserve(SlotId slot, std::int64_t first_query, std::int64_t length) {
   GRIDMILL_ASSERT(length <= shape_.max_length, "position " + std::to_string(length - 1) +
                                                    " is outside the cache of " +
                                                    std::to_string(shape_.max_length));
-  std::vector<std::byte*>& pages = table(slot);
   const std::int64_t first = first_kept(first_query + 1, shape_.window) / kPageKeys;
-  const auto seen = std::min(pages.size(), static_cast<std::size_t>(first));
-  // Pages before the window form a prefix that earlier calls have begun to take back.
-  for (std::size_t i = seen; i-- > 0 && pages[i] != nullptr;) {
-    free_pages_.push_back(pages[i]);
-    pages[i] = nullptr;
+  if (table_.reserve(slot, first, length)) point(slot);
+}
+
+void PagedKvCache::fork(SlotId from, SlotId to, std::int64_t length) {
+  if (from == to) return;
+  if (const auto copy = table_.fork(from, to, length)) {
+    std::byte* target = memory_of(copy->to);
+    std::memcpy(target, memory_of(copy->from), page_bytes_);
   }
-  while (static_cast<std::int64_t>(pages.size()) * kPageKeys < length) {
-    const bool visible = static_cast<std::int64_t>(pages.size()) >= first;
-    pages.push_back(visible ? take_page() : nullptr);
-  }
+  point(to);
 }
 
 std::byte* const* PagedKvCache::pages(SlotId slot) const {
   GRIDMILL_ASSERT(slot >= 0 && slot < shape_.slots, "no slot " + std::to_string(slot));
-  return tables_[static_cast<std::size_t>(slot)].data();
+  return pointers_[static_cast<std::size_t>(slot)].data();
 }
 
 std::size_t PagedKvCache::layer_offset(int layer) const {
@@ -82,10 +92,8 @@ std::size_t PagedKvCache::layer_offset(int layer) const {
 }
 
 void PagedKvCache::reset(SlotId slot) {
-  std::vector<std::byte*>& pages = table(slot);
-  std::erase(pages, nullptr);
-  free_pages_.insert(free_pages_.end(), pages.rbegin(), pages.rend());
-  pages.clear();
+  table_.reset(slot);
+  point(slot);
 }
 
 std::size_t PagedKvCache::saved_floats(std::int64_t length) const {
@@ -109,7 +117,7 @@ std::size_t PagedKvCache::index_of(Part part, std::int64_t position, int d) cons
 
 template <typename Visit>
 void PagedKvCache::for_each(SlotId slot, std::int64_t length, Visit visit) {
-  const std::vector<std::byte*>& pages = table(slot);
+  const std::vector<std::byte*>& pages = pointers_.at(static_cast<std::size_t>(slot));
   GRIDMILL_ASSERT(
       length <= static_cast<std::int64_t>(pages.size()) * kPageKeys,
       "slot " + std::to_string(slot) + " has fewer than " + std::to_string(length) + " positions");
@@ -143,6 +151,7 @@ void PagedKvCache::save(SlotId slot, std::int64_t length, std::span<float> out) 
 
 void PagedKvCache::load(SlotId slot, std::int64_t length, std::span<const float> in) {
   GRIDMILL_ASSERT(in.size() == saved_floats(length), "wrong size for a saved KV cache");
+  reset(slot);  // pages that others hold, too, are not written
   reserve(slot, length - 1, length);
   const float* next = in.data();
   if (dtype_ == DType::bf16) {

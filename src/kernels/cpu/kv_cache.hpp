@@ -7,12 +7,15 @@
 #include "gridmill/base/device.hpp"
 #include "gridmill/base/dtype.hpp"
 #include "gridmill/kernels/state.hpp"
+#include "kernels/page_table.hpp"
 
 namespace gridmill::cpu {
 
-/// Keys and values in pages of 64 positions, taken from a pool when a sequence reaches them and
-/// given back when its slot is reset, or when they lie before the window of the layers. A page
-/// holds every layer and kv head (attention.hpp):
+/// Keys and values in pages of 64 positions of one pool, taken when a sequence reaches them and
+/// given back when its slot is reset, or when they lie before the window of the layers. Pages get
+/// memory when they are taken first. Without KvCacheShape::pool_positions there are enough for
+/// every slot at the longest length; with it the caller feeds rows for which there are pages.
+/// A page holds every layer and kv head (attention.hpp):
 ///   [layer][kv head][ keys [4][units of Dh][16] | values [64][padded Dh] ]
 class PagedKvCache final : public KvCache {
  public:
@@ -22,6 +25,8 @@ class PagedKvCache final : public KvCache {
   [[nodiscard]] std::size_t saved_floats(std::int64_t length) const override;
   void save(SlotId slot, std::int64_t length, std::span<float> out) override;
   void load(SlotId slot, std::int64_t length, std::span<const float> in) override;
+  void fork(SlotId from, SlotId to, std::int64_t length) override;
+  [[nodiscard]] std::int64_t pages_in_use() const override { return table_.pages_in_use(); }
 
   [[nodiscard]] const KvCacheShape& shape() const { return shape_; }
   /// Gives `slot` pages for positions [0, length), with a window only for those that a query at
@@ -36,8 +41,10 @@ class PagedKvCache final : public KvCache {
 
  private:
   enum class Part { key, value };
-  [[nodiscard]] std::vector<std::byte*>& table(SlotId slot);
-  [[nodiscard]] std::byte* take_page();
+  /// Memory of a page, made if it has none.
+  [[nodiscard]] std::byte* memory_of(std::int32_t page);
+  /// Brings pointers_ of `slot` up to date.
+  void point(SlotId slot);
   /// Where element `d` of a key or value is, in elements from the beginning of its kv head.
   [[nodiscard]] std::size_t index_of(Part part, std::int64_t position, int d) const;
   /// Calls visit(beginning of the kv head, index of an element) in canonical order.
@@ -50,9 +57,10 @@ class PagedKvCache final : public KvCache {
   std::size_t key_bytes_;
   std::size_t value_bytes_;
   std::size_t page_bytes_;
-  std::vector<std::vector<std::byte*>> tables_;  ///< [slot][page]
-  std::vector<std::byte*> free_pages_;
-  std::vector<Buffer> chunks_;
+  std::size_t chunk_pages_;
+  kernels_detail::PageTable table_;
+  std::vector<std::vector<std::byte*>> pointers_;  ///< [slot][page], as kernels read them
+  std::vector<Buffer> chunks_;                     ///< of chunk_pages_ pages each
 };
 
 }  // namespace gridmill::cpu

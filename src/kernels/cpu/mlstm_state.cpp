@@ -43,6 +43,12 @@ void StripMlstmState::reset(SlotId slot_id) {
   std::fill(floats, floats + slot_floats_, 0.0F);
 }
 
+void StripMlstmState::fork(SlotId from, SlotId to, std::int64_t /*length*/) {
+  if (from == to) return;
+  const float* floats = slot(from);
+  std::copy(floats, floats + slot_floats_, slot(to));
+}
+
 std::size_t StripMlstmState::saved_floats(std::int64_t /*length*/) const {
   const auto qk_dim = static_cast<std::size_t>(shape_.qk_dim);
   const std::size_t head = qk_dim * static_cast<std::size_t>(shape_.v_dim) + qk_dim + 1;

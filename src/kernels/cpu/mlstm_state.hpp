@@ -17,6 +17,7 @@ class StripMlstmState final : public MlstmState {
   [[nodiscard]] std::size_t saved_floats(std::int64_t length) const override;
   void save(SlotId slot, std::int64_t length, std::span<float> out) override;
   void load(SlotId slot, std::int64_t length, std::span<const float> in) override;
+  void fork(SlotId from, SlotId to, std::int64_t length) override;
 
   [[nodiscard]] const MlstmStateShape& shape() const { return shape_; }
   /// Slot 0 of a layer.

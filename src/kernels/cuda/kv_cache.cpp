@@ -30,11 +30,8 @@ CudaKvCache::CudaKvCache(const KvCacheShape& shape, DType dtype, Buffer memory, 
       dtype_(dtype),
       memory_(std::move(memory)),
       table_memory_(std::move(table)),
-      table_(static_cast<std::size_t>(shape.slots) * static_cast<std::size_t>(slot_pages(shape)),
-             -1),
-      pinned_table_(table_.size() * sizeof(std::int32_t)) {
-  for (auto page = static_cast<std::int32_t>(pool_pages(shape)); page-- > 0;) free_.push_back(page);
-}
+      table_(shape.slots, slot_pages(shape), pool_pages(shape)),
+      pinned_table_(table_.entries().size_bytes()) {}
 
 std::int64_t CudaKvCache::head_elements() const {
   return std::int64_t{kPagePositions} * shape_.head_dim;
@@ -44,36 +41,37 @@ std::int64_t CudaKvCache::page_elements() const {
   return std::int64_t{2} * shape_.layers * shape_.kv_heads * head_elements();
 }
 
-std::span<std::int32_t> CudaKvCache::pages_of(SlotId slot) {
-  GRIDMILL_ASSERT(slot >= 0 && slot < shape_.slots, "no slot " + std::to_string(slot));
-  const auto pages = static_cast<std::size_t>(slot_pages(shape_));
-  return std::span(table_).subspan(static_cast<std::size_t>(slot) * pages, pages);
+std::size_t CudaKvCache::page_bytes() const {
+  return static_cast<std::size_t>(page_elements()) * size_of(dtype_);
 }
 
-void CudaKvCache::reset(SlotId slot) {
-  for (std::int32_t& page : pages_of(slot)) {
-    if (page >= 0) free_.push_back(page);
-    page = -1;
-  }
-}
+void CudaKvCache::reset(SlotId slot) { table_.reset(slot); }
 
 void CudaKvCache::grow(SlotId slot, std::int64_t length) {
   GRIDMILL_ASSERT(length <= shape_.max_length, "the cache is full");
-  const std::span<std::int32_t> pages = pages_of(slot);
-  const std::int64_t wanted = (length + kPagePositions - 1) / kPagePositions;
-  for (std::int64_t i = 0; i < wanted; ++i) {
-    std::int32_t& page = pages[static_cast<std::size_t>(i)];
-    if (page >= 0) continue;
-    GRIDMILL_ASSERT(!free_.empty(), "rows were fed that the pool has no pages for");
-    page = free_.back();
-    free_.pop_back();
-    table_changed_ = true;
+  if (table_.reserve(slot, 0, length)) table_changed_ = true;
+}
+
+void CudaKvCache::fork(SlotId from, SlotId to, std::int64_t length) {
+  if (from == to) return;
+  if (const auto copy = table_.fork(from, to, length)) to_copy_.push_back(*copy);
+  table_changed_ = true;
+}
+
+void CudaKvCache::copy_pages(StreamHandle stream) {
+  const auto memory = [&](std::int32_t page) {
+    return memory_.data() + static_cast<std::size_t>(page) * page_bytes();
+  };
+  for (const auto& copy : to_copy_) {
+    copy_on_device(stream, memory(copy.from), memory(copy.to), page_bytes());
   }
+  to_copy_.clear();
 }
 
 KvPages CudaKvCache::pages(CudaStream& stream) {
+  if (!to_copy_.empty()) copy_pages(stream.direct());
   if (table_changed_) {
-    pinned_table_.upload(stream.direct(), std::as_bytes(std::span(table_)), table_memory_.data());
+    pinned_table_.upload(stream.direct(), std::as_bytes(table_.entries()), table_memory_.data());
     table_changed_ = false;
   }
   return {.memory = memory_.data(),
@@ -98,7 +96,7 @@ void CudaKvCache::check(SlotId slot, std::int64_t length, std::size_t floats) co
 /// of its first value in canonical form) for every page, layer, part and head.
 template <typename Move>
 void CudaKvCache::for_each_head(SlotId slot, std::int64_t length, Move move) {
-  const std::span<const std::int32_t> pages = pages_of(slot);
+  const std::span<const std::int32_t> pages = table_.pages(slot);
   const auto width = static_cast<std::int64_t>(shape_.kv_heads) * shape_.head_dim;
   for (std::int64_t part = 0; part < std::int64_t{2} * shape_.layers; ++part) {
     for (std::int64_t first = 0; first < length; first += kPagePositions) {
@@ -131,6 +129,7 @@ void CudaKvCache::save(SlotId slot, std::int64_t length, std::span<float> out) {
   synchronize_device();
   grow(slot, length);
   CudaStream stream;
+  copy_pages(stream.direct());
   std::vector<std::byte> host(static_cast<std::size_t>(head_elements()) * size_of(dtype_));
   for_each_head(
       slot, length,
@@ -149,8 +148,10 @@ void CudaKvCache::save(SlotId slot, std::int64_t length, std::span<float> out) {
 void CudaKvCache::load(SlotId slot, std::int64_t length, std::span<const float> in) {
   check(slot, length, in.size());
   synchronize_device();
+  table_.reset(slot);  // pages that others hold, too, are not written
   grow(slot, length);
   CudaStream stream;
+  copy_pages(stream.direct());
   std::vector<std::byte> host(static_cast<std::size_t>(head_elements()) * size_of(dtype_));
   for_each_head(
       slot, length, [&](std::byte* device, std::int64_t positions, bool values, std::int64_t at) {

@@ -10,6 +10,7 @@
 #include "gridmill/kernels/state.hpp"
 #include "kernels/cuda/attention.hpp"
 #include "kernels/cuda/cuda_stream.hpp"
+#include "kernels/page_table.hpp"
 
 namespace gridmill::cuda {
 
@@ -27,11 +28,17 @@ class CudaKvCache final : public KvCache {
   [[nodiscard]] std::size_t saved_floats(std::int64_t length) const override;
   void save(SlotId slot, std::int64_t length, std::span<float> out) override;
   void load(SlotId slot, std::int64_t length, std::span<const float> in) override;
+  /// A last page that is not full is copied by the next pass that works on any slot, without
+  /// waiting.
+  void fork(SlotId from, SlotId to, std::int64_t length) override;
+  [[nodiscard]] std::int64_t pages_in_use() const override { return table_.pages_in_use(); }
 
   [[nodiscard]] const KvCacheShape& shape() const { return shape_; }
   [[nodiscard]] static std::int32_t slot_pages(const KvCacheShape& shape);
   [[nodiscard]] static std::int64_t pool_pages(const KvCacheShape& shape);
-  [[nodiscard]] std::size_t free_pages() const { return free_.size(); }
+  [[nodiscard]] std::size_t free_pages() const {
+    return static_cast<std::size_t>(table_.free_pages());
+  }
 
   /// Takes pages until `slot` has room for `length` positions.
   void grow(SlotId slot, std::int64_t length);
@@ -39,7 +46,8 @@ class CudaKvCache final : public KvCache {
   [[nodiscard]] KvPages pages(CudaStream& stream);
 
  private:
-  [[nodiscard]] std::span<std::int32_t> pages_of(SlotId slot);
+  [[nodiscard]] std::size_t page_bytes() const;
+  void copy_pages(StreamHandle stream);
   /// Elements of a part of a page: one layer, keys or values, one kv head.
   [[nodiscard]] std::int64_t head_elements() const;
   [[nodiscard]] std::int64_t page_elements() const;
@@ -53,9 +61,10 @@ class CudaKvCache final : public KvCache {
   DType dtype_;
   Buffer memory_;
   Buffer table_memory_;
-  std::vector<std::int32_t> table_;  ///< [slots][pages of a slot], -1 = none
+  kernels_detail::PageTable table_;
   PinnedArray pinned_table_;
-  std::vector<std::int32_t> free_;  ///< pages nobody has; the last one goes first
+  /// In order: a page may be given back and taken again between two of them.
+  std::vector<kernels_detail::PageTable::Copy> to_copy_;
   bool table_changed_ = true;
 };
 

@@ -39,7 +39,7 @@ std::size_t CudaMlstmState::head_c() const {
 }
 
 MlstmMemory CudaMlstmState::layer(int layer, CudaStream& stream) {
-  if (!to_clear_.empty()) clear_slots(stream.direct());
+  if (!to_fill_.empty()) fill_slots(stream.direct());
   return {.c = c_,
           .n = n_,
           .m = m_,
@@ -71,28 +71,40 @@ void CudaMlstmState::for_each_part(SlotId slot, Move move) const {
 
 void CudaMlstmState::reset(SlotId slot) {
   GRIDMILL_ASSERT(slot >= 0 && slot < shape_.slots, "no slot " + std::to_string(slot));
-  to_clear_.push_back(slot);
+  to_fill_.push_back({.slot = slot});
 }
 
-void CudaMlstmState::clear_slots(StreamHandle stream) {
-  const auto clear = [stream](float* data, std::size_t count) {
-    fill_zero(stream, reinterpret_cast<std::byte*>(data), count * sizeof(float));
+void CudaMlstmState::fork(SlotId from, SlotId to, std::int64_t /*length*/) {
+  GRIDMILL_ASSERT(from >= 0 && from < shape_.slots && to >= 0 && to < shape_.slots,
+                  "no slot " + std::to_string(from) + " or " + std::to_string(to));
+  if (from != to) to_fill_.push_back({.slot = to, .from = from});
+}
+
+void CudaMlstmState::fill_slots(StreamHandle stream) {
+  const auto fill = [&](float* data, std::size_t slot_floats, const Filling& filling) {
+    const std::size_t bytes = slot_floats * sizeof(float);
+    auto* slot =
+        reinterpret_cast<std::byte*>(data + static_cast<std::size_t>(filling.slot) * slot_floats);
+    if (filling.from < 0) {
+      fill_zero(stream, slot, bytes);
+      return;
+    }
+    const float* from = data + static_cast<std::size_t>(filling.from) * slot_floats;
+    copy_on_device(stream, reinterpret_cast<const std::byte*>(from), slot, bytes);
   };
-  const auto qk = static_cast<std::size_t>(shape_.qk_dim);
-  for (const SlotId slot : to_clear_) {
-    const std::size_t first = static_cast<std::size_t>(slot) * slot_heads();
-    clear(c_ + first * head_c(), slot_heads() * head_c());
-    clear(n_ + first * qk, slot_heads() * qk);
-    clear(m_ + first, slot_heads());
+  for (const Filling& filling : to_fill_) {
+    fill(c_, slot_heads() * head_c(), filling);
+    fill(n_, slot_heads() * static_cast<std::size_t>(shape_.qk_dim), filling);
+    fill(m_, slot_heads(), filling);
   }
-  to_clear_.clear();
+  to_fill_.clear();
 }
 
 void CudaMlstmState::save(SlotId slot, std::int64_t /*length*/, std::span<float> out) {
   check(slot, out.size());
   synchronize_device();
   CudaStream stream;
-  clear_slots(stream.direct());
+  fill_slots(stream.direct());
   for_each_part(slot, [&](const float* device, std::size_t count, std::size_t at) {
     copy_to_host(stream.direct(), reinterpret_cast<const std::byte*>(device),
                  std::as_writable_bytes(out.subspan(at, count)));
@@ -104,7 +116,7 @@ void CudaMlstmState::load(SlotId slot, std::int64_t /*length*/, std::span<const 
   check(slot, in.size());
   synchronize_device();
   CudaStream stream;
-  clear_slots(stream.direct());
+  fill_slots(stream.direct());
   for_each_part(slot, [&](float* device, std::size_t count, std::size_t at) {
     copy_to_device(stream.direct(), std::as_bytes(in.subspan(at, count)),
                    reinterpret_cast<std::byte*>(device));

@@ -25,6 +25,8 @@ class CudaMlstmState final : public MlstmState {
   [[nodiscard]] std::size_t saved_floats(std::int64_t length) const override;
   void save(SlotId slot, std::int64_t length, std::span<float> out) override;
   void load(SlotId slot, std::int64_t length, std::span<const float> in) override;
+  /// As reset(): the next pass copies.
+  void fork(SlotId from, SlotId to, std::int64_t length) override;
 
   [[nodiscard]] const MlstmStateShape& shape() const { return shape_; }
   /// As kernels of `stream` see it, what reset() asked for included.
@@ -35,7 +37,7 @@ class CudaMlstmState final : public MlstmState {
   [[nodiscard]] std::size_t slot_heads() const;
   [[nodiscard]] std::size_t head_c() const;
   void check(SlotId slot, std::size_t floats) const;
-  void clear_slots(StreamHandle stream);
+  void fill_slots(StreamHandle stream);
   /// Calls move(first float on the device, count, first float in canonical form).
   template <typename Move>
   void for_each_part(SlotId slot, Move move) const;
@@ -45,7 +47,12 @@ class CudaMlstmState final : public MlstmState {
   float* c_;
   float* n_;
   float* m_;
-  std::vector<SlotId> to_clear_;
+  /// A slot that the next pass fills: with zeros, or with what another one holds by then.
+  struct Filling {
+    SlotId slot = 0;
+    SlotId from = -1;
+  };
+  std::vector<Filling> to_fill_;  ///< in order
 };
 
 }  // namespace gridmill::cuda

@@ -83,6 +83,9 @@ void synchronize_device();
 void copy_to_device(StreamHandle stream, std::span<const std::byte> host, std::byte* device);
 /// `host` is filled when the stream has been synchronised.
 void copy_to_host(StreamHandle stream, const std::byte* device, std::span<std::byte> host);
+/// Between places that do not overlap.
+void copy_on_device(StreamHandle stream, const std::byte* from, std::byte* to,
+                    std::size_t size_bytes);
 void fill_zero(StreamHandle stream, std::byte* device, std::size_t size_bytes);
 
 /// Submits every piece of work, in order.

@@ -220,6 +220,12 @@ void copy_to_host(StreamHandle stream, const std::byte* source, std::span<std::b
   emulation::submit(stream, [=] { std::memcpy(host.data(), source, host.size()); });
 }
 
+void copy_on_device(StreamHandle stream, const std::byte* from, std::byte* target,
+                    std::size_t size_bytes) {
+  if (size_bytes == 0) return;
+  emulation::submit(stream, [=] { std::memcpy(target, from, size_bytes); });
+}
+
 void fill_zero(StreamHandle stream, std::byte* target, std::size_t size_bytes) {
   if (size_bytes == 0) return;
   emulation::submit(stream, [=] { std::memset(target, 0, size_bytes); });

@@ -89,6 +89,46 @@ TEST_P(State, AKvCacheForgetsNothingOfItsNeighboursWhenASlotIsReset) {
   EXPECT_EQ(saved(*cache, 2, 70), numbers(size, 1.0F));
 }
 
+TEST_P(State, AForkHoldsWhatItsSourceHeldAndNothingThatFollows) {
+  for (const std::int64_t length : {0, 1, 63, 64, 65, 70}) {
+    const auto cache = kv_cache();
+    const auto state = mlstm_state();
+    const std::vector<float> keys = numbers(cache->saved_floats(length), 1.0F);
+    const std::vector<float> mlstm = numbers(state->saved_floats(length), 1.0F);
+    cache->load(0, length, keys);
+    state->load(0, length, mlstm);
+    cache->load(2, 70, numbers(cache->saved_floats(70), 4.0F));
+    state->load(2, 70, numbers(state->saved_floats(70), 4.0F));
+    cache->fork(0, 2, length);
+    state->fork(0, 2, length);
+    EXPECT_EQ(saved(*cache, 2, length), keys) << length;
+    EXPECT_EQ(saved(*state, 2, length), mlstm) << length;
+    cache->reset(0);
+    state->reset(0);
+    cache->load(1, 70, numbers(cache->saved_floats(70), 2.0F));
+    EXPECT_EQ(saved(*cache, 2, length), keys) << length;
+    EXPECT_EQ(saved(*state, 2, length), mlstm) << length;
+    cache->load(2, 3, numbers(cache->saved_floats(3), 8.0F));
+    EXPECT_EQ(saved(*cache, 1, 70), numbers(cache->saved_floats(70), 2.0F));
+  }
+}
+
+TEST_P(State, AKvCacheForksAtAnyPositionItHolds) {
+  const auto cache = kv_cache();
+  cache->load(0, 70, numbers(cache->saved_floats(70), 1.0F));
+  const std::vector<float> all = saved(*cache, 0, 70);
+  constexpr std::size_t kWidth = 3 * 4;
+  for (const std::int64_t length : {1, 20, 64, 69}) {
+    cache->fork(0, 1, length);
+    std::vector<float> expected;
+    for (std::size_t part = 0; part < 2U * 2; ++part) {
+      const auto first = all.begin() + static_cast<std::ptrdiff_t>(part * 70 * kWidth);
+      expected.insert(expected.end(), first, first + length * static_cast<std::ptrdiff_t>(kWidth));
+    }
+    EXPECT_EQ(saved(*cache, 1, length), expected) << length;
+  }
+}
+
 TEST_P(State, AWrongSizeIsRefused) {
   const auto cache = kv_cache();
   const auto state = mlstm_state();

@@ -166,6 +166,13 @@ void copy_to_host(StreamHandle stream, const std::byte* device, std::span<std::b
         "cudaMemcpyAsync to the host");
 }
 
+void copy_on_device(StreamHandle stream, const std::byte* from, std::byte* to,
+                    std::size_t size_bytes) {
+  if (size_bytes == 0) return;
+  check(cudaMemcpyAsync(to, from, size_bytes, cudaMemcpyDeviceToDevice, stream),
+        "cudaMemcpyAsync on the device");
+}
+
 void fill_zero(StreamHandle stream, std::byte* device, std::size_t size_bytes) {
   if (size_bytes == 0) return;
   check(cudaMemsetAsync(device, 0, size_bytes, stream), "cudaMemsetAsync");
