@@ -6,7 +6,9 @@
 
 #include "generate/page_pool_detail.hpp"
 #include "generate/pass_plan_detail.hpp"
+#include "generate/prefix_store.hpp"
 #include "generate/sequence_detail.hpp"
+#include "gridmill/base/check.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 
@@ -59,8 +61,11 @@ Generator::Generator(const Model& model, ExecutionContext& context, ParameterSou
           generate_detail::pages_of(options.max_length) * kKvPagePositions));
     }
   }
-  state_ =
-      model.make_pooled_state(context, options.slots, options.max_length, options.pool_positions);
+  const int kept = options.sharing.enabled ? options.sharing.kept : 0;
+  state_ = model.make_pooled_state(context, options.slots + kept, options.max_length,
+                                   options.pool_positions);
+  store_ = std::make_unique<generate_detail::PrefixStore>(options.slots, kept,
+                                                          options.sharing.kept_positions);
   slots_.resize(static_cast<std::size_t>(options.slots));
   used_.resize(slots_.size(), false);
 }
@@ -115,7 +120,7 @@ void Generator::plan_pass() {
   spans_.clear();
   rows_.clear();
   std::vector<std::int64_t> pending;
-  for (std::size_t i = 0; i < live_; ++i) pending.push_back(sequence(arrival_[i]).pending());
+  for (std::size_t i = 0; i < live_; ++i) pending.push_back(sequence(arrival_[i]).pending_now());
   const std::vector<std::int64_t> shares = generate_detail::share_pass(pending, options_.pass_rows);
   bool prompts = false;
   bool decodes = false;
@@ -166,6 +171,7 @@ void Generator::select(const Sequence& row, std::int64_t next) {
 
 std::vector<Completion> Generator::step() {
   share_pool();
+  share_prefixes();
   plan_pass();
   choices_.clear();
   model_.forward(context_, spans_, *state_, parameters_, {.rows = rows_, .choices = &choices_});
@@ -220,11 +226,17 @@ void Generator::finish(SlotId slot, FinishReason reason, const std::string& fail
   const auto place = std::find(arrival_.begin(), arrival_.end(), slot);
   if (static_cast<std::size_t>(place - arrival_.begin()) < live_) --live_;
   arrival_.erase(place);
-  if (pool_pages_ != 0) state_->reset(slot);  // its pages go back at once, others may want them
+  // Its pages go back at once, others may need them.
+  if (!model_.info().recurrent) state_->reset(slot);
   ++(reason == FinishReason::error ? statistics_.failed_rows : statistics_.completed_rows);
   Completion completion;
   completion.row = row->request.row;
   completion.prefix_length = row->prefix_length();
+  if (options_.sharing.enabled && options_.sharing.kept > 0) {
+    constexpr std::size_t kRecent = 4;
+    if (recent_prompts_.size() == kRecent) recent_prompts_.pop_front();
+    recent_prompts_.push_back(row->request.prompt);
+  }
   completion.tokens = std::move(row->tokens);
   if (row->request.logprobs) completion.logprobs = std::move(row->logprobs);
   if (row->request.top_logprobs > 0) completion.top = std::move(row->top);

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "generate/sequence_detail.hpp"
+#include "gridmill/base/check.hpp"
 
 namespace gridmill::generate_detail {
 
@@ -74,6 +75,11 @@ std::int64_t Sequence::pending() const {
   return request.logprobs ? length() - 1 - fed : 0;
 }
 
+std::int64_t Sequence::pending_now() const {
+  if (waits) return 0;
+  return stop_at > fed ? std::min(pending(), stop_at - fed) : pending();
+}
+
 Piece Sequence::piece(std::int64_t share) const {
   const bool given = fed < prefix_length();
   std::int64_t end = fed + share;
@@ -111,6 +117,19 @@ PageDemand Sequence::demand() const {
 void Sequence::take(std::int64_t count) {
   fed += count;
   seen = std::max(seen, fed);
+}
+
+void Sequence::share(std::int64_t length, std::span<const float> known,
+                     std::span<const TokenLogprob> likeliest) {
+  if (request.logprobs && !request.generated_only) {
+    const auto top_count = static_cast<std::size_t>(request.top_logprobs);
+    GRIDMILL_ASSERT(static_cast<std::int64_t>(known.size()) > length,
+                    "log-probabilities of shared tokens are missing");
+    for (std::size_t t = logprobs.size(); t <= static_cast<std::size_t>(length); ++t) {
+      add_logprob(known[t], likeliest.subspan(t * top_count, top_count));
+    }
+  }
+  take(length);
 }
 
 std::int64_t Sequence::refed(std::int64_t count) const {

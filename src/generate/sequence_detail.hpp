@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -34,6 +35,10 @@ struct Sequence {
   std::int64_t fed = 0;          ///< tokens that the slot's state holds
   std::int64_t seen = 0;         ///< the most it ever held; more than `fed` after a put_out()
   std::int64_t first_pages = 0;  ///< PageDemand::first
+  bool waits = false;            ///< in this pass, for a state that another row computes
+  std::int64_t stop_at = 0;      ///< position that no pass may skip, for others to fork; 0 = none
+  /// Positions at which the state is to be kept for rows to come, ascending.
+  std::vector<std::int64_t> keep{};
 
   [[nodiscard]] std::int64_t length() const { return static_cast<std::int64_t>(tokens.size()); }
   [[nodiscard]] std::int64_t prefix_length() const {
@@ -44,6 +49,11 @@ struct Sequence {
   /// Tokens still to feed. The last token of an ended row has nothing to predict; without
   /// logprobs, neither have those before it.
   [[nodiscard]] std::int64_t pending() const;
+  /// Of these, what the next pass may feed.
+  [[nodiscard]] std::int64_t pending_now() const;
+  /// Tokens that a row can begin with instead of feeding them: of the prompt, and one has to be
+  /// left that predicts the next.
+  [[nodiscard]] std::int64_t shareable() const { return std::min(prefix_length(), length() - 1); }
   /// What a pass that has room for `share` > 0 of the pending tokens feeds: one origin, and
   /// either no known log-probability or known ones alone.
   [[nodiscard]] Piece piece(std::int64_t share) const;
@@ -52,12 +62,20 @@ struct Sequence {
   [[nodiscard]] PageDemand demand() const;
 
   void take(std::int64_t count);
+  /// The slot's state holds the first `length` tokens now, which nobody fed.
+  /// @param known  log-probabilities of tokens 0 .. length, with `likeliest` in their place, where
+  /// those of the prompt are wanted.
+  void share(std::int64_t length, std::span<const float> known,
+             std::span<const TokenLogprob> likeliest);
   /// Appends a generated token.
   void append(TokenId id);
   /// The log-probability of the next token that has none, and the likeliest ones in its place.
   void add_logprob(float logprob, std::span<const TokenLogprob> likeliest);
   /// The state is lost, what has been generated is kept: all of it will be fed again.
-  void put_out() { fed = 0; }
+  void put_out() {
+    fed = 0;
+    keep.clear();
+  }
   /// Of the next `count` tokens, those that were fed before the row was put out.
   [[nodiscard]] std::int64_t refed(std::int64_t count) const;
 };

@@ -7,46 +7,148 @@
 
 namespace gridmill {
 
+namespace {
+
+/// Prefixes beyond which finding one takes longer than it saves, with short prompts.
+constexpr int kMostPrefixes = 64;
+/// Of states whose memory is not known to be there.
+constexpr int kPrefixesInUnknownMemory = 8;
+
+std::int64_t whole_pages(std::int64_t positions) {
+  return positions / kKvPagePositions * kKvPagePositions;
+}
+
+/// How the bytes of a sequence grow.
+class SequenceBytes {
+ public:
+  explicit SequenceBytes(const SequenceNeeds& needs)
+      : needs_(needs),
+        rate_(static_cast<double>(std::max<std::size_t>(needs.bytes_per_slot, 1) -
+                                  needs.fixed_bytes) /
+              static_cast<double>(needs.max_length)) {}
+  [[nodiscard]] double at(std::int64_t length) const {
+    if (needs_.bytes_at) return static_cast<double>(needs_.bytes_at(length));
+    return static_cast<double>(needs_.fixed_bytes) + rate_ * static_cast<double>(length);
+  }
+  /// Of a position of a short sequence; those of long ones take no more.
+  [[nodiscard]] double of_position() const { return needs_.bytes_at ? at(1) - at(0) : rate_; }
+  /// Positions that `slots` sequences can have together in `bytes`, whoever has them.
+  [[nodiscard]] std::int64_t positions(double bytes, int slots, std::int64_t longest) const {
+    const double fixed = at(0) * slots;
+    auto most =
+        static_cast<std::int64_t>(std::max(0.0, bytes - fixed) / std::max(of_position(), 1e-9));
+    if (needs_.bytes_at) {
+      // Windows make long sequences cheaper, so that equal lengths take the most memory.
+      std::int64_t low = 0;
+      std::int64_t high = longest;
+      while (low < high) {
+        const std::int64_t length = (low + high + 1) / 2;
+        if (at(length) * slots <= bytes) {
+          low = length;
+        } else {
+          high = length - 1;
+        }
+      }
+      most = std::max(most, low * slots);
+    }
+    return whole_pages(most);
+  }
+
+ private:
+  const SequenceNeeds& needs_;
+  double rate_;
+};
+
+/// What may be kept for common starts.
+struct PrefixPlan {
+  int count = 0;
+  std::int64_t positions = 0;
+  std::uint64_t reserved_bytes = 0;  ///< for what a slot takes whatever its length
+};
+
+/// @param slot_bytes  that a slot takes from the beginning.
+PrefixPlan plan_prefixes(const StateBudget& budget, const SequenceNeeds& needs,
+                         std::uint64_t slot_bytes) {
+  if (needs.prefix_memory == 0) return {};
+  PrefixPlan plan{.count = kMostPrefixes};
+  if (slot_bytes > 0) {
+    const std::uint64_t unknown = kPrefixesInUnknownMemory * slot_bytes;
+    const std::uint64_t most = budget.known ? budget.bytes / 2 : unknown;
+    const std::uint64_t wanted =
+        needs.prefix_memory.value_or(budget.known ? budget.bytes / 8 : unknown);
+    plan.count = static_cast<int>(
+        std::min<std::uint64_t>(kMostPrefixes, std::min(wanted, most) / slot_bytes));
+    plan.reserved_bytes = static_cast<std::uint64_t>(plan.count) * slot_bytes;
+  }
+  if (needs.prefix_memory && budget.pooled && !needs.fixed_size) {
+    const std::uint64_t left = *needs.prefix_memory - plan.reserved_bytes;
+    plan.positions = whole_pages(
+        static_cast<std::int64_t>(static_cast<double>(left) / SequenceBytes(needs).of_position()));
+    if (plan.positions == 0) return {};
+  }
+  return plan;
+}
+
+SlotPlan with_prefixes(SlotPlan plan, const PrefixPlan& prefixes) {
+  plan.prefixes = prefixes.count;
+  plan.prefix_positions = prefixes.positions;
+  return plan;
+}
+
+}  // namespace
+
 SlotPlan plan_slots(const StateBudget& budget, const SequenceNeeds& needs) {
   const bool pooled = budget.pooled && !needs.fixed_size;
-  const int wanted = needs.slots > 0 ? needs.slots : budget.most_slots;
-  // On the host pages come when they are touched: what was asked for is taken.
-  if (!budget.known || (needs.slots > 0 && !budget.pooled)) return {.slots = wanted};
+  const bool asked = needs.slots > 0;
+  const int wanted = asked ? needs.slots : budget.most_slots;
   const std::uint64_t per_slot = std::max<std::size_t>(needs.bytes_per_slot, 1);
-  const std::uint64_t fit = budget.bytes / per_slot;
+  PrefixPlan prefixes = plan_prefixes(budget, needs, pooled ? needs.fixed_bytes : per_slot);
+  // On the host pages come when they are touched: what was asked for is taken.
+  const bool on_host = !budget.pooled || budget.on_demand;
+  if (!budget.known || (asked && on_host && !pooled)) {
+    return with_prefixes({.slots = wanted}, prefixes);
+  }
+  const std::uint64_t whole_fit = budget.bytes / per_slot;
   const auto mib = [](std::uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
-  if (fit == 0) {
+  if (whole_fit == 0 && !(asked && on_host)) {
     throw ResourceError(fmt::format(
         "not enough memory: one sequence needs {:.1f} MiB a rank and a rank may take {:.1f} MiB; "
         "lower --max-length, use fewer ranks a node, or raise --tp",
         mib(per_slot), mib(budget.bytes)));
   }
+  if (budget.bytes < prefixes.reserved_bytes + per_slot) prefixes = {};
+  const std::uint64_t for_slots = budget.bytes - prefixes.reserved_bytes;
   if (!pooled) {
-    if (needs.slots > 0 && fit < static_cast<std::uint64_t>(wanted)) {
+    const std::uint64_t fit = for_slots / per_slot;
+    if (asked && fit < static_cast<std::uint64_t>(wanted)) {
       throw ResourceError(fmt::format(
           "not enough memory: --slots {} need {:.1f} MiB a rank and a rank may take {:.1f} MiB, "
           "enough for {}",
-          wanted, mib(per_slot * static_cast<std::uint64_t>(wanted)), mib(budget.bytes), fit));
+          wanted, mib(per_slot * static_cast<std::uint64_t>(wanted)), mib(for_slots), fit));
     }
-    return {.slots = static_cast<int>(std::min<std::uint64_t>(fit, wanted))};
+    return with_prefixes({.slots = static_cast<int>(std::min<std::uint64_t>(fit, wanted))},
+                         prefixes);
   }
-  // Whole pages; a row of the longest length has to fit.
-  const std::int64_t longest =
-      (needs.max_length + kKvPagePositions - 1) / kKvPagePositions * kKvPagePositions;
-  const double bytes_per_position =
-      static_cast<double>(per_slot - needs.fixed_bytes) / static_cast<double>(needs.max_length);
-  // States of fixed size are allocated for every slot, whatever the pool has room for.
-  const auto for_pool =
-      static_cast<double>(budget.bytes) - static_cast<double>(needs.fixed_bytes) * wanted;
-  const auto room = static_cast<std::int64_t>(std::max(0.0, for_pool) / bytes_per_position) /
-                    kKvPagePositions * kKvPagePositions;
+  // Whole pages; a row of the longest length has to fit. States of fixed size are allocated for
+  // every slot, whatever the pool has room for.
+  const std::int64_t longest = whole_pages(needs.max_length + kKvPagePositions - 1);
+  const SequenceBytes bytes(needs);
+  int slots = wanted;
+  std::int64_t room = bytes.positions(static_cast<double>(for_slots), slots, longest);
+  if (room < longest && asked && on_host) room = longest;
+  while (room < longest && needs.bytes_at && slots > 1) {
+    slots /= 2;
+    room = bytes.positions(static_cast<double>(for_slots), slots, longest);
+  }
   if (room < longest) {
     throw ResourceError(fmt::format(
         "not enough memory: a sequence of {} tokens needs {:.1f} MiB a rank and a rank may take "
         "{:.1f} MiB; lower --max-length, use fewer ranks a device, or raise --tp",
-        longest, static_cast<double>(longest) * bytes_per_position / (1 << 20), mib(budget.bytes)));
+        longest, bytes.at(longest) / (1 << 20), mib(budget.bytes)));
   }
-  return {.slots = wanted, .pool_positions = std::min(room, longest * wanted), .longest = longest};
+  return with_prefixes(
+      {.slots = slots, .pool_positions = std::min(room, longest * slots), .longest = longest},
+      prefixes);
 }
 
 std::uint64_t workspace_bytes(const ModelParameters& parameters, int tp_size, std::int64_t rows) {
@@ -89,7 +191,8 @@ std::int64_t plan_pass_rows(const StateBudget& budget, const ModelParameters& pa
   constexpr std::int64_t kFewest = 64;
   constexpr std::uint64_t kShare = 8;
   std::int64_t rows = budget.pass_rows;
-  if (!budget.pooled) return rows;  // pages of the host come when they are touched
+  // Pages of the host come when they are touched.
+  if (!budget.pooled || budget.on_demand) return rows;
   while (rows > kFewest &&
          workspace_bytes(parameters, tp_size, rows + slots) > budget.bytes / kShare) {
     rows /= 2;
@@ -106,17 +209,22 @@ SlotPlan plan_slots(const Backend& backend, const Model& model, const SlotReques
                                      ? request.pass_rows
                                      : plan_pass_rows(all, parameters, place.tp_size, slots);
   const std::uint64_t workspace = workspace_bytes(parameters, place.tp_size, pass_rows + slots);
-  const KvExtent extent = all.pooled ? KvExtent::row : KvExtent::window;
+  const KvExtent extent = backend.host_memory() ? KvExtent::window : KvExtent::row;
   const auto bytes = [&](std::int64_t length) {
     return model.state_bytes_per_slot(place.tp_size, length, backend.compute_dtype(), extent);
   };
   const std::int64_t longest = request.max_length;
-  SlotPlan plan = plan_slots(backend.state_budget(place.node_ranks, workspace),
-                             {.slots = request.slots,
-                              .max_length = request.max_length,
-                              .bytes_per_slot = bytes(longest),
-                              .fixed_size = model.info().recurrent,
-                              .fixed_bytes = 2 * bytes(longest) - bytes(2 * longest)});
+  const std::size_t fixed = bytes(1) - std::min(bytes(2) - bytes(1), bytes(1));
+  const bool even =
+      bytes(longest) == fixed + static_cast<std::size_t>(longest) * (bytes(1) - fixed);
+  SequenceNeeds needs{.slots = request.slots,
+                      .max_length = request.max_length,
+                      .bytes_per_slot = bytes(longest),
+                      .fixed_size = model.info().recurrent,
+                      .fixed_bytes = fixed,
+                      .prefix_memory = request.prefix_memory};
+  if (!even) needs.bytes_at = [&](std::int64_t length) { return bytes(length); };
+  SlotPlan plan = plan_slots(backend.state_budget(place.node_ranks, workspace), needs);
   plan.pass_rows = pass_rows;
   return plan;
 }

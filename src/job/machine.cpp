@@ -26,6 +26,8 @@ SlotPlan least_plan(const Grid& grid, const SlotPlan& mine) {
     least.slots = std::min(least.slots, other.slots);
     least.pool_positions = std::min(least.pool_positions, other.pool_positions);
     least.pass_rows = std::min(least.pass_rows, other.pass_rows);
+    least.prefixes = std::min(least.prefixes, other.prefixes);
+    least.prefix_positions = std::min(least.prefix_positions, other.prefix_positions);
   }
   return least;
 }

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,8 +15,19 @@ namespace gridmill {
 
 namespace generate_detail {
 struct PageDemand;
+struct PrefixKind;
 struct Sequence;
+class PrefixStore;
 }  // namespace generate_detail
+
+/// What rows have in common is computed once.
+struct PrefixSharing {
+  bool enabled = false;
+  /// Common starts of prompts that are kept for rows to come; each has a slot of its own.
+  int kept = 0;
+  /// Positions of all of them together in the KV cache; 0 = no limit but the pool's.
+  std::int64_t kept_positions = 0;
+};
 
 struct GeneratorOptions {
   int slots = 1;                ///< rows in flight
@@ -25,6 +37,7 @@ struct GeneratorOptions {
   /// Of no meaning to a recurrent model.
   std::int64_t pool_positions = 0;
   std::int64_t pass_rows = 512;  ///< tokens fed in one pass, if the decode rows leave room
+  PrefixSharing sharing{};
 };
 
 struct GeneratorStatistics {
@@ -35,6 +48,7 @@ struct GeneratorStatistics {
   std::int64_t preempted_rows = 0;  ///< times that a row was put out of a full pool
   std::int64_t prompt_tokens = 0;   ///< fed for the first time, replayed ones included
   std::int64_t refed_tokens = 0;    ///< fed again, of rows that were put out
+  std::int64_t shared_tokens = 0;   ///< of prompts, not fed: another row had computed them
   std::int64_t new_tokens = 0;      ///< generated
   std::int64_t completed_rows = 0;
   std::int64_t failed_rows = 0;
@@ -48,6 +62,10 @@ struct GeneratorStatistics {
 /// put out and wait; before any new row, they are fed again what they have generated (preemption by
 /// recomputation; vLLM, Kwon et al. 2023, section 4.5). The oldest row is never put out, so that
 /// there is always one that ends. Lengths alone decide, which every rank of a tp group knows alike.
+///
+/// With PrefixSharing a row that begins like another one does not feed these tokens: it waits until
+/// the older one has consumed them, and its state is forked from there. Common starts are kept for
+/// rows that come later, in what rows in flight leave of the pool. Tokens and lengths alone decide.
 ///
 /// Every rank of a tp group drives its own Generator with the same calls. References must outlive
 /// it.
@@ -76,8 +94,13 @@ class Generator {
   [[nodiscard]] std::vector<Completion> step();
   /// No row in flight.
   [[nodiscard]] bool idle() const;
+  [[nodiscard]] std::size_t rows_in_flight() const { return arrival_.size(); }
   [[nodiscard]] std::vector<InFlightRow> in_flight() const;
   [[nodiscard]] const GeneratorStatistics& statistics() const { return statistics_; }
+  /// Forgets the common starts that are kept. Without a row in flight no page is held then.
+  void forget_prefixes();
+  /// Pages of KV caches that rows in flight and kept prefixes hold.
+  [[nodiscard]] std::int64_t pages_in_use() const;
 
  private:
   [[nodiscard]] generate_detail::Sequence& sequence(SlotId slot) const;
@@ -85,6 +108,17 @@ class Generator {
   [[nodiscard]] std::vector<generate_detail::PageDemand> demands() const;
   /// Decides which rows have pages in the next pass.
   void share_pool();
+  /// Decides which rows fork the state of another one, and which wait for it (share_prefixes.cpp).
+  void share_prefixes();
+  /// Keeps the state of a row where it stands, if that is asked for.
+  void keep_prefixes(SlotId slot);
+  /// Of a row with pages, the `index`-th oldest, that has fed nothing: forks, waits, or neither.
+  void begin_row(std::size_t index);
+  /// Positions at which a row that begins is to be kept.
+  void plan_keeping(std::size_t index);
+  [[nodiscard]] generate_detail::PrefixKind kind_of(const generate_detail::Sequence& row) const;
+  /// Pages of the pool that no row in flight needs in the next pass.
+  [[nodiscard]] std::int64_t spare_pages() const;
   void plan_pass();
   /// Adds the selection of `row`'s token at `next` to the pass.
   void select(const generate_detail::Sequence& row, std::int64_t next);
@@ -102,7 +136,9 @@ class Generator {
   std::int64_t pool_pages_ = 0;  ///< 0 = every slot has room of its own
   std::vector<SlotId> arrival_;  ///< slots with a row, oldest first
   std::size_t live_ = 0;         ///< of these, the first ones have pages; the others wait
-  std::vector<RowSpan> spans_;   ///< of the pass at hand
+  std::unique_ptr<generate_detail::PrefixStore> store_;
+  std::deque<std::vector<TokenId>> recent_prompts_;  ///< of rows that have ended
+  std::vector<RowSpan> spans_;                       ///< of the pass at hand
   std::vector<SelectRow> rows_;
   std::vector<Choice> choices_;
   GeneratorStatistics statistics_;

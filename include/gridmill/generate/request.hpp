@@ -40,6 +40,8 @@ struct Request {
   SamplingOptions sampling{};
   PromptId prompt_index = 0;
   std::uint32_t sample_index = 0;
+  /// Rows of the same prompt that may come later: its state is worth keeping.
+  std::uint32_t later_samples = 0;
   std::int64_t max_length = 0;  ///< of the row, prompt included
   /// Limits in tokens count replayed ones; a generated eod id ends the row. Stop ids and strings
   /// are in `stop_tokens` and `text_watch`, where they are resolved.

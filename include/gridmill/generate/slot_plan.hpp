@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <optional>
 
 #include "gridmill/kernels/backend.hpp"
 #include "gridmill/model/model.hpp"
@@ -17,6 +19,11 @@ struct SequenceNeeds {
   std::size_t bytes_per_slot = 0;  ///< of a sequence of max_length
   bool fixed_size = false;         ///< whatever its length
   std::size_t fixed_bytes = 0;     ///< the part of bytes_per_slot that no length changes
+  /// Bytes of a sequence of any length, where they do not grow evenly (layers with windows on the
+  /// host); empty: they do.
+  std::function<std::size_t(std::int64_t length)> bytes_at{};
+  /// For common starts of prompts (PrefixSharing): 0 = none is kept, nullopt = what is left.
+  std::optional<std::uint64_t> prefix_memory = 0;
 };
 
 /// Sequences in flight, the pool of positions they share, and how they are fed (GeneratorOptions).
@@ -25,6 +32,8 @@ struct SlotPlan {
   std::int64_t pool_positions = 0;  ///< 0 = every slot has room of its own
   std::int64_t longest = 0;         ///< positions that a sequence of the longest length takes of it
   std::int64_t pass_rows = 512;     ///< tokens fed in one pass
+  int prefixes = 0;                 ///< PrefixSharing::kept
+  std::int64_t prefix_positions = 0;  ///< PrefixSharing::kept_positions
   /// Slots that can all reach the longest length.
   [[nodiscard]] int whole_slots() const {
     return pool_positions == 0
@@ -36,8 +45,10 @@ struct SlotPlan {
 
 /// As many slots as are worth having and fit. Where the KV cache is one pool, it takes what states
 /// may take (but no more than the slots can use), and slots are not limited by the longest length:
-/// rows take pages as they grow.
-/// @throws ResourceError if not even one sequence fits, or asked-for ones of fixed size do not.
+/// rows take pages as they grow. States of fixed size that are kept for common starts take an
+/// eighth of the memory at most, unless `prefix_memory` says more.
+/// @throws ResourceError if not even one sequence fits, or asked-for ones of fixed size do not. On
+/// the host slots that were asked for are taken.
 [[nodiscard]] SlotPlan plan_slots(const StateBudget& budget, const SequenceNeeds& needs);
 
 /// Bytes that a pass of `rows` rows takes at most on one of `tp_size` ranks, beside parameters and
@@ -58,6 +69,7 @@ struct SlotRequest {
   int slots = 0;
   std::int64_t pass_rows = 0;
   std::int64_t max_length = 1;
+  std::optional<std::uint64_t> prefix_memory = 0;  ///< SequenceNeeds::prefix_memory
 };
 /// One rank of a tensor-parallel group, and those whose node it shares.
 struct RankPlace {

@@ -67,6 +67,8 @@ struct JobConfig {
   /// row. No option: docs/reliability.md says what it costs.
   std::chrono::milliseconds partial_interval{60'000};
   std::optional<std::chrono::milliseconds> time_limit;
+  /// Bytes a rank for common starts of prompts; 0 = rows share nothing, nullopt = what is left.
+  std::optional<std::uint64_t> prefix_memory;
   std::string progress = "auto";  ///< auto, bar, plain, json, none
   std::string metrics;
   std::string config_file;  ///< where options were read from; empty = none

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <optional>
+
 #include "gridmill/base/error.hpp"
 
 namespace gridmill {
@@ -33,6 +36,70 @@ TEST(SlotsOnTheHost, AreTakenAsAskedForSincePagesComeWhenTouched) {
 
 TEST(SlotsOnTheHost, AreThoseWorthHavingWhereMemoryIsUnknown) {
   EXPECT_EQ(plan_slots({.known = false, .most_slots = 64}, cached(0)).slots, 64);
+}
+
+StateBudget paged_host(std::uint64_t mib) {
+  return {.bytes = mib * kMiB, .most_slots = 64, .pooled = true, .on_demand = true};
+}
+
+TEST(SlotsOfAPagedHost, FollowFromMemoryAndNotFromTheLongestLength) {
+  const SlotPlan plan = plan_slots(paged_host(10), cached(0));
+  EXPECT_EQ(plan.slots, 64);
+  EXPECT_EQ(plan.pool_positions, 10 * 128);
+  EXPECT_EQ(plan.whole_slots(), 10);
+}
+
+TEST(SlotsOfAPagedHost, AreTakenAsAskedForAndShareWhatMemoryThereIs) {
+  const SlotPlan plan = plan_slots(paged_host(10), cached(200));
+  EXPECT_EQ(plan.slots, 200);
+  EXPECT_EQ(plan.pool_positions, 10 * 128);
+  EXPECT_EQ(plan_slots(paged_host(0), cached(20)).pool_positions, 128) << "room for one row";
+  EXPECT_THROW(static_cast<void>(plan_slots(paged_host(0), cached(0))), ResourceError);
+}
+
+TEST(SlotsOfAPagedHost, CountOnWindowsWhereAllRowsAreLong) {
+  // Half of the layers keep 256 positions of 1,024; a position takes 1 KiB.
+  SequenceNeeds needs{.slots = 4, .max_length = 1024, .bytes_per_slot = (512 + 128) * 1024};
+  needs.bytes_at = [](std::int64_t length) {
+    return static_cast<std::size_t>(512 * length + 512 * std::min<std::int64_t>(length, 256));
+  };
+  EXPECT_EQ(
+      plan_slots({.bytes = 4 * 640 * 1024, .most_slots = 64, .pooled = true, .on_demand = true},
+                 needs)
+          .pool_positions,
+      4 * 1024)
+      << "four rows of the longest length fit";
+  EXPECT_EQ(
+      plan_slots({.bytes = 512 * 1024, .most_slots = 64, .pooled = true, .on_demand = true}, needs)
+          .pool_positions,
+      1024)
+      << "one row has to";
+}
+
+TEST(KeptPrefixes, AreNoneUnlessAskedFor) {
+  EXPECT_EQ(plan_slots(paged_host(10), cached(0)).prefixes, 0);
+  EXPECT_EQ(plan_slots(host(10), recurrent(0)).prefixes, 0);
+}
+
+TEST(KeptPrefixes, OfFixedSizeTakeAnEighthAtMost) {
+  SequenceNeeds needs = recurrent(0);
+  needs.prefix_memory = std::nullopt;
+  EXPECT_EQ(plan_slots(host(80), needs), (SlotPlan{.slots = 64, .prefixes = 10}));
+  EXPECT_EQ(plan_slots(host(16), needs), (SlotPlan{.slots = 14, .prefixes = 2}));
+  EXPECT_EQ(plan_slots(host(4), needs), (SlotPlan{.slots = 4}));
+  needs.prefix_memory = 5 * kMiB;
+  EXPECT_EQ(plan_slots(host(16), needs), (SlotPlan{.slots = 11, .prefixes = 5}));
+}
+
+TEST(KeptPrefixes, OfACacheHaveALimitInPages) {
+  SequenceNeeds needs = cached(4);
+  needs.prefix_memory = std::nullopt;
+  EXPECT_EQ(plan_slots(paged_host(10), needs).prefix_positions, 0) << "what rows leave of the pool";
+  EXPECT_GT(plan_slots(paged_host(10), needs).prefixes, 0);
+  needs.prefix_memory = 2 * kMiB;
+  EXPECT_EQ(plan_slots(paged_host(10), needs).prefix_positions, 2 * 128);
+  needs.prefix_memory = 1000;
+  EXPECT_EQ(plan_slots(paged_host(10), needs).prefixes, 0) << "less than a page";
 }
 
 TEST(SlotsOfADevice, ShareAPoolOfWhatMayBeTaken) {
