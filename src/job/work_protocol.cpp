@@ -11,17 +11,43 @@ namespace gridmill {
 static_assert(std::is_trivially_copyable_v<WorkMessage>);
 
 LeaseServer::LeaseServer(LeaseQueue queue, std::vector<int> leaders, WorkPort& port)
-    : queue_(std::move(queue)), leaders_(std::move(leaders)), port_(&port) {}
+    : queue_(std::move(queue)),
+      leaders_(std::move(leaders)),
+      held_(leaders_.size(), 0),
+      port_(&port) {}
+
+std::size_t LeaseServer::index_of(int leader) const {
+  const auto found = std::lower_bound(leaders_.begin(), leaders_.end(), leader);
+  GRIDMILL_ASSERT(found != leaders_.end() && *found == leader, "a message of no leader");
+  return static_cast<std::size_t>(found - leaders_.begin());
+}
+
+WorkMessage LeaseServer::answer_to(const WorkMessage& request) {
+  WorkMessage answer{.kind = WorkMessage::Kind::grant};
+  std::uint64_t most = queue_.guided();
+  if (queue_.few() && queue_.remaining() > 0) {
+    const std::uint64_t share =
+        (queue_.remaining() + all_held_ + leaders_.size() - 1) / leaders_.size();
+    most = std::min(request.free, share > request.held ? share - request.held : 0);
+    answer.few = 1;
+    answer.later = most == 0 ? 1 : 0;
+  }
+  const std::vector<RowRange> rows = queue_.take(WorkMessage::kMaxRanges, most);
+  answer.ranges = static_cast<std::uint32_t>(rows.size());
+  std::copy(rows.begin(), rows.end(), answer.rows.begin());
+  return answer;
+}
 
 void LeaseServer::handle(const WorkMessage& message) {
   using enum WorkMessage::Kind;
   switch (message.kind) {
     case request: {
-      WorkMessage answer{.kind = grant};
-      const std::vector<RowRange> rows = queue_.take(WorkMessage::kMaxRanges);
-      answer.ranges = static_cast<std::uint32_t>(rows.size());
-      std::copy(rows.begin(), rows.end(), answer.rows.begin());
-      if (!rows.empty()) ++grants_;
+      holds(message.from, message.held);
+      const WorkMessage answer = answer_to(message);
+      std::uint64_t granted = 0;
+      for (std::uint32_t i = 0; i < answer.ranges; ++i) granted += answer.rows[i].count;
+      holds(message.from, message.held + granted);
+      if (granted > 0) ++grants_;
       port_->send(message.from, answer);
       return;
     }
@@ -39,6 +65,12 @@ void LeaseServer::handle(const WorkMessage& message) {
       break;
   }
   throw InternalError("the lease server got a message meant for a leader");
+}
+
+void LeaseServer::holds(int leader, std::uint64_t rows) {
+  std::uint64_t& held = held_[index_of(leader)];
+  all_held_ += rows - held;
+  held = rows;
 }
 
 void LeaseServer::start_drain(bool at_once) {
@@ -59,10 +91,16 @@ WorkMessage LeaseClient::message(WorkMessage::Kind kind) const {
   return {.kind = kind, .from = rank_};
 }
 
-void LeaseClient::ask() {
+void LeaseClient::ask(const LeaderLoad& load) {
   if (asked_ || no_more_ || draining_ || stock_ > low_water_) return;
+  WorkMessage request = message(WorkMessage::Kind::request);
+  request.held = load.in_flight + stock_;
+  request.free = load.free_slots > stock_ ? load.free_slots - stock_ : 0;
+  if (few_ && request.free == 0) return;
+  if (refused_at_ == request.held) return;
+  refused_at_ = request.held;  // as long as no rows come
   asked_ = true;
-  port_->send(server_, message(WorkMessage::Kind::request));
+  port_->send(server_, request);
 }
 
 void LeaseClient::handle(const WorkMessage& message) {
@@ -75,7 +113,9 @@ void LeaseClient::handle(const WorkMessage& message) {
   }
   GRIDMILL_ASSERT(message.kind == WorkMessage::Kind::grant, "a leader gets grants and drains");
   asked_ = false;
-  if (message.ranges == 0) no_more_ = true;
+  few_ = message.few != 0;
+  if (message.ranges == 0 && message.later == 0) no_more_ = true;
+  if (message.ranges > 0) refused_at_.reset();
   if (draining_) return;
   for (std::uint32_t i = 0; i < message.ranges; ++i) {
     rows_.push_back(message.rows[i]);

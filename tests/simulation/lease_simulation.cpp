@@ -91,6 +91,38 @@ bool run(int ranks) {
   return good;
 }
 
+/// Small jobs: 1 to 8 rows a slot, of 150 to 250 tokens. No rank may be idle at the end for longer
+/// than a row takes.
+bool run_small_jobs() {
+  constexpr std::uint32_t kLongest = 250;
+  constexpr int kSlack = 8;  // passes: the way to rank 0 and back, behind a row's end
+  std::fputs(
+      "small jobs: longest time at the end in which a rank has nothing to do, in rows of 250 "
+      "tokens\n\n| slots | ranks | 1 row a slot | 2 | 4 | 8 |\n|---|---|---|---|---|---|\n",
+      stdout);
+  bool good = true;
+  for (const int slots : {16, 64}) {
+    for (const int ranks : {2, 8, 64}) {
+      std::string line = fmt::format("| {} | {} |", slots, ranks);
+      for (const int rows_per_slot : {1, 2, 4, 8}) {
+        ClusterOptions options{.ranks = ranks, .slots = slots, .samples = 4};
+        std::mt19937_64 random(7);
+        options.lengths.resize(static_cast<std::size_t>(ranks * slots * rows_per_slot));
+        for (std::uint32_t& length : options.lengths) {
+          length = 150 + static_cast<std::uint32_t>(random() % (kLongest - 149));
+        }
+        const ClusterResult result = VirtualCluster(options).run();
+        const double passes = result.longest_tail_s / options.pass_s;
+        line += fmt::format(" {:.2f} |", passes / kLongest);
+        good = good && passes <= kLongest + kSlack;
+      }
+      std::fputs((line + "\n").c_str(), stdout);
+    }
+  }
+  std::fputs("\n", stdout);
+  return good;
+}
+
 }  // namespace
 }  // namespace gridmill::test
 
@@ -102,6 +134,9 @@ int main(int argc, char** argv) {
     bool good = true;
     for (const int count : ranks) good = gridmill::test::run(count) && good;
     if (!good) std::fputs("leases fell behind a static division\n", stderr);
+    const bool fair = gridmill::test::run_small_jobs();
+    if (!fair) std::fputs("a rank was idle for longer than a row takes\n", stderr);
+    good = good && fair;
     return good ? 0 : 1;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());

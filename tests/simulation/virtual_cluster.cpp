@@ -42,6 +42,7 @@ struct VirtualCluster::Rank {
   std::vector<Live> live;
   double last_report = 0;
   double idle_s = 0;
+  double last_row_s = 0;  ///< until then it had a row in flight
   bool finished = false;
 };
 
@@ -85,7 +86,7 @@ VirtualCluster::VirtualCluster(const ClusterOptions& options)
   server_port_ = std::make_unique<Port>(*this, 0);
   server_ = std::make_unique<LeaseServer>(
       LeaseQueue(rows == 0 ? std::vector<RowRange>{} : std::vector<RowRange>{{0, rows}},
-                 options.ranks, slots),
+                 options.ranks, slots, options.samples),
       leaders, *server_port_);
   const auto ranks = static_cast<std::uint64_t>(options.ranks);
   for (RowId row = 0; options.division != Division::leases && row < rows; ++row) {
@@ -123,6 +124,7 @@ void VirtualCluster::advance(Group& group, std::int64_t passes) {
   for (Rank* rank : group.members) {
     if (rank->live.empty()) continue;
     for (Rank::Live& row : rank->live) row.left -= passes;
+    rank->last_row_s = now_;
     std::erase_if(rank->live, [&](const Rank::Live& row) {
       if (row.left > 0) return false;
       ++generated_[row.row];
@@ -145,10 +147,16 @@ void VirtualCluster::look_at_mail(Rank& rank) {
   if (rank.number == 0) largest_burst_ = std::max(largest_burst_, found);
 }
 
+void VirtualCluster::ask(Rank& rank) {
+  const std::uint64_t live = rank.live.size();
+  rank.client.ask(
+      {.in_flight = live, .free_slots = static_cast<std::uint64_t>(options_.slots) - live});
+}
+
 void VirtualCluster::fill_slots(Rank& rank) {
   if (rank.finished) return;
   const bool leases = options_.division == Division::leases;
-  if (leases) rank.client.ask();
+  if (leases) ask(rank);
   while (rank.live.size() < static_cast<std::size_t>(options_.slots)) {
     std::optional<RowId> row;
     if (leases) {
@@ -161,7 +169,7 @@ void VirtualCluster::fill_slots(Rank& rank) {
     rank.live.push_back({*row, options_.lengths[*row]});
   }
   if (leases) {
-    rank.client.ask();
+    ask(rank);
     if (now_ - rank.last_report >= options_.report_s) {
       rank.last_report = now_;
       rank.client.report({});
@@ -245,6 +253,7 @@ ClusterResult VirtualCluster::run() {
   for (const auto& group : groups_) result.makespan_s = std::max(result.makespan_s, group->at);
   double idle_s = 0;
   for (const auto& rank : ranks_) {
+    result.longest_tail_s = std::max(result.longest_tail_s, result.makespan_s - rank->last_row_s);
     idle_s += rank->idle_s + result.makespan_s - group_of(rank->number).at;
   }
   result.best_s = best_possible_s();

@@ -31,6 +31,7 @@ struct ClusterOptions {
   double message_s = 5e-6;               ///< that rank 0 spends on one, sent or received
   double report_s = 0.5;                 ///< between a leader's reports
   double slow_factor = 1;                ///< of the last rank's passes
+  std::uint64_t samples = 1;             ///< rows of a prompt
   std::vector<std::uint32_t> lengths{};  ///< tokens of each row
 };
 
@@ -38,6 +39,7 @@ struct ClusterResult {
   double makespan_s = 0;
   double best_s = 0;                ///< no division could be faster: capacity, or the longest row
   double idle_share = 0;            ///< of all ranks' time: no row in flight
+  double longest_tail_s = 0;        ///< between the last row of a rank and the last row of all
   double messages_per_s = 0;        ///< at rank 0
   double server_share = 0;          ///< of rank 0's time
   std::uint64_t largest_burst = 0;  ///< messages that one look found
@@ -69,6 +71,7 @@ class VirtualCluster {
   void visit(Group& group, double time);
   void advance(Group& group, std::int64_t passes);
   void look_at_mail(Rank& rank);
+  void ask(Rank& rank);
   void fill_slots(Rank& rank);
   void plan_next_visit(Group& group);
   [[nodiscard]] Group& group_of(int rank);

@@ -24,13 +24,22 @@ class LeaseQueue {
   /// @param rows     what is missing, ascending and disjoint.
   /// @param leaders  replicas that ask, >= 1.
   /// @param cap      largest lease, >= 1.
-  LeaseQueue(std::vector<RowRange> rows, int leaders, std::uint64_t cap);
+  /// @param group    rows of a prompt, >= 1: row / group is the prompt.
+  LeaseQueue(std::vector<RowRange> rows, int leaders, std::uint64_t cap, std::uint64_t group = 1);
 
-  /// Guided self-scheduling: max(1, min(cap, remaining / (2 leaders))) rows, in at most
-  /// `max_ranges` ranges; empty when nothing is left. Source: Polychronopoulos and Kuck, "Guided
-  /// self-scheduling", IEEE ToC 1987.
-  [[nodiscard]] std::vector<RowRange> take(std::size_t max_ranges);
+  /// Guided self-scheduling: max(1, min(cap, remaining / (2 leaders))) rows; 0 when nothing is
+  /// left. Source: Polychronopoulos and Kuck, "Guided self-scheduling", IEEE ToC 1987.
+  [[nodiscard]] std::uint64_t guided() const;
+  /// At most `most` rows in at most `max_ranges` ranges; fewer, but not less than half of them, if
+  /// a prompt's rows stay together then.
+  [[nodiscard]] std::vector<RowRange> take(std::size_t max_ranges, std::uint64_t most);
+  [[nodiscard]] std::vector<RowRange> take(std::size_t max_ranges) {
+    return take(max_ranges, guided());
+  }
   [[nodiscard]] std::uint64_t remaining() const { return remaining_; }
+  /// So few rows are left that none may wait in the hands of a leader.
+  [[nodiscard]] bool few() const { return remaining_ <= 2 * leaders_ * cap_; }
+  [[nodiscard]] std::uint64_t cap() const { return cap_; }
   /// Nothing more is handed out.
   void drain();
 
@@ -39,6 +48,7 @@ class LeaseQueue {
   std::uint64_t remaining_ = 0;
   std::uint64_t leaders_;
   std::uint64_t cap_;
+  std::uint64_t group_;
 };
 
 /// Ranges of rows whose entry in `missing` is set, ascending.

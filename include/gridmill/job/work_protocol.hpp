@@ -17,7 +17,7 @@ namespace gridmill {
 struct WorkMessage {
   enum class Kind : std::uint32_t {
     request,   ///< leader to server: more rows, please
-    grant,     ///< server to leader: rows; none = nothing left
+    grant,     ///< server to leader: rows; none = nothing left, or none now
     report,    ///< leader to server: counters since the last report
     stop,      ///< any rank to server: a signal or the time limit asks for a clean stop
     drain,     ///< server to leader: no new rows, commit, leave
@@ -29,6 +29,12 @@ struct WorkMessage {
   std::uint32_t ranges = 0;
   std::int32_t from = 0;      ///< rank of the sender
   std::uint32_t at_once = 0;  ///< stop, drain: leave without finishing the pass
+  /// grant: few rows are left, so that a leader asks for what it can begin at once and no more.
+  std::uint32_t few = 0;
+  /// grant without rows: others are to get what is left; ask again when a row has ended.
+  std::uint32_t later = 0;
+  std::uint64_t held = 0;  ///< request: rows in flight and in hand
+  std::uint64_t free = 0;  ///< request: rows beyond these that could begin at once
   std::array<RowRange, kMaxRanges> rows{};
   ProgressCounts counts{};
 };
@@ -47,6 +53,10 @@ class WorkPort {
 };
 
 /// Hands out rows and collects counters; on rank 0, beside its own work: serve() once a pass.
+///
+/// While many rows are left, a leader gets a guided lease whenever it asks. When few are left, it
+/// gets what it can begin at once, and not so many that it would hold more than its share of all
+/// rows that have not ended; so the leaders end within one row of each other.
 /// Two-sided on purpose: passive-target RMA needs the target inside MPI, and fails between hosts in
 /// Open MPI 4.1.4.
 class LeaseServer {
@@ -63,8 +73,14 @@ class LeaseServer {
   [[nodiscard]] std::uint64_t grants() const { return grants_; }
 
  private:
+  [[nodiscard]] WorkMessage answer_to(const WorkMessage& request);
+  [[nodiscard]] std::size_t index_of(int leader) const;
+  void holds(int leader, std::uint64_t rows);
+
   LeaseQueue queue_;
   std::vector<int> leaders_;
+  std::vector<std::uint64_t> held_;  ///< rows of each leader, as it said last
+  std::uint64_t all_held_ = 0;
   WorkPort* port_;
   ProgressCounts counts_;
   std::size_t finished_ = 0;
@@ -73,12 +89,18 @@ class LeaseServer {
   bool at_once_ = false;
 };
 
-/// A leader's side: keeps `low_water` rows in hand, asked for ahead of need.
+/// What a leader is doing.
+struct LeaderLoad {
+  std::uint64_t in_flight = 0;   ///< rows
+  std::uint64_t free_slots = 0;  ///< rows that could begin at once
+};
+
+/// A leader's side: keeps `low_water` rows in hand, asked for ahead of need while many are left.
 class LeaseClient {
  public:
   LeaseClient(int rank, int server, std::uint64_t low_water, WorkPort& port);
-  /// Asks for more if the stock is low and nothing is under way.
-  void ask();
+  /// Asks for more if the stock is low and no answer is to come.
+  void ask(const LeaderLoad& load);
   /// Handles one message from the server.
   void handle(const WorkMessage& message);
   /// Next row to generate, if one is in hand.
@@ -102,6 +124,9 @@ class LeaseClient {
   std::deque<RowRange> rows_;
   std::uint64_t stock_ = 0;
   bool asked_ = false;
+  bool few_ = false;
+  /// Rows held when the server had none to give; more are asked for when this has changed.
+  std::optional<std::uint64_t> refused_at_;
   bool no_more_ = false;
   bool draining_ = false;
   bool at_once_ = false;

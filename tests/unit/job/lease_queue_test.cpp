@@ -48,6 +48,15 @@ TEST(LeaseQueue, ALeaseHasNoMoreRangesThanAMessageHolds) {
   EXPECT_EQ(queue.take(8).size(), 8U);
 }
 
+TEST(LeaseQueue, ALeaseEndsWithAPromptIfOneEndsInItsSecondHalf) {
+  LeaseQueue queue({{0, 100}}, 1, 64, 8);
+  EXPECT_EQ(queue.take(8, 20), (std::vector<RowRange>{{0, 16}}));
+  EXPECT_EQ(queue.take(8, 8), (std::vector<RowRange>{{16, 8}}));
+  EXPECT_EQ(queue.take(8, 5), (std::vector<RowRange>{{24, 5}})) << "no prompt ends in these";
+  EXPECT_EQ(queue.take(8, 4), (std::vector<RowRange>{{29, 3}}));
+  EXPECT_EQ(queue.take(8, 1000), (std::vector<RowRange>{{32, 68}}));
+}
+
 TEST(LeaseQueue, HandsOutNothingAfterADrain) {
   LeaseQueue queue({{0, 10}}, 1, 4);
   queue.drain();
