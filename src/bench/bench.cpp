@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "bench/random_parameters_detail.hpp"
 #include "bench/roofline_detail.hpp"
+#include "bench/shared_start_detail.hpp"
 #include "gridmill/base/clock.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
@@ -133,12 +135,16 @@ Run run_once(const BenchConfig& config, Generator& generator, std::int64_t vocab
 /// in flight from the first pass to the last.
 SlotPlan plan_of(const BenchConfig& config, const BenchSubject& subject, int batch) {
   try {
-    const SlotPlan plan = plan_slots(
-        subject.context.backend, subject.model,
-        {.slots = batch, .pass_rows = config.pass_rows, .max_length = config.prompt + config.gen});
+    const SlotPlan plan =
+        plan_slots(subject.context.backend, subject.model,
+                   {.slots = batch,
+                    .pass_rows = config.pass_rows,
+                    .max_length = row_length(config),
+                    .prefix_memory = measures_sharing(config) ? std::optional<std::uint64_t>()
+                                                              : std::uint64_t{0}});
     if (plan.whole_slots() < batch) {
       throw ResourceError(fmt::format("not enough memory: there is room for {} rows of {} tokens",
-                                      plan.whole_slots(), config.prompt + config.gen));
+                                      plan.whole_slots(), row_length(config)));
     }
     return plan;
   } catch (Error& error) {
@@ -183,6 +189,39 @@ OrderedJson to_json(const MachineLimits& limits) {
           {"fp32_gflop_per_s", limits.fp32_flop_per_s / 1e9}};
 }
 
+/// Fields that every line has.
+OrderedJson beginning_of(const BenchConfig& config, const BenchSubject& subject, int batch,
+                         std::int64_t pass_rows) {
+  const Backend& backend = subject.context.backend;
+  OrderedJson line = {
+      {"shape", config.shape.empty() ? config.model : config.shape},
+      {"batch", batch},
+      {"threads", subject.threads},
+      {"prompt", config.prompt},
+      {"gen", config.gen},
+      {"pass_rows", pass_rows},
+      {"backend", backend.name()},
+      {"kernel_target", backend.target()},
+      {"compute_dtype", name_of(backend.compute_dtype())},
+  };
+  line.update(subject.loading);
+  return line;
+}
+
+void end_line(OrderedJson& line) {
+  line["version"] = version();
+  line["git"] = git_hash();
+  line["at"] = utc_timestamp();
+}
+
+OrderedJson sharing_line(const BenchConfig& config, const BenchSubject& subject, int batch) {
+  const SlotPlan plan = plan_of(config, subject, batch);
+  OrderedJson line = beginning_of(config, subject, batch, plan.pass_rows);
+  line.update(measure_sharing(config, subject, batch, plan));
+  end_line(line);
+  return line;
+}
+
 OrderedJson line_of(const BenchConfig& config, const BenchSubject& subject, double resident_mib,
                     int batch, const Figure& figure) {
   std::vector<double> prefill_s;
@@ -212,18 +251,7 @@ OrderedJson line_of(const BenchConfig& config, const BenchSubject& subject, doub
   const std::size_t state_bytes =
       static_cast<std::size_t>(batch) *
       subject.model.state_bytes_per_slot(1, config.prompt + config.gen, dtype);
-  OrderedJson line = {
-      {"shape", config.shape.empty() ? config.model : config.shape},
-      {"batch", batch},
-      {"threads", subject.threads},
-      {"prompt", config.prompt},
-      {"gen", config.gen},
-      {"pass_rows", figure.pass_rows},
-      {"backend", backend.name()},
-      {"kernel_target", backend.target()},
-      {"compute_dtype", name_of(dtype)},
-  };
-  line.update(subject.loading);
+  OrderedJson line = beginning_of(config, subject, batch, figure.pass_rows);
   line.update(OrderedJson{
       {"prefill_s", prefill_s},
       {"prefill_passes", figure.runs.back().prefill_passes},
@@ -245,9 +273,7 @@ OrderedJson line_of(const BenchConfig& config, const BenchSubject& subject, doub
   line["canary"] = {to_json(figure.before), to_json(figure.after)};
   line["canary_moved"] = figure.moved() > kCalm;
   line["attempts"] = figure.attempts;
-  line["version"] = version();
-  line["git"] = git_hash();
-  line["at"] = utc_timestamp();
+  end_line(line);
   return line;
 }
 
@@ -255,9 +281,10 @@ OrderedJson line_of(const BenchConfig& config, const BenchSubject& subject, doub
 
 void check_rows_fit(const BenchConfig& config, const ModelInfo& model) {
   const std::int64_t limit = model.model_limit;
-  if (limit > 0 && config.prompt + config.gen > limit) {
-    throw UsageError(fmt::format("--prompt {} and --gen {} are longer than the model's limit of {}",
-                                 config.prompt, config.gen, limit));
+  if (limit > 0 && row_length(config) > limit) {
+    throw UsageError(fmt::format(
+        "--shared-prefix {}, --prompt {} and --gen {} are longer than the model's limit of {}",
+        config.shared_prefix.value_or(0), config.prompt, config.gen, limit));
   }
 }
 
@@ -265,8 +292,14 @@ void bench_batches(const BenchConfig& config, const BenchSubject& subject) {
   check_rows_fit(config, subject.model.info());
   double resident_mib = 0;
   for (const int batch : config.batches) {
-    const Figure figure = measure(config, subject, batch, &resident_mib);
-    const std::string line = line_of(config, subject, resident_mib, batch, figure).dump() + "\n";
+    OrderedJson fields;
+    if (measures_sharing(config)) {
+      fields = sharing_line(config, subject, batch);
+    } else {
+      const Figure figure = measure(config, subject, batch, &resident_mib);
+      fields = line_of(config, subject, resident_mib, batch, figure);
+    }
+    const std::string line = fields.dump() + "\n";
     std::fputs(line.c_str(), stdout);
     std::fflush(stdout);
   }

@@ -48,6 +48,18 @@ CommandSyntax bench_syntax(BenchConfig& config) {
           [&config](const std::string& text) { config.batches = integers_of("--batch", text); }),
       "rows in flight, a line each");
   add("prompt", integer(&config.prompt, "--prompt"), "tokens of every prompt");
+  add("shared-prefix",
+      po::value<std::string>()->default_value("off")->value_name("N")->notifier(
+          [&config](const std::string& text) {
+            config.shared_prefix.reset();
+            if (text == "0") config.shared_prefix = 0;
+            if (text != "off" && text != "0") {
+              config.shared_prefix = positive_integer("--shared-prefix", text);
+            }
+          }),
+      "tokens that all prompts begin with, before their own: measures what sharing saves");
+  add("samples", integer(&config.samples, "--samples"),
+      "rows of every prompt; more than 1 measures what sharing saves");
   add("gen", integer(&config.gen, "--gen"), "tokens generated for every row");
   const auto integer_or_auto = [](int* target, const char* option) {
     return po::value<std::string>()->default_value("auto")->value_name("N")->notifier(

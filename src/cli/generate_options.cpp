@@ -115,6 +115,13 @@ void add_lifecycle_options(po::options_description& options, JobConfig& config) 
             config.commit_interval = parse_duration(text, "--commit-interval");
           }),
       "a finished row is durable within this time");
+  add("prefix-memory",
+      po::value<std::string>()->default_value("auto")->value_name("BYTES")->notifier(
+          [&config](const std::string& text) {
+            config.prefix_memory.reset();
+            if (text != "auto") config.prefix_memory = byte_count("--prefix-memory", text);
+          }),
+      "memory a rank for common starts of prompts; 0 = every row computes its own");
   add("time-limit",
       po::value<std::string>()->value_name("TIME")->notifier([&config](const std::string& text) {
         config.time_limit = parse_duration(text, "--time-limit");

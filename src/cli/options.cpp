@@ -4,6 +4,8 @@
 #include <cctype>
 #include <charconv>
 #include <cstdio>
+#include <limits>
+#include <string_view>
 
 #include "cli/config_file.hpp"
 #include "cli/manual.hpp"
@@ -113,6 +115,24 @@ int positive_integer(const std::string& option, const std::string& text) {
     throw UsageError(fmt::format("{} is '{}', expected a positive integer", option, text));
   }
   return value;
+}
+
+std::uint64_t byte_count(const std::string& option, const std::string& text) {
+  constexpr std::string_view kUnits = "KMGT";
+  std::uint64_t value = 0;
+  const char* const last = text.data() + text.size();
+  auto [end, problem] = std::from_chars(text.data(), last, value);
+  int shift = 0;
+  if (problem == std::errc() && end != last) {
+    const std::size_t unit = kUnits.find(*end++);
+    shift = unit == std::string_view::npos ? -1 : 10 * (static_cast<int>(unit) + 1);
+  }
+  if (problem != std::errc() || end != last || shift < 0 ||
+      value > (std::numeric_limits<std::uint64_t>::max() >> shift)) {
+    throw UsageError(fmt::format(
+        "{} is '{}', expected a number of bytes, or of K, M, G or T (1024 K = 1 M)", option, text));
+  }
+  return value << shift;
 }
 
 void require_one_of(const std::string& option, const std::string& value,

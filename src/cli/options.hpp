@@ -1,6 +1,7 @@
 #pragma once
 
 #include <boost/program_options.hpp>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
@@ -54,6 +55,9 @@ void print_help(const CommandSyntax& syntax, const Arguments& arguments);
 
 /// @throws UsageError unless `text` is an integer from 1 to 2^31 - 1.
 [[nodiscard]] int positive_integer(const std::string& option, const std::string& text);
+/// A number of bytes; a letter K, M, G or T behind it multiplies by a power of 1024.
+/// @throws UsageError
+[[nodiscard]] std::uint64_t byte_count(const std::string& option, const std::string& text);
 
 /// @throws UsageError unless `value` is one of `allowed`.
 void require_one_of(const std::string& option, const std::string& value,

@@ -87,7 +87,7 @@ ExitCode run_job(const JobConfig& given) {
   const SteadyClock::time_point load_start = SteadyClock::now();
   context.load();
   stages.load_s = seconds_since(load_start);
-  const SlotPlan slots = context.resolve_slots(plan.max_length);
+  const SlotPlan slots = context.resolve_slots(plan.max_length, config.prefix_memory);
 
   Mailbox mailbox(world);
   MailboxPort port(mailbox);
@@ -102,7 +102,8 @@ ExitCode run_job(const JobConfig& given) {
     const std::vector<int> leaders = leader_ranks(context.grid().shape());
     server.leases = std::make_unique<LeaseServer>(
         LeaseQueue(std::move(output.to_do), static_cast<int>(leaders.size()),
-                   static_cast<std::uint64_t>(std::max(slots.slots, 1))),
+                   static_cast<std::uint64_t>(std::max(slots.slots, 1)),
+                   config.prefix_memory == 0 ? 1 : config.samples_per_prompt),
         leaders, port);
   });
   std::optional<ResultStore> store;
@@ -160,6 +161,9 @@ ExitCode run_job(const JobConfig& given) {
     if (!root) return;
     server.progress->finish(server.leases->counts());
     server.metrics->finish(summary, server.leases->counts());
+    log::info("prompt tokens: {} computed, {} shared",
+              summary["prompt_tokens"].get<std::uint64_t>(),
+              summary["shared_prompt_tokens"].get<std::uint64_t>());
     log::info(
         "ranks were idle {:.1f} % of the time on average (the most: {:.1f} %), {:.1f} s at the end",
         100 * summary["idle_share"]["mean"].get<double>(),

@@ -55,6 +55,7 @@ OrderedJson MetricsWriter::interval(const ProgressCounts& counts) const {
           {"rows_done", counts.rows_done},
           {"rows_failed", counts.rows_failed},
           {"prompt_tokens", counts.prompt_tokens},
+          {"shared_prompt_tokens", counts.shared_prompt_tokens},
           {"new_tokens", counts.new_tokens},
           {"new_tokens_per_s", static_cast<double>(counts.new_tokens) / std::max(elapsed_s, 1e-9)}};
 }
@@ -108,6 +109,7 @@ OrderedJson summarize(RunContext& context, const Replica& replica, const StageTi
   summary["slot_refills"] = leaders_sum(generator.refills);
   summary["preempted_rows"] = leaders_sum(generator.preempted_rows);
   summary["prompt_tokens"] = leaders_sum(generator.prompt_tokens);
+  summary["shared_prompt_tokens"] = leaders_sum(generator.shared_tokens);
   summary["refed_tokens"] = leaders_sum(generator.refed_tokens);
   summary["new_tokens"] = leaders_sum(generator.new_tokens);
   summary["parameter_bytes"] = parameters.checkpoint_bytes;

@@ -59,6 +59,7 @@ void ProgressReporter::write(const ProgressCounts& counts, bool last) {
   const std::uint64_t now_done = counts.rows_done + counts.rows_failed;
   const std::uint64_t done = std::min(rows_total_, rows_finished_ + now_done);
   const double prompt_rate = static_cast<double>(counts.prompt_tokens) / elapsed_s;
+  const double shared_rate = static_cast<double>(counts.shared_prompt_tokens) / elapsed_s;
   const double new_rate = static_cast<double>(counts.new_tokens) / elapsed_s;
   const double eta_s = now_done == 0 ? -1.0
                                      : static_cast<double>(rows_total_ - done) * elapsed_s /
@@ -70,6 +71,7 @@ void ProgressReporter::write(const ProgressCounts& counts, bool last) {
                                 {"rows_total", rows_total_},
                                 {"rows_failed", counts.rows_failed},
                                 {"prompt_tokens_per_s", prompt_rate},
+                                {"shared_prompt_tokens_per_s", shared_rate},
                                 {"new_tokens_per_s", new_rate},
                                 {"elapsed_s", elapsed_s},
                                 {"eta_s", eta_s < 0 ? OrderedJson(nullptr) : OrderedJson(eta_s)},
@@ -79,9 +81,11 @@ void ProgressReporter::write(const ProgressCounts& counts, bool last) {
                                 {"final", last}};
     line = record.dump() + "\n";
   } else {
-    line =
-        fmt::format("{}/{} rows, {:.0f} prompt + {:.0f} new tokens/s, {} elapsed, ETA {}", done,
-                    rows_total_, prompt_rate, new_rate, human_duration(elapsed_s), eta_text(range));
+    const std::string shared =
+        counts.shared_prompt_tokens == 0 ? "" : fmt::format(" ({:.0f} shared)", shared_rate);
+    line = fmt::format("{}/{} rows, {:.0f} prompt{} + {:.0f} new tokens/s, {} elapsed, ETA {}",
+                       done, rows_total_, prompt_rate, shared, new_rate, human_duration(elapsed_s),
+                       eta_text(range));
     if (counts.rows_failed > 0) line += fmt::format(", {} failed", counts.rows_failed);
     if (restarts_ > 0) line += fmt::format(", {} restart{}", restarts_, restarts_ == 1 ? "" : "s");
     if (mode_ == Mode::bar) {

@@ -32,7 +32,10 @@ Replica::Replica(const Parts& parts)
                  {.slots = parts.slots.slots,
                   .max_length = parts.plan.max_length,
                   .pool_positions = parts.slots.pool_positions,
-                  .pass_rows = parts.slots.pass_rows}),
+                  .pass_rows = parts.slots.pass_rows,
+                  .sharing = {.enabled = parts.config.prefix_memory != 0,
+                              .kept = parts.slots.prefixes,
+                              .kept_positions = parts.slots.prefix_positions}}),
       ahead_([this](RowId row) {
         return prepare_row(row, parts_.requests, *row_file_, parts_.output.layout);
       }) {
@@ -83,6 +86,7 @@ void Replica::run(const std::function<void()>& every_pass) {
     client_->finish();
   }
   ahead_.end();
+  generator_.forget_prefixes();
 }
 
 void Replica::forward_signals() {
@@ -118,7 +122,9 @@ Replica::PassOrders Replica::agree_on_orders() {
   PassOrders orders;
   std::vector<RowId> rows;
   if (leader_) {
-    client_->ask();
+    const auto in_flight = static_cast<std::uint64_t>(generator_.rows_in_flight());
+    client_->ask({.in_flight = in_flight,
+                  .free_slots = static_cast<std::uint64_t>(generator_.free_slots())});
     rows = client_->in_hand(ahead_.size());
     orders.announced = static_cast<std::uint32_t>(rows.size());
     for (int free = generator_.free_slots(); free > 0 && client_->next(); --free) ++orders.admitted;
@@ -202,6 +208,8 @@ void Replica::report() {
   const GeneratorStatistics& now = generator_.statistics();
   unreported_.prompt_tokens =
       static_cast<std::uint64_t>(now.prompt_tokens - reported_.prompt_tokens);
+  unreported_.shared_prompt_tokens =
+      static_cast<std::uint64_t>(now.shared_tokens - reported_.shared_tokens);
   unreported_.new_tokens = static_cast<std::uint64_t>(now.new_tokens - reported_.new_tokens);
   reported_ = now;
   client_->report(unreported_);

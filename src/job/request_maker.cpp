@@ -165,6 +165,8 @@ std::variant<Request, BadPrompt> RequestMaker::make(RowId row) const {
   if (made.truncated) request.flags = kPromptTruncated;
   request.prompt_index = prompt;
   request.sample_index = static_cast<std::uint32_t>(row % config_.samples_per_prompt);
+  request.later_samples =
+      static_cast<std::uint32_t>(config_.samples_per_prompt) - 1 - request.sample_index;
   request.max_length = plan_.max_length;
   try {
     options_->apply(request, prompts_.record(prompt));

@@ -156,14 +156,17 @@ GenerateTokensOptions RunContext::generate_tokens_options() {
   return options;
 }
 
-SlotPlan RunContext::resolve_slots(std::int64_t max_length) {
+SlotPlan RunContext::resolve_slots(std::int64_t max_length,
+                                   std::optional<std::uint64_t> prefix_memory) {
   // Ranks that share a device have all loaded, and none has taken memory for states.
   grid_.node().barrier();
   const SlotPlan mine = agree_on(grid_.world(), [&] {
-    return plan_slots(*backend_, *model_, {.slots = options_.slots, .max_length = max_length},
-                      {.tp_size = grid_.shape().tp,
-                       .tp_rank = grid_.coord().tp,
-                       .node_ranks = grid_.node().size()});
+    return plan_slots(
+        *backend_, *model_,
+        {.slots = options_.slots, .max_length = max_length, .prefix_memory = prefix_memory},
+        {.tp_size = grid_.shape().tp,
+         .tp_rank = grid_.coord().tp,
+         .node_ranks = grid_.node().size()});
   });
   return least_plan(grid_, mine);
 }

@@ -71,6 +71,25 @@ TEST(Bench, PassRowsCutPromptsIntoChunks) {
   EXPECT_EQ(passes("2"), 3);
 }
 
+TEST(Bench, MeasuresWhatRowsShare) {
+  const Json start = lines_of(bench({"--shape", "tiny.json", "--batch", "6", "--shared-prefix",
+                                     "40", "--prompt", "4"}))
+                         .at(0);
+  EXPECT_GE(start.at("shared_prompt_tokens"), 5 * 40);
+  EXPECT_LE(start.at("prompt_tokens"), 40 + 6 * 4);
+  EXPECT_EQ(start.at("shared_s").size(), 2U);
+  const Json samples =
+      lines_of(bench({"--shape", "tiny.json", "--batch", "6", "--samples", "3", "--prompt", "40"}))
+          .at(0);
+  EXPECT_EQ(samples.at("shared_prompt_tokens"), 4 * 39);
+  const Json nothing =
+      lines_of(bench({"--shape", "tiny.json", "--batch", "3", "--shared-prefix", "0"})).at(0);
+  EXPECT_EQ(nothing.at("shared_prompt_tokens"), 0);
+  for (const char* field : {"shared_over_floor", "shared_over_alone", "floor_speedup"}) {
+    EXPECT_GT(samples.at(field).get<double>(), 0) << field;
+  }
+}
+
 TEST(Bench, DtypeAndBackendAreThoseAskedFor) {
   const Json line = lines_of(bench({"--shape", "tiny.json", "--batch", "2", "--dtype", "fp32",
                                     "--backend", "reference"}))

@@ -331,6 +331,27 @@ TEST(GenerateOption, slots) {
   EXPECT_GT(passes("1"), 2 * passes("4"));
 }
 
+TEST(GenerateOption, prefix_memory) {
+  cli().folder().write("long.txt",
+                       "Once upon a time there was a little girl who lived near the woods\n");
+  const auto rows = [](const std::string& memory) {
+    return generated({"--prompts", "long.txt", "--samples-per-prompt", "5", "--temperature", "1",
+                      "--slots", "2", "--prefix-memory", memory, "--metrics", "shared.jsonl"});
+  };
+  const auto shared = [] {
+    return cli().metrics("shared.jsonl").at("shared_prompt_tokens").get<int>();
+  };
+  const auto alone = rows("0");
+  EXPECT_EQ(shared(), 0);
+  EXPECT_EQ(rows("auto"), alone);
+  const int all = shared();
+  EXPECT_GT(all, 4 * 16);
+  EXPECT_EQ(rows("1K"), alone);
+  EXPECT_GT(shared(), 0) << "rows in flight share, whatever may be kept";
+  EXPECT_LE(shared(), all);
+  EXPECT_EQ(cli().generate({"--prefix-memory", "12Q"}).exit_code, 64);
+}
+
 TEST(GenerateOption, threads) {
   const auto one = generated({"--threads", "1"});
   EXPECT_EQ(generated({"--threads", "2"}), one);

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,11 +21,24 @@ struct BenchConfig {
   int prompt = 64;                    ///< tokens of every prompt
   int gen = 64;                       ///< tokens generated for every row; at least 2
   int repeat = 3;
+  /// Tokens that every prompt begins with, before `prompt` own ones: measures what sharing saves;
+  /// nullopt = measures prefill and decode.
+  std::optional<int> shared_prefix;
+  int samples = 1;    ///< rows of a prompt; more than 1 measures sharing
   int pass_rows = 0;  ///< tokens fed in one pass, if the decode rows leave room; 0 = as generate
   std::string backend = "auto";
   int threads = 0;    ///< 0 = every core of this process
   std::string model;  ///< checkpoint: made of random weights if it does not exist; empty = none
 };
+
+/// Whether lines are about what rows share.
+[[nodiscard]] constexpr bool measures_sharing(const BenchConfig& config) {
+  return config.shared_prefix.has_value() || config.samples > 1;
+}
+/// Tokens of the longest row.
+[[nodiscard]] constexpr int row_length(const BenchConfig& config) {
+  return config.shared_prefix.value_or(0) + config.prompt + config.gen;
+}
 
 /// Names that --shape takes.
 [[nodiscard]] const std::vector<std::string>& bench_shapes();
@@ -40,7 +54,7 @@ using ConfigTranslator = std::function<Json(const Json& config, const std::strin
 /// MissingInputError, FormatError.
 [[nodiscard]] Json model_of_shape(const std::string& shape, const ConfigTranslator& translate);
 
-/// @throws UsageError if rows of prompt + gen tokens are longer than the model's limit.
+/// @throws UsageError if rows of row_length() tokens are longer than the model's limit.
 void check_rows_fit(const BenchConfig& config, const ModelInfo& model);
 
 /// A loaded model, and what its lines say of it beside the figures.

@@ -12,13 +12,15 @@ namespace gridmill {
 struct ProgressCounts {
   std::uint64_t rows_done = 0;  ///< by this run
   std::uint64_t rows_failed = 0;
-  std::uint64_t prompt_tokens = 0;
+  std::uint64_t prompt_tokens = 0;         ///< computed
+  std::uint64_t shared_prompt_tokens = 0;  ///< not computed: another row had them
   std::uint64_t new_tokens = 0;
 
   ProgressCounts& operator+=(const ProgressCounts& other) {
     rows_done += other.rows_done;
     rows_failed += other.rows_failed;
     prompt_tokens += other.prompt_tokens;
+    shared_prompt_tokens += other.shared_prompt_tokens;
     new_tokens += other.new_tokens;
     return *this;
   }

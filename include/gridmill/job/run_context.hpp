@@ -67,7 +67,9 @@ class RunContext {
   [[nodiscard]] bool is_leader() const { return grid_.coord().tp == 0; }
   /// Slots as asked for, or what fits beside the parameters, and the tokens of a pass. Collective,
   /// after load().
-  [[nodiscard]] SlotPlan resolve_slots(std::int64_t max_length);
+  /// @param prefix_memory  SlotRequest::prefix_memory.
+  [[nodiscard]] SlotPlan resolve_slots(std::int64_t max_length,
+                                       std::optional<std::uint64_t> prefix_memory = 0);
 
  private:
   void load(bool gather_once, ParameterDType dtype);
