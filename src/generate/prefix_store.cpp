@@ -26,9 +26,10 @@ StoredPrefix* PrefixStore::find(std::span<const TokenId> prompt, const PrefixKin
   StoredPrefix* best = nullptr;
   *length = 0;
   for (StoredPrefix& prefix : prefixes_) {
-    if (prefix.tokens.empty() || !prefix.kind.serves(wanted)) continue;
-    std::int64_t common = std::min(common_length(prefix.tokens, prompt), most);
-    if (!cut && common < static_cast<std::int64_t>(prefix.tokens.size())) common = 0;
+    if (prefix.length == 0 || !prefix.kind.serves(wanted)) continue;
+    std::int64_t common =
+        std::min({common_state(prefix.tokens, prompt, wanted.logprobs), prefix.length, most});
+    if (!cut && common < prefix.length) common = 0;
     if (common <= *length) continue;
     *length = common;
     best = &prefix;
@@ -41,7 +42,7 @@ StoredPrefix* PrefixStore::make_room(std::int64_t length, BatchState& state) {
   if (prefixes_.empty() || wanted > most_pages_) return nullptr;
   shrink(most_pages_ - wanted, state);
   const auto free = std::find_if(prefixes_.begin(), prefixes_.end(),
-                                 [](const StoredPrefix& prefix) { return prefix.tokens.empty(); });
+                                 [](const StoredPrefix& prefix) { return prefix.length == 0; });
   if (free != prefixes_.end()) return &*free;
   StoredPrefix* last = oldest();
   remove(*last, state);
@@ -59,7 +60,7 @@ void PrefixStore::shrink(std::int64_t pages, BatchState& state) {
 StoredPrefix* PrefixStore::oldest() {
   StoredPrefix* found = nullptr;
   for (StoredPrefix& prefix : prefixes_) {
-    if (prefix.tokens.empty()) continue;
+    if (prefix.length == 0) continue;
     if (found == nullptr || prefix.used < found->used) found = &prefix;
   }
   return found;
@@ -68,18 +69,19 @@ StoredPrefix* PrefixStore::oldest() {
 std::int64_t PrefixStore::pages() const {
   std::int64_t pages = 0;
   for (const StoredPrefix& prefix : prefixes_) {
-    pages += pages_of(static_cast<std::int64_t>(prefix.tokens.size()));
+    pages += pages_of(prefix.length);
   }
   return pages;
 }
 
 bool PrefixStore::empty() const {
   return std::all_of(prefixes_.begin(), prefixes_.end(),
-                     [](const StoredPrefix& prefix) { return prefix.tokens.empty(); });
+                     [](const StoredPrefix& prefix) { return prefix.length == 0; });
 }
 
 void PrefixStore::remove(StoredPrefix& prefix, BatchState& state) {
   state.reset(prefix.slot);
+  prefix.length = 0;
   prefix.tokens.clear();
   prefix.logprobs.clear();
   prefix.top.clear();

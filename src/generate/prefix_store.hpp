@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -12,6 +13,12 @@ namespace gridmill::generate_detail {
 
 /// Leading tokens that a and b have in common.
 [[nodiscard]] std::int64_t common_length(std::span<const TokenId> a, std::span<const TokenId> b);
+/// Tokens after which one state serves both. The log-probability of the token behind them comes
+/// with the last of them, so with `logprobs` that token has to be common, too.
+[[nodiscard]] inline std::int64_t common_state(std::span<const TokenId> a,
+                                               std::span<const TokenId> b, bool logprobs) {
+  return std::max<std::int64_t>(common_length(a, b) - (logprobs ? 1 : 0), 0);
+}
 
 /// Tokens below which sharing costs more than it saves: every prompt begins with the same [bos].
 inline constexpr std::int64_t kLeastShared = 16;
@@ -34,8 +41,9 @@ struct PrefixKind {
 struct StoredPrefix {
   SlotId slot = 0;
   PrefixKind kind;
-  std::vector<TokenId> tokens;    ///< empty: the slot is free
-  std::vector<float> logprobs;    ///< of tokens 0 .. tokens.size(), one more than tokens
+  std::int64_t length = 0;        ///< tokens that the state has consumed; 0: the slot is free
+  std::vector<TokenId> tokens;    ///< these, and the next one where log-probabilities are known
+  std::vector<float> logprobs;    ///< PrefixKind::logprobs: of all `tokens`
   std::vector<TokenLogprob> top;  ///< PrefixKind::top_logprobs of each of these
   std::uint64_t used = 0;         ///< larger = later
 };

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -51,9 +50,9 @@ struct Sequence {
   [[nodiscard]] std::int64_t pending() const;
   /// Of these, what the next pass may feed.
   [[nodiscard]] std::int64_t pending_now() const;
-  /// Tokens that a row can begin with instead of feeding them: of the prompt, and one has to be
-  /// left that predicts the next.
-  [[nodiscard]] std::int64_t shareable() const { return std::min(prefix_length(), length() - 1); }
+  /// Tokens that a row can begin with instead of feeding them: the last one of the prompt has to
+  /// predict the next, which is drawn, or replayed and may need its log-probability.
+  [[nodiscard]] std::int64_t shareable() const { return prefix_length() - 1; }
   /// What a pass that has room for `share` > 0 of the pending tokens feeds: one origin, and
   /// either no known log-probability or known ones alone.
   [[nodiscard]] Piece piece(std::int64_t share) const;

@@ -14,7 +14,7 @@
 
 namespace gridmill {
 
-using generate_detail::common_length;
+using generate_detail::common_state;
 using generate_detail::kLeastShared;
 using generate_detail::PrefixKind;
 using generate_detail::Sequence;
@@ -93,7 +93,8 @@ void Generator::begin_row(std::size_t index) {
     if (i == index) continue;
     Sequence& other = sequence(arrival_[i]);
     if (!kind_of(other).serves(wanted)) continue;
-    const std::int64_t common = std::min(common_length(prompt, other.request.prompt), most);
+    const std::int64_t common =
+        std::min(common_state(prompt, other.request.prompt, wanted.logprobs), most);
     if (common < kLeastShared) continue;
     std::int64_t now = std::min(common, other.fed);
     if (!anywhere && now < other.fed) now = 0;
@@ -135,10 +136,11 @@ void Generator::plan_keeping(std::size_t index) {
   const std::span<const TokenId> prompt = row.request.prompt;
   // Another prompt that begins alike makes it likely that more will. Of several lengths the
   // shortest serves all, and the longest saves most.
+  const bool logprobs = kind_of(row).logprobs;
   std::int64_t shortest = std::numeric_limits<std::int64_t>::max();
   std::int64_t longest = 0;
   const auto compare = [&](std::span<const TokenId> other) {
-    const std::int64_t common = std::min(common_length(prompt, other), last);
+    const std::int64_t common = std::min(common_state(prompt, other, logprobs), last);
     if (common < kLeastShared) return;
     shortest = std::min(shortest, common);
     longest = std::max(longest, common);
@@ -179,9 +181,10 @@ void Generator::keep_prefixes(SlotId slot) {
     if (prefix == nullptr) continue;
     state_->fork(slot, prefix->slot, static_cast<std::int32_t>(length));
     prefix->kind = kind;
-    prefix->tokens.assign(prompt.begin(), prompt.begin() + length);
+    prefix->length = length;
+    const auto tokens = static_cast<std::ptrdiff_t>(length) + (kind.logprobs ? 1 : 0);
+    prefix->tokens.assign(prompt.begin(), prompt.begin() + tokens);
     if (kind.logprobs) {
-      const auto tokens = static_cast<std::ptrdiff_t>(length) + 1;
       prefix->logprobs.assign(row.logprobs.begin(), row.logprobs.begin() + tokens);
       prefix->top.assign(row.top.begin(), row.top.begin() + tokens * kind.top_logprobs);
     }

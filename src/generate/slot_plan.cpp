@@ -11,6 +11,8 @@ namespace {
 
 /// Prefixes beyond which finding one takes longer than it saves, with short prompts.
 constexpr int kMostPrefixes = 64;
+/// Of the longest length, that a device's pool has room for beside the rows.
+constexpr int kPrefixesOfADevice = 8;
 /// Of states whose memory is not known to be there.
 constexpr int kPrefixesInUnknownMemory = 8;
 
@@ -146,9 +148,13 @@ SlotPlan plan_slots(const StateBudget& budget, const SequenceNeeds& needs) {
         "{:.1f} MiB; lower --max-length, use fewer ranks a device, or raise --tp",
         longest, bytes.at(longest) / (1 << 20), mib(budget.bytes)));
   }
-  return with_prefixes(
-      {.slots = slots, .pool_positions = std::min(room, longest * slots), .longest = longest},
-      prefixes);
+  // What is kept has room beside rows that all have the longest length; a device takes its pool at
+  // once.
+  const int kept = budget.on_demand ? prefixes.count : std::min(prefixes.count, kPrefixesOfADevice);
+  return with_prefixes({.slots = slots,
+                        .pool_positions = std::min(room, longest * (slots + kept)),
+                        .longest = longest},
+                       prefixes);
 }
 
 std::uint64_t workspace_bytes(const ModelParameters& parameters, int tp_size, std::int64_t rows) {

@@ -1,6 +1,7 @@
 // make_models FOLDER: models with 8 heads and random parameters (llama8.h5, xlstm8.h5; mamba8.h5,
 // delta8.h5 with windows, beside8.h5) and prompts as token ids (prompts.h5), for
-// tests/property/run-long.sh; mamba_long.h5, delta_long.h5 and prompt.h5, for long-row.sh.
+// tests/property/run-long.sh; mamba_long.h5, delta_long.h5 and prompt.h5, for long-row.sh;
+// prompts that begin alike (alike.h5), for sharing.sh.
 #include <cstdint>
 #include <cstdio>
 #include <string>
@@ -38,24 +39,45 @@ Json long_config(Json config) {
   return config;
 }
 
-/// Prompts of 1 to kLongest tokens.
-void write_prompts(const std::string& path, std::uint64_t count, std::int64_t vocab_size) {
-  std::vector<TokenId> tokens(count * kLongest, 0);
+void write_prompts(const std::string& path, const std::vector<std::vector<TokenId>>& prompts) {
+  std::vector<TokenId> tokens(prompts.size() * kLongest, 0);
   std::vector<std::uint8_t> mask(tokens.size(), 0);
-  for (std::uint64_t row = 0; row < count; ++row) {
-    const std::size_t length = 1 + row * 29 % kLongest;
-    const std::vector<TokenId> prompt = test::walk(length, vocab_size, row);
-    for (std::size_t t = 0; t < length; ++t) {
-      tokens[row * kLongest + t] = prompt[t];
+  for (std::size_t row = 0; row < prompts.size(); ++row) {
+    for (std::size_t t = 0; t < prompts[row].size(); ++t) {
+      tokens[row * kLongest + t] = prompts[row][t];
       mask[row * kLongest + t] = 1;
     }
   }
   h5::File file = h5::File::create(path);
+  const std::uint64_t count = prompts.size();
   file.create_dataset("/prefix_tokens", h5::ElementType::of(h5::Kind::i32), {count, kLongest})
       .write_rows(0, count, std::as_bytes(std::span(tokens)));
   file.create_dataset("/prefix_mask", h5::ElementType::of(h5::Kind::u8), {count, kLongest})
       .write_rows(0, count, std::as_bytes(std::span(mask)));
   file.close();
+}
+
+/// Prompts of 1 to kLongest tokens.
+std::vector<std::vector<TokenId>> prompts_of_all_lengths(std::uint64_t count,
+                                                         std::int64_t vocab_size) {
+  std::vector<std::vector<TokenId>> prompts;
+  for (std::uint64_t row = 0; row < count; ++row) {
+    prompts.push_back(test::walk(1 + row * 29 % kLongest, vocab_size, row));
+  }
+  return prompts;
+}
+
+/// Prompts that begin with the same tokens (sharing.sh).
+std::vector<std::vector<TokenId>> prompts_that_begin_alike(std::int64_t vocab_size) {
+  constexpr std::size_t kCommon = 40;
+  constexpr std::uint64_t kAlike = 9;
+  std::vector<std::vector<TokenId>> prompts;
+  for (std::uint64_t row = 0; row < kAlike; ++row) {
+    std::vector<TokenId>& prompt = prompts.emplace_back(test::walk(kCommon, vocab_size, 1));
+    const std::vector<TokenId> own = test::walk(1 + row, vocab_size, 100 + row);
+    prompt.insert(prompt.end(), own.begin(), own.end());
+  }
+  return prompts;
 }
 
 }  // namespace
@@ -76,6 +98,8 @@ int main(int argc, char** argv) {
                         gridmill::long_config(gridmill::test::mamba_config()));
   gridmill::write_model(folder + "delta_long.h5",
                         gridmill::long_config(gridmill::test::delta_config()));
-  gridmill::write_prompts(folder + "prompts.h5", gridmill::kPrompts, 300);
-  gridmill::write_prompts(folder + "prompt.h5", 1, 300);
+  gridmill::write_prompts(folder + "prompts.h5",
+                          gridmill::prompts_of_all_lengths(gridmill::kPrompts, 300));
+  gridmill::write_prompts(folder + "prompt.h5", gridmill::prompts_of_all_lengths(1, 300));
+  gridmill::write_prompts(folder + "alike.h5", gridmill::prompts_that_begin_alike(300));
 }
