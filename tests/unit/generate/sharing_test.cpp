@@ -1,7 +1,8 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <numeric>
+#include <ostream>
+#include <string>
 #include <vector>
 
 #include "support/thread_exchange.hpp"
@@ -245,13 +246,16 @@ std::string name_of_setting(const ::testing::TestParamInfo<Setting>& each) {
   return std::string(each.param.backend) + "_" + each.param.model;
 }
 
-constexpr std::array<Setting, 7> kSettings = {{{"reference", "llama"},
-                                               {"cpu", "llama"},
-                                               {"cpu", "sandwich"},
-                                               {"cpu", "hybrid"},
-                                               {"reference", "xlstm"},
-                                               {"cpu", "xlstm"},
-                                               {"cpu", "xlstm_older_conv"}}};
+constexpr std::array<Setting, 10> kSettings = {{{"reference", "llama"},
+                                                {"cpu", "llama"},
+                                                {"cpu", "sandwich"},
+                                                {"cpu", "hybrid"},
+                                                {"reference", "xlstm"},
+                                                {"cpu", "xlstm"},
+                                                {"cpu", "xlstm_older_conv"},
+                                                {"reference", "mamba"},
+                                                {"reference", "delta"},
+                                                {"cpu", "beside"}}};
 /// Of these, the models with a KV cache.
 constexpr std::size_t kWithPages = 4;
 INSTANTIATE_TEST_SUITE_P(Models, SharedPages,
