@@ -173,8 +173,8 @@ class Backend {
   virtual ~Backend() = default;
 
   // --- identity
-  [[nodiscard]] virtual std::string_view name() const = 0;         ///< reference, cpu, cuda
-  [[nodiscard]] virtual std::string_view target() const = 0;       ///< e.g. avx512bf16, scalar
+  [[nodiscard]] virtual std::string_view name() const = 0;    ///< reference, cpu, cuda
+  [[nodiscard]] virtual std::string_view target() const = 0;  ///< e.g. avx512bf16, scalar
   /// Why this target, e.g. what was measured; empty where there is no choice.
   [[nodiscard]] virtual std::string target_reason() const { return {}; }
   [[nodiscard]] virtual std::string_view numerics_id() const = 0;  ///< equal ids promise equal bits
