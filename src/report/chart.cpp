@@ -85,9 +85,10 @@ class TimeFrame {
       }
     }
     const double step = time_step(span_s_);
-    for (double time = 0; time <= span_s_ * 1.0001; time += step) {
-      out += fmt::format(R"(<text class="mid" x="{:.1f}" y="{}">{}</text>)", x(start_s_ + time),
-                         bottom_ + 18, time_label(time));
+    for (int i = 0; i * step <= span_s_ * 1.0001; ++i) {
+      const double time_s = i * step;
+      out += fmt::format(R"(<text class="mid" x="{:.1f}" y="{}">{}</text>)", x(start_s_ + time_s),
+                         bottom_ + 18, time_label(time_s));
     }
     return out + fmt::format(R"(<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>)", kLeft,
                              kTimeRight, bottom_, bottom_);
