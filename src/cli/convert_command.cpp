@@ -17,14 +17,14 @@ ExitCode run_convert(const Arguments& arguments, const MpiSession* /*session*/) 
           "         gridmill convert stories260K.bin out/stories.h5 --tokenizer tok512.bin",
       .summary =
           "gridmill convert SRC DST.h5 [options]\n"
-          "SRC: a Hugging Face folder, a llama2.c .bin, or an xlstm-jax HDF5 parameter file.",
+          "SRC: a Hugging Face folder, a .gguf file, a llama2.c .bin, or an xlstm-jax HDF5 file.",
       .options = po::options_description("Options")};
   syntax.arguments.add_options()("source",
                                  po::value(&convert_options.source)->required()->value_name("SRC"))(
       "destination", po::value(&convert_options.destination)->required()->value_name("DST.h5"));
   auto add = syntax.options.add_options();
   add("tokenizer", po::value(&convert_options.tokenizer)->value_name("FILE"),
-      "tokenizer file; default: what lies in the folder");
+      "tokenizer file; default: that of the source");
   add("dtype", po::value(&dtype)->value_name("TYPE"),
       "bf16, fp32: stored type of every parameter; default: as in the source");
   syntax.positional.add("source", 1).add("destination", 1);

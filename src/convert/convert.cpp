@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include "convert/folder_report.hpp"
 #include "convert/folder_tokenizer.hpp"
 #include "convert/foreign_model_detail.hpp"
+#include "convert/gguf/gguf.hpp"
 #include "convert/tied_head.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/file.hpp"
@@ -44,26 +46,37 @@ struct Plan {
   DType dtype;
 };
 
-ForeignModel open_file(const std::string& path) {
+/// A source, and the tokenizer that it brings.
+struct Source {
+  ForeignModel model;
+  std::function<FoundTokenizer()> tokenizer = [] { return FoundTokenizer{}; };
+};
+
+Source open_file(const std::string& path) {
   constexpr std::string_view kHdf5Signature = "\x89HDF\r\n\x1a\n";
   const FileDescriptor file = open_for_reading(path);
   std::array<char, kHdf5Signature.size()> start{};
   const std::uint64_t size = file_size(file, path);
   if (size >= start.size()) {
     read_exactly(file, 0, std::as_writable_bytes(std::span(start)), path);
+    if (std::string_view(start.data(), start.size()).starts_with(convert_detail::kGgufMagic)) {
+      convert_detail::GgufModel gguf = convert_detail::open_gguf(path);
+      return {.model = std::move(gguf.model), .tokenizer = std::move(gguf.tokenizer)};
+    }
     if (std::string_view(start.data(), start.size()) == kHdf5Signature) {
-      return convert_detail::open_xlstm_jax(path);
+      return {.model = convert_detail::open_xlstm_jax(path)};
     }
   }
+  if (path.ends_with(".gguf")) throw FormatError(path + " is no GGUF file");
   if (path.ends_with(".safetensors")) {
     throw UsageError(path +
                      ": a single safetensors file says too little; give the folder that "
                      "also has config.json");
   }
-  return convert_detail::open_llama2c(path);
+  return {.model = convert_detail::open_llama2c(path)};
 }
 
-ForeignModel open_source(const std::string& path) {
+Source open_source(const std::string& path) {
   std::error_code ignored;
   const std::filesystem::file_status status = std::filesystem::status(path, ignored);
   if (!std::filesystem::exists(status)) {
@@ -72,7 +85,11 @@ ForeignModel open_source(const std::string& path) {
   if (!std::filesystem::is_directory(status)) return open_file(path);
   std::string folder = path;
   while (folder.size() > 1 && folder.ends_with('/')) folder.pop_back();
-  return convert_detail::open_hugging_face(folder);
+  Source source{.model = convert_detail::open_hugging_face(folder)};
+  source.tokenizer = [files = source.model.folder] {
+    return convert_detail::find_tokenizer(*files);
+  };
+  return source;
 }
 
 void check_options(const ConvertOptions& options) {
@@ -92,15 +109,16 @@ OutputTarget decide_destination(const ConvertOptions& options) {
                                                     .side_files = {}});
 }
 
-/// Reads the tokenizer that was asked for, else that of the folder, and makes sure that it loads.
-FoundTokenizer settle_tokenizer(const ForeignModel& foreign, const std::string& asked_for) {
+/// Reads the tokenizer that was asked for, else that of the source, and makes sure that it loads.
+FoundTokenizer settle_tokenizer(const Source& source, const std::string& asked_for) {
+  const ForeignModel& foreign = source.model;
   FoundTokenizer found;
   if (!asked_for.empty()) {
     found = {.kind = std::string(tokenizer_kind_of(asked_for)),
              .bytes = read_text_file(asked_for),
              .where = asked_for};
-  } else if (foreign.folder) {
-    found = convert_detail::find_tokenizer(*foreign.folder);
+  } else {
+    found = source.tokenizer();
   }
   if (found.kind.empty()) {
     log::warn(
@@ -179,9 +197,10 @@ void write_parameter(const Plan& plan, CheckpointWriter& writer) {
 ConvertReport convert(const ConvertOptions& options) {
   check_options(options);
   const OutputTarget destination = decide_destination(options);
-  ForeignModel foreign = open_source(options.source);
+  Source source = open_source(options.source);
+  ForeignModel& foreign = source.model;
   convert_detail::untie_other_head(foreign);
-  const FoundTokenizer tokenizer = settle_tokenizer(foreign, options.tokenizer);
+  const FoundTokenizer tokenizer = settle_tokenizer(source, options.tokenizer);
   const std::vector<Plan> plans = plan_parameters(foreign, options.dtype);
   warn_of_leftovers(foreign);
   if (foreign.folder) convert_detail::report_unread_files(*foreign.folder);

@@ -22,14 +22,21 @@ Extents stacked_shape(const std::vector<const ForeignTensor*>& parts) {
   return shape;
 }
 
-/// [..., groups, 16] bytes are [..., groups * 32] values.
+/// [..., groups, 16] bytes are [..., groups * 32] values; with the axes of the scales, so are
+/// [..., groups * 16].
 Extents expanded_shape(const ForeignTensor& blocks, const ForeignTensor& scales) {
   Extents groups = blocks.shape();
-  if (groups.size() < 2 || groups.back() != kGroupBytes) {
-    throw FormatError(fmt::format("{}: tensor {} is {}, expected [..., groups, {}]", blocks.file(),
-                                  blocks.name(), to_text(blocks.shape()), kGroupBytes));
+  const bool joined = groups.size() == scales.shape().size();
+  if (groups.size() < 2 || (joined ? groups.back() % kGroupBytes : groups.back() - kGroupBytes)) {
+    throw FormatError(fmt::format("{}: tensor {} is {}, expected [..., groups{}{}]", blocks.file(),
+                                  blocks.name(), to_text(blocks.shape()), joined ? " * " : ", ",
+                                  kGroupBytes));
   }
-  groups.pop_back();
+  if (joined) {
+    groups.back() /= kGroupBytes;
+  } else {
+    groups.pop_back();
+  }
   if (scales.shape() != groups) {
     throw FormatError(fmt::format("{}: tensor {} is {}, expected {} beside {}", scales.file(),
                                   scales.name(), to_text(scales.shape()), to_text(groups),

@@ -28,8 +28,8 @@ class StackedTensor final : public ForeignTensor {
 /// Every value is exact in bf16.
 class Mxfp4Tensor final : public ForeignTensor {
  public:
-  /// @param blocks  bytes [..., groups, 16]. @param scales  bytes [..., groups]. Both must outlive
-  /// this. The tensor is [..., groups * 32].
+  /// @param blocks  bytes [..., groups, 16] or [..., groups * 16]. @param scales  bytes [...,
+  /// groups]. Both must outlive this. The tensor is [..., groups * 32].
   /// @throws FormatError if they do not fit each other.
   Mxfp4Tensor(std::string name, const ForeignTensor& blocks, const ForeignTensor& scales);
   [[nodiscard]] bool floating() const override { return true; }

@@ -1,5 +1,7 @@
 #include <bit>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -22,6 +24,20 @@ void read_as(const FileRange& range, std::int64_t first, std::span<float> out,
 }
 
 }  // namespace
+
+float f8_e4m3_to_fp32(std::uint8_t value) {
+  constexpr unsigned kAllBits = 0x7F;
+  constexpr int kBias = 7;
+  constexpr int kMantissaBits = 3;
+  const unsigned magnitude = value & kAllBits;
+  if (magnitude == kAllBits) return std::numeric_limits<float>::quiet_NaN();
+  const auto exponent = static_cast<int>(magnitude >> 3U);
+  const auto mantissa = static_cast<float>(magnitude & 7U);
+  const float positive = exponent == 0
+                             ? std::ldexp(mantissa, 1 - kBias - kMantissaBits)
+                             : std::ldexp(mantissa + 8.0F, exponent - kBias - kMantissaBits);
+  return (value & 0x80U) != 0 ? -positive : positive;
+}
 
 FileTensor::FileTensor(std::string name, std::string path, Extents shape, std::string type,
                        NumberFormat format, FileRange range)
@@ -49,10 +65,26 @@ void FileTensor::read(std::int64_t first, std::span<float> out) const {
       read_as<std::uint8_t>(range_, first, out, file(),
                             [](std::uint8_t value) { return static_cast<float>(value); });
       return;
+    case NumberFormat::i8:
+      read_as<std::int8_t>(range_, first, out, file(),
+                           [](std::int8_t value) { return static_cast<float>(value); });
+      return;
+    case NumberFormat::f8_e4m3:
+      read_as<std::uint8_t>(range_, first, out, file(), f8_e4m3_to_fp32);
+      return;
+    case NumberFormat::f8_e5m2:
+      read_as<std::uint8_t>(range_, first, out, file(), [](std::uint8_t value) {
+        return fp16_to_fp32(static_cast<std::uint16_t>(value << 8U));
+      });
+      return;
     case NumberFormat::integer:
       break;
   }
   throw InternalError(file() + ": tensor " + name() + " of integers was read as a parameter");
+}
+
+void FileTensor::read_bytes(std::uint64_t first, std::span<std::byte> out) const {
+  read_exactly(*range_.file, range_.offset + first, out, file());
 }
 
 }  // namespace gridmill::convert_detail

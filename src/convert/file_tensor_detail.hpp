@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "convert/foreign_tensor_detail.hpp"
@@ -10,7 +12,23 @@
 namespace gridmill::convert_detail {
 
 /// How the numbers of a file are written down; all little-endian.
-enum class NumberFormat : std::uint8_t { fp32, fp16, bf16, fp64, u8, integer };
+/// f8_e4m3: sign, 4 bits of exponent (bias 7), 3 of mantissa, no infinity, NaN with all of them
+/// set. f8_e5m2: the upper byte of fp16. Source: "FP8 formats for deep learning" (Micikevicius et
+/// al., 2022), in the form that safetensors calls F8_E4M3 and F8_E5M2.
+enum class NumberFormat : std::uint8_t {
+  fp32,
+  fp16,
+  bf16,
+  fp64,
+  i8,
+  u8,
+  f8_e4m3,
+  f8_e5m2,
+  integer
+};
+
+/// Exact.
+[[nodiscard]] float f8_e4m3_to_fp32(std::uint8_t value);
 
 /// Where elements lie one after the other in a file. Files are shared by their tensors.
 struct FileRange {
@@ -25,12 +43,16 @@ class FileTensor final : public ForeignTensor {
              NumberFormat format, FileRange range);
 
   [[nodiscard]] bool floating() const override {
-    return format_ != NumberFormat::integer && format_ != NumberFormat::u8;
+    return format_ == NumberFormat::fp32 || format_ == NumberFormat::fp16 ||
+           format_ == NumberFormat::bf16 || format_ == NumberFormat::fp64;
   }
   [[nodiscard]] DType stored_as() const override {
     return format_ == NumberFormat::bf16 ? DType::bf16 : DType::fp32;
   }
   void read(std::int64_t first, std::span<float> out) const override;
+  /// Bytes [first, first + out.size()) as the file has them: codes of quantised weights.
+  /// @throws as read()
+  void read_bytes(std::uint64_t first, std::span<std::byte> out) const;
 
  private:
   NumberFormat format_;

@@ -151,6 +151,14 @@ std::string adapter_advice(const ModelFolder& folder) {
       folder.place_of(name));
 }
 
+std::string gguf_advice(const ModelFolder& folder) {
+  const auto found = std::find_if(folder.names().begin(), folder.names().end(),
+                                  [](const std::string& name) { return name.ends_with(".gguf"); });
+  if (found == folder.names().end()) return "";
+  return fmt::format("a GGUF file is converted by itself: gridmill convert {} ...",
+                     folder.place_of(*found));
+}
+
 void report_unread_files(const ModelFolder& folder) {
   if (const std::string advice = adapter_advice(folder); !advice.empty()) {
     log::warn("{}", advice);

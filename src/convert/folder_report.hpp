@@ -15,6 +15,9 @@ namespace gridmill::convert_detail {
 /// it; empty without one.
 [[nodiscard]] std::string adapter_advice(const ModelFolder& folder);
 
+/// A sentence on the GGUF files of a folder, which are converted one by one; empty without one.
+[[nodiscard]] std::string gguf_advice(const ModelFolder& folder);
+
 /// Logs which files of the folder were not read: adapters, other weights, files of unknown meaning.
 /// Files that never matter for text generation are passed over (docs/formats/foreign.md).
 void report_unread_files(const ModelFolder& folder);

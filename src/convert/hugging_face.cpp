@@ -5,6 +5,7 @@
 
 #include "convert/folder_report.hpp"
 #include "convert/hugging_face_detail.hpp"
+#include "convert/quantised/quantisation.hpp"
 #include "convert/safetensors_detail.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
@@ -82,8 +83,11 @@ void open_described(const TextConfig& text, ConfigFields& config, const Family& 
                     ForeignModel& foreign) {
   // Refuse what is not supported before looking at gigabytes of weights.
   ModelSpec spec = read_family(config, family);
+  const std::optional<Quantisation> quantisation =
+      family.reads_quantization ? std::nullopt : read_quantisation(config);
   add_safetensors_folder(*foreign.folder, foreign.tensors);
   if (text.nested) strip_text_prefix(foreign.tensors);
+  if (quantisation) expand_quantised(*quantisation, foreign.tensors, foreign.where);
   if (family.derive != nullptr) family.derive(foreign.tensors, spec);
   foreign.model = to_json(spec);
   const bool tied = spec.head.tied;
@@ -122,7 +126,8 @@ ForeignModel open_hugging_face(const std::string& path) {
   ModelFolder& folder = *foreign.folder;
   const std::string config_path = folder.place_of("config.json");
   if (!folder.has("config.json")) {
-    const std::string advice = adapter_advice(folder);
+    std::string advice = adapter_advice(folder);
+    if (advice.empty()) advice = gguf_advice(folder);
     throw FormatError(fmt::format(
         "{}: config.json is missing; expected a Hugging Face folder with config.json and "
         "safetensors files{}{}",

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "convert/hugging_face_detail.hpp"
+#include "convert/quantised/quantisation.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/log.hpp"
@@ -130,8 +131,6 @@ XlstmForm xlstm_form(ConfigFields& config) {
 }
 
 ModelSpec read_family(ConfigFields& config, const Family& family) {
-  if (!family.reads_quantization) config.refuse({"quantization_config"});
-  config.refuse({"compression_config"});
   ModelSpec spec = family.read(config);
   spec.family = family.model_type;
   return spec;
@@ -215,6 +214,9 @@ Json model_of_config(const Json& config, const std::string& where) {
   Json model;
   if (family != nullptr) {
     model = to_json(convert_detail::read_family(fields, *family));
+    if (!family->reads_quantization) {  // says nothing of the model's shape
+      static_cast<void>(convert_detail::read_quantisation(fields));
+    }
     convert_detail::set_token_ids(model, fields, family->tokens, Json(), "");
   } else {
     const convert_detail::XlstmForm form = convert_detail::xlstm_form(fields);

@@ -27,10 +27,16 @@ struct TypeRow {
   std::size_t size_bytes;
 };
 constexpr std::array kTypes = {
-    TypeRow{"F32", SafetensorsType::f32, 4},      TypeRow{"F16", SafetensorsType::f16, 2},
-    TypeRow{"BF16", SafetensorsType::bf16, 2},    TypeRow{"F64", SafetensorsType::f64, 8},
-    TypeRow{"I8", SafetensorsType::i8, 1},        TypeRow{"U8", SafetensorsType::u8, 1},
-    TypeRow{"BOOL", SafetensorsType::boolean, 1}, TypeRow{"I32", SafetensorsType::i32, 4},
+    TypeRow{"F32", SafetensorsType::f32, 4},
+    TypeRow{"F16", SafetensorsType::f16, 2},
+    TypeRow{"BF16", SafetensorsType::bf16, 2},
+    TypeRow{"F64", SafetensorsType::f64, 8},
+    TypeRow{"I8", SafetensorsType::i8, 1},
+    TypeRow{"U8", SafetensorsType::u8, 1},
+    TypeRow{"F8_E4M3", SafetensorsType::f8_e4m3, 1},
+    TypeRow{"F8_E5M2", SafetensorsType::f8_e5m2, 1},
+    TypeRow{"BOOL", SafetensorsType::boolean, 1},
+    TypeRow{"I32", SafetensorsType::i32, 4},
     TypeRow{"I64", SafetensorsType::i64, 8},
 };
 
@@ -61,8 +67,8 @@ SafetensorsEntry entry_of(const std::string& name, const Json& fields, std::uint
                                  [&](const TypeRow& row) { return row.name == type_name; });
   if (type == kTypes.end()) {
     throw FormatError(
-        fmt::format("{} has dtype {}, which is unsupported; expected F32, F16, BF16, F64, I8, U8, "
-                    "BOOL, I32 or I64",
+        fmt::format("{} has dtype {}, which is unsupported; expected F32, F16, BF16, F64, "
+                    "F8_E4M3, F8_E5M2, I8, U8, BOOL, I32 or I64",
                     where, type_name));
   }
 
@@ -115,6 +121,9 @@ NumberFormat format_of(SafetensorsType type) {
   if (type == SafetensorsType::f16) return NumberFormat::fp16;
   if (type == SafetensorsType::bf16) return NumberFormat::bf16;
   if (type == SafetensorsType::f64) return NumberFormat::fp64;
+  if (type == SafetensorsType::f8_e4m3) return NumberFormat::f8_e4m3;
+  if (type == SafetensorsType::f8_e5m2) return NumberFormat::f8_e5m2;
+  if (type == SafetensorsType::i8) return NumberFormat::i8;
   if (type == SafetensorsType::u8) return NumberFormat::u8;
   return NumberFormat::integer;
 }
@@ -165,6 +174,7 @@ void add_sharded(ModelFolder& folder, ForeignTensors& tensors) {
     if (is_weight_file(name)) others += (others.empty() ? "" : ", ") + name;
   }
   std::string advice = adapter_advice(folder);
+  if (advice.empty()) advice = gguf_advice(folder);
   if (advice.empty()) {
     advice = others.empty()
                  ? "weights in other formats are unsupported, save the model as safetensors"

@@ -11,7 +11,19 @@
 namespace gridmill::convert_detail {
 
 /// Element types of safetensors files that occur in language models.
-enum class SafetensorsType : std::uint8_t { f32, f16, bf16, f64, i8, u8, boolean, i32, i64 };
+enum class SafetensorsType : std::uint8_t {
+  f32,
+  f16,
+  bf16,
+  f64,
+  f8_e4m3,
+  f8_e5m2,
+  i8,
+  u8,
+  boolean,
+  i32,
+  i64
+};
 
 /// One tensor of a safetensors header.
 struct SafetensorsEntry {

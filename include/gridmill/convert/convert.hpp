@@ -11,8 +11,8 @@ namespace gridmill {
 
 /// What `gridmill convert SRC DST` is asked to do.
 struct ConvertOptions {
-  /// A Hugging Face folder (config.json and safetensors), a llama2.c model file, or an xlstm-jax
-  /// parameter file (HDF5).
+  /// A Hugging Face folder (config.json and safetensors), a GGUF file, a llama2.c model file, or an
+  /// xlstm-jax parameter file (HDF5).
   std::string source;
   /// Replaced, if it exists, only by the finished checkpoint.
   std::string destination;
@@ -24,7 +24,7 @@ struct ConvertOptions {
 
 /// What was converted.
 struct ConvertReport {
-  std::string source_kind;            ///< "Hugging Face", "llama2.c", "xlstm-jax"
+  std::string source_kind;            ///< "Hugging Face", "GGUF", "llama2.c", "xlstm-jax"
   Json model;                         ///< the model configuration written (docs/models.md)
   std::int64_t parameters = 0;        ///< numbers, not tensors
   std::uint64_t parameter_bytes = 0;  ///< as stored
@@ -32,7 +32,8 @@ struct ConvertReport {
 };
 
 /// Writes the checkpoint `destination` from a foreign one, in a stream: memory stays below 1 GiB.
-/// bf16 stays bf16; fp16, fp32 and fp64 become fp32, unless `dtype` says otherwise. A call that
+/// bf16 stays bf16, quantised weights become bf16; fp16, fp32 and fp64 become fp32, unless `dtype`
+/// says otherwise. A call that
 /// throws, or a process that is killed, leaves `destination` as it was.
 /// @throws MissingInputError if the source or a file that it names is missing; FormatError naming
 ///         file and tensor or field if the source does not say what it should, with the word
