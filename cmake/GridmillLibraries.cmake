@@ -4,6 +4,10 @@ include("${CMAKE_CURRENT_LIST_DIR}/GridmillFewLibraries.cmake")
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 
+# Packed prompts and exports.
+find_package(ZLIB REQUIRED)
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+
 # HMAC-SHA-256 for the side channel. HDF5 of Debian links it anyway.
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 

@@ -10,9 +10,11 @@ set -euo pipefail
 # Build, link and run.
 packages=(g++ make cmake ninja-build pkg-config git ca-certificates
           libopenmpi-dev openmpi-bin libhdf5-dev libboost-program-options-dev
-          libfmt-dev nlohmann-json3-dev libxxhash-dev libpcre2-dev libutf8proc-dev libssl-dev)
-# The release preset builds tests and benchmarks too; h5py is the judge of the files we write, h5repack rewrites one.
-packages+=(libgtest-dev libbenchmark-dev python3-h5py hdf5-tools)
+          libfmt-dev nlohmann-json3-dev libxxhash-dev libpcre2-dev libutf8proc-dev libssl-dev
+          zlib1g-dev libzstd-dev)
+# The release preset builds tests and benchmarks too; h5py is the judge of the files we write, h5repack rewrites one, zstd
+# packs and unpacks.
+packages+=(libgtest-dev libbenchmark-dev python3-h5py hdf5-tools zstd)
 
 check=false
 for argument in "$@"; do

@@ -25,6 +25,8 @@ class Gridmill(CMakePackage):
     depends_on("pcre2@10.42:")
     depends_on("utf8proc@2.8:")
     depends_on("openssl@3:")
+    depends_on("zlib-api")
+    depends_on("zstd@1.5:")
     depends_on("cuda@12:", when="+cuda")
 
     def cmake_args(self):
