@@ -57,7 +57,8 @@ ExitCode run_job(const JobConfig& given) {
   if (config.lockstep.enabled) return run_lockstep(config, context);
 
   const std::unique_ptr<PromptSource> prompts =
-      open_prompts(world, config.prompts, config.prompt_field);
+      open_prompts(world, config.prompts,
+                   {config.prompt_field, given.prompting.messages_field, config.run.model});
   config.prompting = resolve_prompting(given.prompting, context, config.prompt_field, *prompts);
   const JobPlan plan = agree_on(world, [&] {
     return plan_job(config, context.checkpoint(), context.model().info(),

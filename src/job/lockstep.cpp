@@ -86,7 +86,7 @@ ExitCode run_lockstep(const JobConfig& config, RunContext& context) {
   const Communicator& world = context.grid().world();
   const bool root = world.rank() == 0;
   const std::unique_ptr<PromptSource> prompts =
-      open_prompts(world, config.prompts, config.prompt_field);
+      open_prompts(world, config.prompts, {config.prompt_field});
   const GridCoord coord = context.grid().coord();
   const auto shard = static_cast<std::uint64_t>(coord.dp) *
                          static_cast<std::uint64_t>(context.grid().shape().fsdp) +

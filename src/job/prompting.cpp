@@ -26,7 +26,9 @@ void require_no_rendering(const PromptOptions& given, const std::string& path) {
 
 void require_chat_template(const PromptOptions& resolved, const std::string& prompt_field,
                            const PromptSource& prompts) {
-  if (prompts.index().format != PromptFormat::jsonl || prompts.count() == 0) return;
+  const PromptFormat format = prompts.index().format;
+  const bool records = format == PromptFormat::jsonl || format == PromptFormat::results;
+  if (!records || prompts.count() == 0) return;
   const std::optional<std::string> record = prompts.record(0);
   if (!record) return;
   const RenderedPrompt first = RecordRenderer(resolved, prompt_field).render(*record, 1);
@@ -43,8 +45,9 @@ PromptOptions resolve(const PromptOptions& given, RunContext& context,
     require_no_rendering(given, prompts.path());
     return given;
   }
+  // A row of a result file always has a text as `prompt`.
   const bool uses_messages =
-      format == PromptFormat::jsonl && mentions_field(prompts.path(), given.messages_field);
+      format == PromptFormat::results ? prompt_field != "prompt" : prompts.index().mentions_field;
   PromptOptions resolved = resolve_prompt_options(
       given, model_texts(context.checkpoint(), context.tokenizer()), uses_messages);
   require_chat_template(resolved, prompt_field, prompts);

@@ -12,6 +12,7 @@ namespace gridmill::job_detail {
 
 /// Collective: what the options mean for this model and these prompts. Rank 0 reads the files that
 /// they name, everybody gets their contents.
+/// @param prompts  opened by open_prompts() with given.messages_field.
 /// @throws on every rank the same: what resolve_prompt_options() throws; UsageError for options
 /// that need records where prompts are token ids, or if the first record holds messages and there
 /// is no chat template.

@@ -34,6 +34,7 @@ RequestMaker::RequestMaker(const JobConfig& config, const JobPlan& plan, const M
       model_(model),
       prompts_(prompts),
       tokenizer_(tokenizer),
+      reader_(prompts, config.prompting, config.prompt_field),
       options_(
           std::make_unique<job_detail::RowOptions>(config, plan, model.vocab_size, tokenizer)) {
   if (tokenizer_ == nullptr && prompts_.index().format != PromptFormat::h5) {
@@ -42,29 +43,6 @@ RequestMaker::RequestMaker(const JobConfig& config, const JobPlan& plan, const M
                     "token ids in an .h5 file",
                     config.run.model));
   }
-  if (prompts_.index().format == PromptFormat::h5) return;
-  renderer_ = std::make_unique<RecordRenderer>(config.prompting, config.prompt_field);
-  PromptOptions rendering = config.prompting;
-  rendering.max_prompt_tokens = PromptOptions().max_prompt_tokens;
-  rendering.truncate_prompt = PromptOptions().truncate_prompt;
-  plain_ = rendering == PromptOptions();
-}
-
-RenderedPrompt RequestMaker::read(PromptId prompt) const {
-  const bool lines = prompts_.index().format == PromptFormat::text_lines;
-  if (!renderer_ || (plain_ && lines)) return {prompts_.read(prompt)};
-  if (lines) return renderer_->render_text(std::get<std::string>(prompts_.read(prompt)));
-  RenderedPrompt plain;
-  if (plain_) {
-    plain.prompt = prompts_.read(prompt);
-    if (!std::holds_alternative<BadPrompt>(plain.prompt)) return plain;
-  }
-  const std::optional<std::string> record = prompts_.record(prompt);
-  if (!record) return {prompts_.read(prompt)};
-  RenderedPrompt rendered = renderer_->render(*record, std::uint64_t{prompt} + 1);
-  // Of a record that no reading makes a prompt of, the reason is that of the plain one.
-  const auto* bad = std::get_if<BadPrompt>(&rendered.prompt);
-  return plain_ && bad != nullptr && bad->reason != kNoChatTemplate ? plain : rendered;
 }
 
 RequestMaker::PromptLimit RequestMaker::prompt_limit() const {
@@ -110,7 +88,7 @@ std::optional<BadPrompt> RequestMaker::certainly_too_long(const std::string& tex
 RequestMaker::~RequestMaker() = default;
 
 std::variant<RequestMaker::PromptTokens, BadPrompt> RequestMaker::tokens_of(PromptId prompt) const {
-  RenderedPrompt rendered = read(prompt);
+  RenderedPrompt rendered = reader_.read(prompt);
   if (auto* bad = std::get_if<BadPrompt>(&rendered.prompt)) return std::move(*bad);
   std::vector<TokenId> ids;
   if (const auto* text = std::get_if<std::string>(&rendered.prompt)) {
@@ -145,7 +123,7 @@ std::variant<RequestMaker::PromptTokens, BadPrompt> RequestMaker::tokens_of(Prom
 }
 
 std::optional<std::string> RequestMaker::why_unusable(PromptId prompt) const {
-  const RenderedPrompt rendered = read(prompt);
+  const RenderedPrompt rendered = reader_.read(prompt);
   const auto* bad = std::get_if<BadPrompt>(&rendered.prompt);
   return bad == nullptr ? std::nullopt : std::optional(bad->reason);
 }

@@ -98,7 +98,8 @@ ExitCode run_score_job(const ScoreConfig& config) {
                  .path();
   });
   const std::unique_ptr<PromptSource> prompts =
-      open_prompts(world, config.prompts, config.prompt_field);
+      open_prompts(world, config.prompts,
+                   {config.prompt_field, config.prompting.messages_field, config.run.model});
   const ModelInfo& model = context.model().info();
   JobConfig rows_config;
   rows_config.run = config.run;

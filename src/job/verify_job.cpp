@@ -242,7 +242,7 @@ ExitCode run_verify_job(const VerifyConfig& config) {
   RunContext context(made.run);
   const Communicator& world = context.grid().world();
   const std::unique_ptr<PromptSource> prompts =
-      open_prompts(world, config.prompts, made.prompt_field);
+      open_prompts(world, config.prompts, {made.prompt_field, {}, made.run.model});
   const JobPlan plan = agree_on(world, [&] { return plan_of(made, file, context, *prompts); });
   require_same_content(world, "result file", config.file);
   const auto rows = agree_on(world, [&] { return open_row_file(config.file, false); });

@@ -71,8 +71,21 @@ bool is_token_id(std::int64_t value) {
 
 }  // namespace
 
-std::uint64_t count_h5_prompts(const std::string& path) {
+std::optional<std::uint64_t> count_result_rows(const std::string& path) {
   h5::examine(path);
+  const h5::File file = h5::File::open(path);
+  if (!file.has_attribute("/", "format") ||
+      file.read_text_attribute("/", "format") != "gridmill-results") {
+    return std::nullopt;
+  }
+  const h5::Dataset rows = file.dataset("/rows");
+  if (rows.shape().size() != 1) {
+    throw FormatError(fmt::format("{} is {}, expected [N]", rows.where(), shown(rows.shape())));
+  }
+  return rows.shape()[0];
+}
+
+std::uint64_t count_h5_prompts(const std::string& path) {
   const h5::File file = h5::File::open(path);
   const h5::Dataset tokens = open_tokens(file);
   static_cast<void>(open_mask(file, tokens));

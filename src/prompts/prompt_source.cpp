@@ -23,6 +23,8 @@ std::unique_ptr<PromptSource> PromptSource::open(const std::string& path, Prompt
       return std::make_unique<detail::JsonLines>(path, std::move(index), prompt_field);
     case PromptFormat::h5:
       return std::make_unique<detail::H5Prompts>(path, std::move(index));
+    case PromptFormat::results:
+      break;  // needs a tokenizer: open_prompt_source() in records
   }
   throw InternalError("unknown prompt format");
 }

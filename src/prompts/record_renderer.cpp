@@ -235,7 +235,8 @@ RenderedPrompt RecordRenderer::Parts::of_messages(const Value& messages,
     }
     for (auto& variable : members_of(*own)) chat.variables.push_back(std::move(variable));
   }
-  return {render_chat(*chat_template, chat, now), true};
+  return {render_chat(*chat_template, chat, now), true,
+          std::make_shared<const Value>(chat.messages), chat.continue_field.value_or("")};
 }
 
 /// A text is the user's message where a chat has been asked for.

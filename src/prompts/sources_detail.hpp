@@ -1,6 +1,10 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "gridmill/base/file.hpp"
@@ -8,6 +12,26 @@
 #include "gridmill/prompts/prompt_source.hpp"
 
 namespace gridmill::detail {
+
+/// Random access to the content of a file of lines. One thread at a time.
+class LineBytes {
+ public:
+  LineBytes() = default;
+  LineBytes(const LineBytes&) = delete;
+  LineBytes& operator=(const LineBytes&) = delete;
+  virtual ~LineBytes() = default;
+  /// Fills `bytes` from byte `at` of the content. @throws FormatError if they are not there
+  virtual void read(std::uint64_t at, std::span<std::byte> bytes) = 0;
+
+  /// Of a plain file, or of an archive: that one is unpacked again from its beginning, or the last
+  /// place before `at` where that is possible, for bytes that lie before the ones read last. So
+  /// reading in order unpacks it once.
+  [[nodiscard]] static std::unique_ptr<LineBytes> open(const std::string& path,
+                                                       const PromptIndex& index);
+};
+
+/// The first bytes of the content of `prompts`, `most` at most.
+[[nodiscard]] std::string beginning_of(const PromptSource& prompts, std::uint64_t most);
 
 /// .txt: a line is a prompt.
 class TextLines : public PromptSource {
@@ -21,7 +45,7 @@ class TextLines : public PromptSource {
  private:
   [[nodiscard]] Prompt read_checked(PromptId prompt) const override;
 
-  FileDescriptor file_;
+  std::unique_ptr<LineBytes> content_;
 };
 
 /// .jsonl: a line is an object that holds the text in one field.
@@ -49,7 +73,10 @@ class H5Prompts final : public PromptSource {
   std::optional<h5::Dataset> mask_;
 };
 
-/// Prompts in the .h5 file at `path`. @throws FormatError
+/// Rows of the .h5 file at `path` if it is a result file of gridmill. Looks at it in a child
+/// process first (h5::examine). @throws FormatError
+std::optional<std::uint64_t> count_result_rows(const std::string& path);
+/// Prompts in the .h5 file at `path`, which has been examined. @throws FormatError
 std::uint64_t count_h5_prompts(const std::string& path);
 
 }  // namespace gridmill::detail

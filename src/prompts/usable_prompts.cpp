@@ -1,6 +1,7 @@
 // What a prompt file looks like whose lines cannot be used.
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -8,10 +9,10 @@
 #include <vector>
 
 #include "gridmill/base/error.hpp"
-#include "gridmill/base/file.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/prompts/prompt_source.hpp"
 #include "json_record.hpp"
+#include "sources_detail.hpp"
 
 namespace gridmill {
 
@@ -30,8 +31,8 @@ struct Beginning {
 };
 
 constexpr std::array<Beginning, 9> kBeginnings = {{
-    {"\x1f\x8b", "gzip: gunzip it first"},
-    {"\x28\xb5\x2f\xfd", "Zstandard: decompress it first"},
+    {"\x1f\x8b", "gzip: give it a name that ends in .gz"},
+    {"\x28\xb5\x2f\xfd", "Zstandard: give it a name that ends in .zst"},
     {"BZh91AY&SY", "bzip2: decompress it first"},
     {"\xfd"
      "7zXZ",
@@ -42,15 +43,6 @@ constexpr std::array<Beginning, 9> kBeginnings = {{
     {"\xff\xfe", "UTF-16: write it as UTF-8"},
     {"\xfe\xff", "UTF-16: write it as UTF-8"},
 }};
-
-/// The first bytes of the file, 1 MiB at most.
-std::string beginning_of(const PromptSource& prompts) {
-  constexpr std::uint64_t kBytes = std::uint64_t{1} << 20;
-  const FileDescriptor file = open_for_reading(prompts.path());
-  std::string text(static_cast<std::size_t>(std::min(prompts.index().size_bytes, kBytes)), '\0');
-  read_exactly(file, 0, std::as_writable_bytes(std::span(text)), prompts.path());
-  return text;
-}
 
 std::string_view trimmed(std::string_view text) {
   constexpr const char* kBlanks = " \t\r\n";
@@ -138,13 +130,15 @@ std::vector<std::string> require_usable_prompts(
   const PromptIndex& index = prompts.index();
   std::vector<std::string> reasons;
   if (index.format == PromptFormat::h5 || prompts.count() == 0) return reasons;
-  const std::string text = beginning_of(prompts);
+  constexpr std::uint64_t kLookedAt = std::uint64_t{1} << 20;
+  const bool lines = index.format != PromptFormat::results;
+  const std::string text = lines ? detail::beginning_of(prompts, kLookedAt) : "";
   if (const std::string other = other_kind_of(text); !other.empty()) refuse(prompts, other);
-  if (index.format != PromptFormat::jsonl) return reasons;
+  if (index.format == PromptFormat::text_lines) return reasons;
   constexpr std::size_t kMostNamed = 3;
   PromptId prompt = 0;
   for (; prompt < std::min<std::uint64_t>(prompts.count(), kMostLines) &&
-         index.line_starts[prompt] < kMostBytes;
+         (!lines || index.line_starts[prompt] < kMostBytes);
        ++prompt) {
     const std::optional<std::string> bad = why_not(prompt);
     if (!bad) return reasons;

@@ -3,6 +3,7 @@
 // never a crash or an exception. So it is with a chat template and a template of records, and with
 // the options of sampling in a record.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>  // setenv too: POSIX
@@ -71,7 +72,11 @@ void read_all(const std::string& path, std::span<const std::uint8_t> bytes) {
                static_cast<std::streamsize>(bytes.size()));
   }
   const gridmill::PromptIndex built = gridmill::PromptIndex::build(path);
-  const auto travelled = gridmill::PromptIndex::from_bytes(built.to_bytes());
+  auto travelled = gridmill::PromptIndex::from_head(built.head());
+  for (std::size_t i = 0; i < built.line_starts.blocks(); ++i) {
+    const auto block = built.line_starts.block(i);
+    std::copy(block.begin(), block.end(), travelled.line_starts.block(i).begin());
+  }
   require(travelled == built);
   const auto prompts = gridmill::PromptSource::open(path, travelled);
   std::uint64_t characters = 0;

@@ -12,8 +12,8 @@
 #include "gridmill/job/job_config.hpp"
 #include "gridmill/job/job_plan.hpp"
 #include "gridmill/model/model.hpp"
+#include "gridmill/prompts/prompt_reader.hpp"
 #include "gridmill/prompts/prompt_source.hpp"
-#include "gridmill/prompts/record_renderer.hpp"
 #include "gridmill/tokenizer/tokenizer.hpp"
 
 namespace gridmill {
@@ -45,8 +45,6 @@ class RequestMaker {
   void warn_of_others(bool on_any_rank) const;
 
  private:
-  /// A prompt as its file has it, or as it is rendered from its record.
-  [[nodiscard]] RenderedPrompt read(PromptId prompt) const;
   /// Tokens that a prompt may have, and the option or limit that says so.
   struct PromptLimit {
     std::int64_t tokens;
@@ -69,8 +67,7 @@ class RequestMaker {
   const ModelInfo& model_;
   const PromptSource& prompts_;
   const Tokenizer* tokenizer_;
-  std::unique_ptr<const RecordRenderer> renderer_;  ///< null for prompts of token ids
-  bool plain_ = true;                               ///< no option makes prompts of records
+  PromptReader reader_;
   std::unique_ptr<job_detail::RowOptions> options_;
   mutable std::atomic<bool> begins_twice_{false};
 };

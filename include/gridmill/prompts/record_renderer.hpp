@@ -10,6 +10,10 @@
 
 namespace gridmill {
 
+namespace jinja {
+class Value;
+}  // namespace jinja
+
 /// The reason for messages without a chat template.
 inline constexpr const char* kNoChatTemplate =
     "the record has messages, but there is no chat template: give --chat-template FILE, or a model "
@@ -19,6 +23,10 @@ struct RenderedPrompt {
   Prompt prompt;
   /// From a chat template: it holds every special token, none is to be added.
   bool from_messages = false;
+  /// The conversation, a list, if the prompt is one of messages that could be rendered.
+  std::shared_ptr<const jinja::Value> messages{};
+  /// The field of the last message that the model continues; empty = it answers.
+  std::string continued_field{};
 };
 
 /// Makes prompts of records: JSON objects with a text, with messages, or with fields for a

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gridmill/base/error.hpp"
+#include "gridmill/prompts/prompt_index.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace gridmill {
@@ -58,8 +59,9 @@ TEST(MentionsField, FindsANameAcrossTheBordersOfReads) {
   constexpr std::size_t kChunk = std::size_t{4} << 20;
   for (const std::size_t before : {std::size_t{0}, kChunk - 5, kChunk, 2 * kChunk - 1}) {
     const std::string path = folder.write("x.jsonl", std::string(before, 'a') + "\"turns\"");
-    EXPECT_TRUE(mentions_field(path, "turns")) << before;
-    EXPECT_FALSE(mentions_field(path, "turn")) << before;
+    EXPECT_TRUE(PromptIndex::build(path, "turns").mentions_field) << before;
+    EXPECT_FALSE(PromptIndex::build(path, "turn").mentions_field) << before;
+    EXPECT_FALSE(PromptIndex::build(path).mentions_field) << before;
   }
 }
 

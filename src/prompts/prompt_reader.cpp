@@ -1,0 +1,37 @@
+#include "gridmill/prompts/prompt_reader.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <variant>
+
+namespace gridmill {
+
+PromptReader::PromptReader(const PromptSource& prompts, const PromptOptions& resolved,
+                           const std::string& prompt_field)
+    : prompts_(prompts) {
+  if (prompts_.index().format == PromptFormat::h5) return;
+  renderer_ = std::make_unique<RecordRenderer>(resolved, prompt_field);
+  PromptOptions rendering = resolved;
+  rendering.max_prompt_tokens = PromptOptions().max_prompt_tokens;
+  rendering.truncate_prompt = PromptOptions().truncate_prompt;
+  plain_ = rendering == PromptOptions();
+}
+
+RenderedPrompt PromptReader::read(PromptId prompt) const {
+  const bool lines = prompts_.index().format == PromptFormat::text_lines;
+  if (!renderer_ || (plain_ && lines)) return {prompts_.read(prompt)};
+  if (lines) return renderer_->render_text(std::get<std::string>(prompts_.read(prompt)));
+  RenderedPrompt plain;
+  if (plain_) {
+    plain.prompt = prompts_.read(prompt);
+    if (!std::holds_alternative<BadPrompt>(plain.prompt)) return plain;
+  }
+  const std::optional<std::string> record = prompts_.record(prompt);
+  if (!record) return {prompts_.read(prompt)};
+  RenderedPrompt rendered = renderer_->render(*record, std::uint64_t{prompt} + 1);
+  // Of a record that no reading makes a prompt of, the reason is that of the plain one.
+  const auto* bad = std::get_if<BadPrompt>(&rendered.prompt);
+  return plain_ && bad != nullptr && bad->reason != kNoChatTemplate ? plain : rendered;
+}
+
+}  // namespace gridmill
