@@ -1,283 +1,215 @@
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
-#include <map>
-#include <memory>
+#include <cstddef>
+#include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "cli/command.hpp"
-#include "gridmill/base/content_hash.hpp"
-#include "gridmill/base/file.hpp"
+#include "cli/export_destination.hpp"
+#include "cli/export_rows.hpp"
+#include "cli/export_table.hpp"
 #include "gridmill/base/format.hpp"
-#include "gridmill/base/json.hpp"
 #include "gridmill/base/log.hpp"
-#include "gridmill/base/printable.hpp"
-#include "gridmill/base/temporary_file.hpp"
-#include "gridmill/checkpoint/checkpoint_file.hpp"
+#include "gridmill/compression/compression.hpp"
 #include "gridmill/output/output_target.hpp"
-#include "gridmill/prompts/prompt_source.hpp"
-#include "gridmill/results/recovery.hpp"
-#include "gridmill/results/result_file.hpp"
-#include "gridmill/results/run_log.hpp"
-#include "gridmill/sampling/record_options.hpp"
-#include "gridmill/sampling/sampling_options.hpp"
-#include "gridmill/tokenizer/stop_texts.hpp"
-#include "gridmill/tokenizer/tokenizer.hpp"
+#include "gridmill/records/json_text.hpp"
+#include "gridmill/records/result_records.hpp"
 
 namespace gridmill::cli {
 
 namespace {
 
 struct ExportOptions {
-  std::string file;
+  ResultPlaces places;
   std::string format = "jsonl";
   std::string output;
-  std::string only;
-  std::string model;
-  std::string prompts;
-  bool include_stop = false;
-};
-
-/// Stdout, a stream, or a temporary file that takes its name once it is complete.
-class Destination {
- public:
-  /// @param target  nothing = stdout.
-  explicit Destination(const std::optional<OutputTarget>& target) : stream_(stdout) {
-    if (!target) return;
-    path_ = target->path();
-    FileDescriptor file;
-    if (target->is_stream()) {
-      file = target->open_stream();
-    } else {
-      temporary_.emplace(path_);
-      file = FileDescriptor(::fcntl(temporary_->descriptor().get(), F_DUPFD_CLOEXEC, 0));
-    }
-    stream_ = ::fdopen(file.get(), "w");
-    if (stream_ == nullptr) {
-      throw OutputError(fmt::format("cannot write to {}: {}", path_, system_reason()));
-    }
-    file.release();
-  }
-  Destination(const Destination&) = delete;
-  Destination& operator=(const Destination&) = delete;
-  ~Destination() {
-    if (!path_.empty() && stream_ != nullptr) std::fclose(stream_);
-  }
-  /// Text that somebody will look at, unless a program reads it from a pipe or a file.
-  void write_text(std::string_view text) {
-    if (path_.empty() && ::isatty(STDOUT_FILENO) != 0) {
-      write(printable(text, Breaks::kept));
-    } else {
-      write(text);
-    }
-  }
-  void write(std::string_view text) {
-    if (std::fwrite(text.data(), 1, text.size(), stream_) != text.size()) fail();
-  }
-  void finish() {
-    if (std::fflush(stream_) != 0) fail();
-    if (path_.empty()) return;
-    if (std::fclose(std::exchange(stream_, nullptr)) != 0) fail();
-    if (temporary_) temporary_->publish();
-  }
-
- private:
-  [[noreturn]] void fail() const {
-    throw IoError(
-        fmt::format("writing {} failed: {}", path_.empty() ? "stdout" : path_, system_reason()));
-  }
-  std::string path_;  ///< empty = stdout
-  std::optional<TemporaryFile> temporary_;
-  std::FILE* stream_;
-};
-
-/// A field that is not there counts as `absent`.
-std::string text_field(const Json& object, const char* name, const std::string& where,
-                       const char* absent = "") {
-  const auto field = object.find(name);
-  if (field == object.end()) return absent;
-  if (!field->is_string()) {
-    throw FormatError(
-        fmt::format("{}: {} is a JSON {}, expected a text", where, name, field->type_name()));
-  }
-  return field->get<std::string>();
-}
-
-/// Where the job's model and prompts lie: as given, else as the last run found them; checked by
-/// hash.
-class Sources {
- public:
-  Sources(const ExportOptions& options, const ResultFile& result) try {
-    const std::optional<Json> run = last_run(options.file);
-    const auto path_of = [&](const std::string& given, const char* field) {
-      if (!given.empty()) return given;
-      if (run && run->contains(field))
-        return text_field(*run, field, run_log_path_of(options.file));
-      throw UsageError(fmt::format("{} has no run log beside it: give --{}", options.file, field));
-    };
-    const Json& job = result.job().fields;
-    include_stop_ = options.include_stop;
-    sampling_field_ = job.value("sampling_field", "sampling");
-    if (job.contains("max_new_tokens")) limits_ = read_limits_identity(job);
-    model_path_ = path_of(options.model, "model");
-    CheckpointFile::examine(model_path_);
-    const CheckpointFile checkpoint = CheckpointFile::open(model_path_);
-    const std::string where = options.file + ":/, attribute 'job'";
-    if (checkpoint.tokenizer_hash() != text_field(job, "tokenizer", where)) {
-      throw FormatError(fmt::format("{} has another tokenizer than the one that made {}",
-                                    model_path_, options.file));
-    }
-    if (!checkpoint.tokenizer_kind().empty()) {
-      tokenizer_ = make_tokenizer(checkpoint.tokenizer_kind(), checkpoint.tokenizer(),
-                                  checkpoint.model().at("vocab_size").get<int>(), model_path_);
-      special_tokens_ = special_token_texts(*tokenizer_);
-    }
-    const std::string prompts_path = path_of(options.prompts, "prompts");
-    PromptIndex index = PromptIndex::build(prompts_path);
-    if (index.content_hash != text_field(job, "prompts", where)) {
-      throw FormatError(
-          fmt::format("{} is not the prompt file that made {}", prompts_path, options.file));
-    }
-    prompts_ = PromptSource::open(prompts_path, std::move(index),
-                                  text_field(job, "prompt_field", where, "prompt"));
-  } catch (const Json::exception& problem) {
-    throw FormatError(fmt::format(
-        "{}: its job attribute, its run log or its checkpoint does not say what it should: {}",
-        options.file, problem.what()));
-  }
-
-  /// The new tokens without eod, as text. Without tokenizer there is none.
-  [[nodiscard]] std::string text_of(const StoredRow& row) const {
-    if (tokenizer_ == nullptr) return "";
-    const std::span<const TokenId> all = row.tokens;
-    std::span<const TokenId> fresh = all.subspan(row.record.prefix_length);
-    const auto reason = static_cast<FinishReason>(row.record.finish_reason);
-    std::optional<StopMatch> match;
-    if (reason == FinishReason::stop) match = stop_match(row);
-    // A token that ended the row is not part of the text; a stop string ends within its token.
-    const bool token_ended =
-        reason == FinishReason::eod || (reason == FinishReason::stop && !match);
-    if (token_ended && !fresh.empty()) fresh = fresh.first(fresh.size() - 1);
-    // Decoded behind the prefix: a leading blank of the first new token is part of the text.
-    const std::string prefix = tokenizer_->decode_bytes(all.first(row.record.prefix_length), true);
-    const std::string whole =
-        tokenizer_->decode_bytes(all.first(row.record.prefix_length + fresh.size()), true);
-    if (whole.compare(0, prefix.size(), prefix) != 0) return tokenizer_->decode(fresh, true);
-    std::string text = whole.substr(prefix.size());
-    if (match) text.resize(std::min(text.size(), include_stop_ ? match->end : match->begin));
-    return text;
-  }
-  [[nodiscard]] const PromptSource& prompts() const { return *prompts_; }
-  [[nodiscard]] const std::string& model_path() const { return model_path_; }
-
- private:
-  /// Where the stop string that ended a row stands in its text; nothing if a stop id did.
-  [[nodiscard]] std::optional<StopMatch> stop_match(const StoredRow& row) const {
-    RowLimits limits = limits_;
-    if (const auto record = prompts_->record(row.record.prompt_index)) {
-      const Json own = find_record_options(*record, sampling_field_);
-      // Every field counts as the job's: the row was made, so they were in order.
-      if (own.is_object()) {
-        for (const OptionField& field : limit_fields()) {
-          const auto given = own.find(field.record_name);
-          if (given != own.end() && !given->is_null()) set_from_json(limits, field, *given);
-        }
-      }
-    }
-    if (limits.stop.empty() || row.tokens.empty()) return std::nullopt;
-    const std::span<const TokenId> all = row.tokens;
-    const std::span<const TokenId> prefix = all.first(row.record.prefix_length);
-    for (const TokenId id : limits.stop_token_ids) {
-      if (id == all.back()) return std::nullopt;
-    }
-    for (const std::string& stop : limits.stop) {
-      const auto id = special_tokens_.find(stop);
-      if (id != special_tokens_.end() && id->second == all.back()) return std::nullopt;
-    }
-    StopTexts texts(*tokenizer_, limits.stop, prefix);
-    std::optional<StopMatch> match;
-    for (const TokenId id : all.subspan(prefix.size())) match = texts.push(id);
-    return match;
-  }
-
-  RowLimits limits_;
-  std::map<std::string, TokenId> special_tokens_;
-  std::string sampling_field_;
-  bool include_stop_ = false;
-  std::string model_path_;
-  std::unique_ptr<Tokenizer> tokenizer_;
-  std::unique_ptr<PromptSource> prompts_;
+  std::optional<std::string> fields;
+  bool join = false;
+  bool messages = false;
+  bool group = false;
+  RowChoice choice;
 };
 
 /// Nothing = stdout.
-std::optional<OutputTarget> decide_output(const ExportOptions& options, const Sources& sources) {
+std::optional<OutputTarget> decide_output(const ExportOptions& options,
+                                          const ResultRecords& records) {
   if (options.output.empty()) return std::nullopt;
   OutputRules rules{.name = "--output",
-                    .format = {},
-                    .inputs = result_file_inputs(options.file),
+                    .format = options.format == "h5" ? "gridmill-export" : "",
+                    .inputs = result_file_inputs(options.places.file),
                     .side_files = {}};
-  rules.inputs.push_back({"the model", sources.model_path()});
-  rules.inputs.push_back({"the prompts", sources.prompts().path()});
+  rules.inputs.push_back({"the model", records.model_path()});
+  rules.inputs.push_back({"the prompts", records.prompts().path()});
   return OutputTarget::decide(options.output, rules);
 }
 
-const char* reason_name(std::uint16_t reason) {
-  switch (static_cast<FinishReason>(reason)) {
-    case FinishReason::none:
-      return "none";
-    case FinishReason::eod:
-      return "eod";
-    case FinishReason::stop:
-      return "stop";
-    case FinishReason::length:
-      return "length";
-    case FinishReason::error:
-      return "error";
+void refuse_together(bool first, const char* first_name, bool second, const char* second_name) {
+  if (!first || !second) return;
+  throw UsageError(fmt::format("{} and {} exclude each other", first_name, second_name));
+}
+
+void check(const ExportOptions& options) {
+  require_one_of("--format", options.format, {"jsonl", "text", "h5"});
+  if (!options.choice.only.empty()) {
+    require_one_of("--only", options.choice.only, {"done", "failed"});
   }
-  return "unknown";
-}
-
-/// JSON with ill-formed UTF-8 replaced by U+FFFD.
-std::string to_text(const OrderedJson& value) {
-  return value.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
-}
-
-std::string jsonl_line(RowId index, const StoredRow& row, const Sources& sources) {
-  OrderedJson line = {{"index", index},
-                      {"prompt_index", row.record.prompt_index},
-                      {"sample_index", row.record.sample_index}};
-  const bool failed = row.record.status == static_cast<std::uint16_t>(RowStatus::failed);
-  line["text"] = failed ? "" : sources.text_of(row);
-  line["tokens"] = row.tokens;
-  if (!row.logprobs.empty()) line["logprobs"] = row.logprobs;
-  line["finish_reason"] = reason_name(row.record.finish_reason);
-  if (failed) line["failure"] = row.failure;
-  const Prompt prompt = sources.prompts().read(row.record.prompt_index);
-  if (const auto* text = std::get_if<std::string>(&prompt)) line["prompt"] = *text;
-  std::string text = to_text(line);
-  // The prompt's own object goes in as it stands, numbers and order of keys untouched.
-  if (const auto record = sources.prompts().record(row.record.prompt_index)) {
-    text.insert(text.size() - 1, ",\"record\":" + *record);
+  if (!options.choice.by.empty()) {
+    require_one_of("--by", options.choice.by, {"logprob", "mean-logprob"});
+    if (options.choice.best == 0) throw UsageError("--by says what --best takes: give --best N");
   }
-  return text + "\n";
+  const bool text = options.format == "text";
+  refuse_together(text, "--format text", options.fields.has_value(), "--fields");
+  refuse_together(text, "--format text", options.join, "--join");
+  refuse_together(text, "--format text", options.messages, "--messages");
+  refuse_together(text, "--format text", options.group, "--group");
+  refuse_together(options.format == "h5", "--format h5", options.group, "--group");
+  refuse_together(options.choice.best > 0, "--best", options.choice.only == "failed",
+                  "--only failed");
+  const bool packed = compression_of(options.output) != Compression::none;
+  refuse_together(options.format == "h5", "--format h5", packed, "an --output that is packed");
+  if (options.format == "h5" && options.output.empty()) {
+    throw UsageError("--format h5 needs --output: HDF5 cannot be written to a pipe");
+  }
 }
 
-std::string text_block(RowId index, const StoredRow& row, const Sources& sources) {
-  const Prompt prompt = sources.prompts().read(row.record.prompt_index);
+bool is_default(RowField field, const ExportOptions& options, const ResultRecords& records) {
+  const RowFieldInfo& info = info_of(field);
+  switch (field) {
+    case RowField::messages:
+      return options.messages;
+    case RowField::record:
+      return !options.join;
+    case RowField::text:
+      return !options.messages || options.group;
+    case RowField::prompt:
+      return !options.messages && !options.join;
+    case RowField::tokens:
+      return !options.messages && !options.join;
+    case RowField::logprobs:
+      return records.has_logprobs() && !options.messages && !options.join;
+    case RowField::top_ids:
+    case RowField::top_logprobs:
+      return records.top() > 0 && !options.messages && !options.join;
+    default:
+      return info.presence != Presence::named;
+  }
+}
+
+LineShape shape_of(const ExportOptions& options, const ResultRecords& records) {
+  LineShape shape{.fields = {}, .named = options.fields.has_value(), .join = options.join};
+  if (shape.named) {
+    shape.fields = parse_row_fields(*options.fields);
+    const auto has_messages = [](const NamedField& field) {
+      return field.field == RowField::messages;
+    };
+    if (options.messages && std::none_of(shape.fields.begin(), shape.fields.end(), has_messages)) {
+      shape.fields.push_back({"messages", RowField::messages});
+    }
+  } else {
+    for (const RowFieldInfo& info : row_fields()) {
+      if (is_default(info.field, options, records)) {
+        shape.fields.push_back({info.name, info.field});
+      }
+    }
+  }
+  for (const NamedField& field : shape.fields) {
+    if (info_of(field.field).needs_logprobs && !records.has_logprobs()) {
+      throw UsageError(
+          fmt::format("--fields {}: {} has no log-probabilities; generate with "
+                      "--logprobs",
+                      field.name, records.result().path()));
+    }
+    const bool by_position =
+        field.field == RowField::top_ids || field.field == RowField::top_logprobs;
+    if (by_position && records.top() == 0) {
+      throw UsageError(
+          fmt::format("--fields {}: {} has no top log-probabilities; generate with "
+                      "--top-logprobs",
+                      field.name, records.result().path()));
+    }
+  }
+  return shape;
+}
+
+std::string text_block(RowId index, const StoredRow& row, const ResultRecords& records) {
+  const RowValue prompt = records.value(RowField::prompt, index, row);
   const auto* text = std::get_if<std::string>(&prompt);
   const bool failed = row.record.status == static_cast<std::uint16_t>(RowStatus::failed);
-  return fmt::format("--- row {} (prompt {}, sample {}, {})\n{}{}\n", index,
-                     row.record.prompt_index, row.record.sample_index,
-                     reason_name(row.record.finish_reason), text == nullptr ? "" : *text,
-                     failed ? row.failure : sources.text_of(row));
+  return fmt::format(
+      "--- row {} (prompt {}, sample {}, {})\n{}{}\n", index, row.record.prompt_index,
+      row.record.sample_index, finish_reason_name(row.record.finish_reason),
+      text == nullptr ? "" : *text,
+      failed ? row.failure : std::get<std::string>(records.value(RowField::text, index, row)));
+}
+
+[[noreturn]] void refuse_member(PromptId prompt, const std::string& key) {
+  throw FormatError(fmt::format(
+      "the record of prompt {} has a field '{}' of its own: leave out --join, the record "
+      "is then a field of the line",
+      prompt, key));
+}
+
+/// One line a prompt: what its rows have in common, and the rows as `samples`. Written as it is
+/// made, so that a prompt may have any number of samples.
+void write_group(const ResultRecords& records, const LineShape& shape, const PromptRows& rows,
+                 Destination& destination) {
+  LineShape common{.fields = {}, .named = shape.named, .join = shape.join};
+  LineShape sample{.fields = {}, .named = shape.named, .join = false};
+  std::string messages;
+  for (const NamedField& field : shape.fields) {
+    if (field.field == RowField::messages) {
+      messages = field.name;
+    } else {
+      (info_of(field.field).of_prompt ? common : sample).fields.push_back(field);
+    }
+  }
+  common.without = messages;
+  const StoredRow first = records.result().read_row(rows.rows.front());
+  if (shape.join && records.record(rows.prompt)) {
+    for (const JsonMember& member : members_of_json(*records.record(rows.prompt))) {
+      if (member.key == "samples") refuse_member(rows.prompt, member.key);
+    }
+  }
+  std::string line = json_line(records, common, rows.rows.front(), first);
+  line.pop_back();
+  const char* separator = line.size() > 1 ? "," : "";
+  if (!messages.empty()) {
+    line += separator;
+    line += json_string(messages) + ":" + json_of(records.conversation(first));
+    separator = ",";
+  }
+  line += separator;
+  line += "\"samples\":[";
+  destination.write_text(line);
+  for (std::size_t i = 0; i < rows.rows.size(); ++i) {
+    const RowId row = rows.rows[i];
+    if (i > 0) destination.write_text(",");
+    destination.write_text(json_line(records, sample, row, records.result().read_row(row)));
+  }
+  destination.write_text("]}\n");
+}
+
+std::uint64_t export_text(const ExportOptions& options, const ResultRecords& records,
+                          const LineShape& shape, const std::optional<OutputTarget>& target) {
+  Destination destination(target, options.output);
+  RowWalk walk(records, options.choice);
+  while (const std::optional<PromptRows> rows = walk.next()) {
+    if (options.group) {
+      write_group(records, shape, *rows, destination);
+      continue;
+    }
+    for (const RowId row : rows->rows) {
+      const StoredRow stored = records.result().read_row(row);
+      destination.write_text(options.format == "jsonl"
+                                 ? json_line(records, shape, row, stored) + "\n"
+                                 : text_block(row, stored, records));
+    }
+  }
+  destination.finish();
+  return walk.unfinished();
 }
 
 }  // namespace
@@ -286,42 +218,51 @@ ExitCode run_export(const Arguments& arguments, const MpiSession* /*session*/) {
   ExportOptions options;
   CommandSyntax syntax{
       .name = "export",
-      .example = "Example: gridmill export out/stories.h5 --format jsonl -o stories.jsonl",
+      .example = "Example: gridmill export out/stories.h5 --format jsonl -o stories.jsonl.zst",
       .summary =
-          "A result file as jsonl or text. Model (for its tokenizer) and prompts default to\n"
-          "those of the last run and are checked by hash. FILE appears when it is complete."};
-  syntax.arguments.add_options()("file", po::value(&options.file)->required());
+          "A result file as jsonl, text, or HDF5 columns. Model (for its tokenizer) and prompts\n"
+          "default to those of the last run and are checked by hash. FILE appears when it is\n"
+          "complete; .gz and .zst pack it."};
+  std::string best;
+  ResultPlaces& places = options.places;
+  syntax.arguments.add_options()("file", po::value(&places.file)->required());
   auto add = syntax.options.add_options();
   add("format", po::value(&options.format)->default_value(options.format)->value_name("NAME"),
-      "jsonl, text");
+      "jsonl, text, h5");
   add("output,o", po::value(&options.output)->value_name("FILE"), "default: stdout");
-  add("only", po::value(&options.only)->value_name("STATE"), "done, failed; default: both");
-  add("model", po::value(&options.model)->value_name("M.h5"), "checkpoint with the tokenizer");
-  add("prompts", po::value(&options.prompts)->value_name("FILE"), "prompt file of the job");
-  add("include-stop", switch_value(&options.include_stop),
+  add("fields",
+      po::value<std::string>()->value_name("LIST")->notifier(
+          [&options](const std::string& list) { options.fields = list; }),
+      "fields of a row, comma-separated; NEW=FIELD gives one another name");
+  add("join", switch_value(&options.join),
+      "the fields of the prompt's record beside those of a row");
+  add("messages", switch_value(&options.messages), "the conversation with the answer appended");
+  add("group", switch_value(&options.group), "one line a prompt, with its samples");
+  add("best", po::value(&best)->value_name("N"), "the N best rows of each prompt, the best first");
+  add("by", po::value(&options.choice.by)->value_name("WHAT"),
+      "logprob (default), mean-logprob: what is best");
+  add("only", po::value(&options.choice.only)->value_name("STATE"), "done, failed; default: both");
+  add("model", po::value(&places.model)->value_name("M.h5"), "checkpoint with the tokenizer");
+  add("prompts", po::value(&places.prompts)->value_name("FILE"), "prompt file of the job");
+  add("include-stop", switch_value(&places.include_stop),
       "leave the stop string that ended a row in its text");
   syntax.positional.add("file", 1);
   if (!parse(syntax, arguments)) return ExitCode::ok;
-  require_one_of("--format", options.format, {"jsonl", "text"});
-  if (!options.only.empty()) require_one_of("--only", options.only, {"done", "failed"});
-
-  const ResultFile result = ResultFile::open(options.file, ResultFile::Origin::anywhere);
-  const Sources sources(options, result);
-  Destination destination(decide_output(options, sources));
-  std::uint64_t unfinished = 0;
-  for (RowId row = 0; row < result.layout().shape.rows; ++row) {
-    const RowState state = scan_rows(result.rows(), result.layout(), row, 1).front();
-    if (state != RowState::done && state != RowState::failed) {
-      ++unfinished;
-      continue;
-    }
-    if (options.only == "done" && state != RowState::done) continue;
-    if (options.only == "failed" && state != RowState::failed) continue;
-    const StoredRow stored = result.read_row(row);
-    destination.write_text(options.format == "jsonl" ? jsonl_line(row, stored, sources)
-                                                     : text_block(row, stored, sources));
+  if (!best.empty()) {
+    options.choice.best = static_cast<std::uint64_t>(positive_integer("--best", best));
   }
-  destination.finish();
+  check(options);
+
+  const ResultRecords records(options.places);
+  if (options.choice.best > 0 && !records.has_logprobs()) {
+    throw UsageError(fmt::format("--best: {} has no log-probabilities; generate with --logprobs",
+                                 records.result().path()));
+  }
+  const LineShape shape = shape_of(options, records);
+  const std::optional<OutputTarget> target = decide_output(options, records);
+  const std::uint64_t unfinished = options.format == "h5"
+                                       ? export_table(records, options.choice, shape, *target)
+                                       : export_text(options, records, shape, target);
   if (unfinished > 0) log::warn("{} rows are not finished and were left out", unfinished);
   return ExitCode::ok;
 }
