@@ -11,6 +11,7 @@
 #include "gridmill/base/json.hpp"
 #include "gridmill/checkpoint/checkpoint_file.hpp"
 #include "gridmill/prompts/prompt_options.hpp"
+#include "gridmill/records/result_prompts.hpp"
 #include "gridmill/results/run_log.hpp"
 #include "gridmill/tokenizer/decode_stream.hpp"
 
@@ -94,7 +95,8 @@ RowTexts::RowTexts(const ResultFile& result, const std::string& model,
     throw FormatError(fmt::format("{} is not the prompt file that made {}", prompts_path, output));
   }
   const std::string field = text_field(job, "prompt_field", where);
-  prompts_ = PromptSource::open(prompts_path, std::move(index), field.empty() ? "prompt" : field);
+  prompts_ = open_prompt_source(prompts_path, std::move(index), field.empty() ? "prompt" : field,
+                                model_path_);
   const PromptOptions options = prompt_options_from_json(job.value("prompting", Json::object()));
   messages_field_ = options.messages_field;
   system_ = options.system;
