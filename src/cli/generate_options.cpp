@@ -29,23 +29,25 @@ Integer integer_in_range(const std::string& option, std::int64_t value, std::int
 /// An option for every field of a table.
 template <typename Options>
 void add_fields(po::options_description& options, std::span<const OptionField> fields,
-                Options& target) {
+                Options& target, std::set<std::string>& given) {
   auto add = options.add_options();
   for (const OptionField& field : fields) {
     if (field.repeatable) {
       add(field.option,
           po::value<std::vector<std::string>>()
               ->value_name(field.value_name)
-              ->notifier([&target, &field](const std::vector<std::string>& texts) {
+              ->notifier([&target, &field, &given](const std::vector<std::string>& texts) {
                 set_from_text(target, field, texts);
+                given.insert(field.name);
               }),
           field.help);
     } else {
       add(field.option,
           po::value<std::string>()
               ->value_name(field.value_name)
-              ->notifier([&target, &field](const std::string& text) {
+              ->notifier([&target, &field, &given](const std::string& text) {
                 set_from_text(target, field, {text});
+                given.insert(field.name);
               }),
           field.help);
     }
@@ -61,13 +63,42 @@ void add_input_options(po::options_description& options, JobConfig& config) {
       "as the tokenizer's post-processor says");
 }
 
-void add_row_options(po::options_description& options, JobConfig& config) {
-  auto add = options.add_options();
-  add("max-length",
+void add_max_length(po::options_description& options, JobConfig& config, const char* help) {
+  options.add_options()(
+      "max-length",
       po::value<std::int64_t>()->value_name("N")->notifier([&config](std::int64_t value) {
         config.max_length = integer_in_range<std::int32_t>("--max-length", value, 1);
       }),
-      "length of a row, prefix included; default min(2048, the model's limit)");
+      help);
+}
+
+void add_top_logprobs(po::options_description& options, JobConfig& config, const char* help) {
+  options.add_options()("top-logprobs",
+                        po::value<std::int64_t>()->default_value(0)->value_name("K")->notifier(
+                            [&config](std::int64_t value) {
+                              config.top_logprobs =
+                                  integer_in_range<std::int32_t>("--top-logprobs", value, 0);
+                            }),
+                        help);
+}
+
+void add_row_options(po::options_description& options, JobConfig& config) {
+  add_max_length(options, config,
+                 "length of a row, prefix included; default min(2048, the model's limit)");
+  add_top_logprobs(options, config,
+                   "add the K likeliest tokens of each position; implies --logprobs");
+  auto add = options.add_options();
+  add("show",
+      po::value<std::string>()->value_name("N")->notifier(
+          [&config](const std::string& text) { config.show = positive_integer("--show", text); }),
+      "print the first N prompts as they will be fed, and do nothing else");
+  add("prefix-memory",
+      po::value<std::string>()->default_value("auto")->value_name("BYTES")->notifier(
+          [&config](const std::string& text) {
+            config.prefix_memory.reset();
+            if (text != "auto") config.prefix_memory = byte_count("--prefix-memory", text);
+          }),
+      "memory a rank for common starts of prompts; 0 = every row computes its own");
   add("allow-long", switch_value(&config.allow_long), "let max-length exceed the model's limit");
   add("samples-per-prompt",
       po::value<std::int64_t>()->default_value(1)->value_name("N")->notifier(
@@ -77,32 +108,27 @@ void add_row_options(po::options_description& options, JobConfig& config) {
           }),
       "rows = prompts x samples");
   add("logprobs", switch_value(&config.logprobs), "add token_logprobs");
-  add("top-logprobs",
-      po::value<std::int64_t>()->default_value(0)->value_name("K")->notifier(
-          [&config](std::int64_t value) {
-            config.top_logprobs = integer_in_range<std::int32_t>("--top-logprobs", value, 0);
-          }),
-      "add the K likeliest tokens of each position; implies --logprobs");
   add("logprobs-for",
       po::value(&config.logprobs_for)->default_value(config.logprobs_for)->value_name("WHICH"),
       "all, generated: those of the prompt are 0, and cost nothing");
   add("sampling-field",
       po::value(&config.sampling_field)->default_value(config.sampling_field)->value_name("NAME"),
       "object of a .jsonl record that overrides sampling options");
+  add("generation-config",
+      po::value(&config.generation_config)
+          ->default_value(config.generation_config)
+          ->value_name("WHICH"),
+      "eod, all, none: what is taken from the model's generation_config.json");
   add("ignore-eos", switch_value(&config.ignore_eos), "the same as --eod-token-id -1");
-  add_fields(options, limit_fields(), config.limits);
+  add_fields(options, limit_fields(), config.limits, config.given);
 }
 
 void add_sampling_options(po::options_description& options, JobConfig& config) {
-  add_fields(options, sampling_fields(), config.sampling);
+  add_fields(options, sampling_fields(), config.sampling, config.given);
 }
 
 void add_lifecycle_options(po::options_description& options, JobConfig& config) {
   auto add = options.add_options();
-  add("show",
-      po::value<std::string>()->value_name("N")->notifier(
-          [&config](const std::string& text) { config.show = positive_integer("--show", text); }),
-      "print the first N prompts as they will be fed, and do nothing else");
   add("resume", po::value(&config.resume)->default_value(config.resume)->value_name("HOW"),
       "auto, never, require");
   add("allow-failed-rows", switch_value(&config.allow_failed_rows),
@@ -115,13 +141,6 @@ void add_lifecycle_options(po::options_description& options, JobConfig& config) 
             config.commit_interval = parse_duration(text, "--commit-interval");
           }),
       "a finished row is durable within this time");
-  add("prefix-memory",
-      po::value<std::string>()->default_value("auto")->value_name("BYTES")->notifier(
-          [&config](const std::string& text) {
-            config.prefix_memory.reset();
-            if (text != "auto") config.prefix_memory = byte_count("--prefix-memory", text);
-          }),
-      "memory a rank for common starts of prompts; 0 = every row computes its own");
   add("time-limit",
       po::value<std::string>()->value_name("TIME")->notifier([&config](const std::string& text) {
         config.time_limit = parse_duration(text, "--time-limit");
@@ -179,10 +198,70 @@ po::options_description generate_options(JobConfig& config) {
   return options;
 }
 
-void check_generate_options(const JobConfig& config) {
+po::options_description score_options(JobConfig& config) {
+  po::options_description options("What is scored");
+  add_input_options(options, config);
+  add_max_length(options, config,
+                 "longest row; default: that of the prompts, which are read once to find it");
+  add_top_logprobs(options, config, "add the K likeliest tokens of each position");
+  auto add = options.add_options();
+  add("score-from", po::value(&config.score.from)->value_name("N|FIELD"),
+      "what counts: tokens from number N on, or the text of FIELD, which is put behind the prompt");
+  add("score-assistant", switch_value(&config.score.assistant),
+      "what counts: the assistant's turns of messages");
+  add("logprobs-for",
+      po::value(&config.logprobs_for)->default_value(config.logprobs_for)->value_name("WHICH"),
+      "all, counted: those of other tokens are 0, and those in front cost nothing");
+  add("logits", switch_value(&config.score.logits), "add logits [N,T,V]");
+  add_lifecycle_options(options, config);
+  return options;
+}
+
+namespace {
+/// Options that generate and score have in common.
+void check_common_options(const JobConfig& config) {
   require_one_of("--resume", config.resume, {"auto", "never", "require"});
   require_one_of("--progress", config.progress, {"auto", "bar", "plain", "json", "none"});
   check_prompt_options(config.prompting);
+  if (config.top_logprobs > static_cast<std::int32_t>(kMostTopLogprobs)) {
+    throw UsageError(fmt::format("--top-logprobs is {}, expected 0 to {}", config.top_logprobs,
+                                 kMostTopLogprobs));
+  }
+  if (config.commit_interval.count() < 2) {
+    throw UsageError("--commit-interval must be at least 2ms: a row takes two commits");
+  }
+}
+}  // namespace
+
+void check_score_options(const JobConfig& config) {
+  check_common_options(config);
+  const ScoreOptions& score = config.score;
+  require_one_of("--logprobs-for", config.logprobs_for, {"all", "counted"});
+  if (score.assistant && !score.from.empty()) {
+    throw UsageError("--score-from and --score-assistant exclude each other");
+  }
+  if (config.logprobs_for == "counted" && score.from.empty() && !score.assistant) {
+    throw UsageError(
+        "--logprobs-for=counted needs --score-from or --score-assistant: else all tokens count");
+  }
+  if (score.assistant && !config.prompting.record_template.empty()) {
+    throw UsageError(
+        "--score-assistant and --template exclude each other: turns are those of the "
+        "record's own messages");
+  }
+  if (score.assistant && config.prompting.continue_final_message) {
+    throw UsageError("--score-assistant and --continue-final-message exclude each other");
+  }
+  const bool number =
+      !score.from.empty() && score.from.find_first_not_of("0123456789") == std::string::npos;
+  if (number && (score.from.size() > 9 || std::stol(score.from) < 1)) {
+    throw UsageError(fmt::format(
+        "--score-from is '{}', expected a number of tokens from 1 on, or a field", score.from));
+  }
+}
+
+void check_generate_options(const JobConfig& config) {
+  check_common_options(config);
   if (config.lockstep.enabled && !(config.prompting == PromptOptions())) {
     throw UsageError(
         "--lockstep takes prompts of token ids: options that make prompts of records "
@@ -191,6 +270,10 @@ void check_generate_options(const JobConfig& config) {
   if (config.lockstep.enabled && config.show > 0) {
     throw UsageError("--show and --lockstep exclude each other");
   }
+  require_one_of("--generation-config", config.generation_config, {"eod", "all", "none"});
+  if (config.lockstep.enabled && config.generation_config == "all") {
+    throw UsageError("--lockstep and --generation-config=all exclude each other");
+  }
   require_one_of("--rng", config.lockstep.rng, {"jax", "philox"});
   require_one_of("--jax-threefry", config.lockstep.jax_threefry, {"classic", "partitionable"});
   require_one_of("--logprobs-for", config.logprobs_for, {"all", "generated"});
@@ -198,19 +281,12 @@ void check_generate_options(const JobConfig& config) {
     throw UsageError(fmt::format("--temperature is {}, expected 0 or a positive number",
                                  config.sampling.temperature));
   }
-  if (config.top_logprobs > static_cast<std::int32_t>(kMostTopLogprobs)) {
-    throw UsageError(fmt::format("--top-logprobs is {}, expected 0 to {}", config.top_logprobs,
-                                 kMostTopLogprobs));
-  }
   for (const TokenId id : config.limits.eod_token_ids) {
     if (config.ignore_eos && id != -1) {
       throw UsageError("--ignore-eos and --eod-token-id contradict each other");
     }
   }
   refuse_contradictions(config);
-  if (config.commit_interval.count() < 2) {
-    throw UsageError("--commit-interval must be at least 2ms: a row takes two commits");
-  }
   if (!config.lockstep.enabled && config.lockstep.batch_size != 0) {
     throw UsageError(
         "--batch-size is an option of --lockstep; --slots sets the sequences in flight");

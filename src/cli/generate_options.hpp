@@ -10,4 +10,9 @@ namespace gridmill::cli {
 /// @throws UsageError for values outside their range or that contradict each other.
 void check_generate_options(const JobConfig& config);
 
+/// Those of `gridmill score`, and how it runs.
+[[nodiscard]] po::options_description score_options(JobConfig& config);
+/// @throws UsageError as above.
+void check_score_options(const JobConfig& config);
+
 }  // namespace gridmill::cli

@@ -70,7 +70,7 @@ OrderedJson describe_result(const std::string& path) {
   const ResultFile file = ResultFile::open(path, ResultFile::Origin::anywhere);
   const ResultShape& shape = file.layout().shape;
   return {{"file", path},
-          {"format", "gridmill-results"},
+          {"format", shape.scores != 0 ? "gridmill-scores" : "gridmill-results"},
           {"gridmill_version", file.creator_version()},
           {"rows", shape.rows},
           {"max_length", shape.max_length},
@@ -140,7 +140,7 @@ ExitCode run_inspect(const Arguments& arguments, const MpiSession* /*session*/) 
       check_parameters(path);
       description["check"] = "every parameter has the bytes that were written";
     }
-  } else if (format == "gridmill-results") {
+  } else if (format == "gridmill-results" || format == "gridmill-scores") {
     if (check) {
       throw UsageError(
           "--check reads the parameters of a checkpoint; gridmill verify checks the rows of a "

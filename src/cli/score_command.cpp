@@ -1,12 +1,16 @@
 #include "cli/command.hpp"
+#include "cli/generate_options.hpp"
 #include "cli/prompt_options.hpp"
 #include "cli/run_options.hpp"
-#include "gridmill/job/score_job.hpp"
+#include "gridmill/job/job.hpp"
 
 namespace gridmill::cli {
 
 ExitCode run_score(const Arguments& arguments, const MpiSession* /*session*/) {
-  ScoreConfig config;
+  JobConfig config;
+  config.score.enabled = true;
+  config.logprobs = true;
+  config.prefix_memory = 0;  // all logits of a row are wanted, also those of what it shares
   CommandSyntax syntax{
       .name = "score",
       .example =
@@ -14,25 +18,21 @@ ExitCode run_score(const Arguments& arguments, const MpiSession* /*session*/) {
           "--output scores.h5",
       .summary =
           "Log-probability of every token of given texts: token_logprobs [N,T], sum_logprob "
-          "[N], length [N]."};
-  po::options_description own("What is scored");
-  auto add = own.add_options();
-  add("prompts", po::value(&config.prompts)->required()->value_name("FILE"),
-      ".jsonl, .txt or .h5, as for generate");
-  add("output", po::value(&config.output)->required()->value_name("S.h5"),
-      "appears when it is complete");
-  add("add-special-tokens", switch_value(&config.add_special_tokens),
-      "as the tokenizer's post-processor says");
-  add("logits", switch_value(&config.logits), "add logits [N,T,V]");
+          "[N], length [N].\n"
+          "Killed or stopped (exit code 75)? The same command goes on, also on another grid.",
+      .config_file = true,
+      .config_path = &config.config_file};
   syntax.options.add(run_options(config.run))
-      .add(own)
+      .add(score_options(config))
       .add(prompt_options(config.prompting, config.prompt_field));
   const auto check = [&config] {
     check_run_options(config.run);
-    check_prompt_options(config.prompting);
+    check_score_options(config);
   };
   if (!parse_on_every_rank(syntax, arguments, check)) return ExitCode::ok;
-  return run_score_job(config);
+  config.command_line = {"gridmill", "score"};
+  config.command_line.insert(config.command_line.end(), arguments.begin(), arguments.end());
+  return run_job(config);
 }
 
 }  // namespace gridmill::cli

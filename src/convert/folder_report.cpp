@@ -199,8 +199,10 @@ void report_generation_settings(const Json& settings, const std::string& where) 
     list += fmt::format("{}{} {}", list.empty() ? "" : ", ", name, value);
   }
   if (list.empty()) return;
-  log::warn("{}: `gridmill generate` takes these settings from its own options only: {}", where,
-            list);
+  log::warn(
+      "{}: these settings are not in effect unless `gridmill generate` gets them as options, or "
+      "--generation-config all for those that it has: {}",
+      where, list);
 }
 
 }  // namespace gridmill::convert_detail

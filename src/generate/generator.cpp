@@ -155,6 +155,10 @@ void Generator::plan_pass() {
 
 void Generator::select(const Sequence& row, std::int64_t next) {
   const Request& request = row.request;
+  if (request.score && next == row.length()) {
+    rows_.push_back({.plan = {.temperature = 0, .key = {}}, .target = -1});  // for its logits alone
+    return;
+  }
   if (next < row.length()) {
     // Only its log-probability is asked: the cheapest selection will do.
     rows_.push_back({.plan = {.temperature = 0, .key = {}},
@@ -174,7 +178,13 @@ std::vector<Completion> Generator::step() {
   share_prefixes();
   plan_pass();
   choices_.clear();
-  model_.forward(context_, spans_, *state_, parameters_, {.rows = rows_, .choices = &choices_});
+  const bool logits = std::any_of(spans_.begin(), spans_.end(), [this](const RowSpan& span) {
+    return sequence(span.slot).request.logits;
+  });
+  model_.forward(context_, spans_, *state_, parameters_,
+                 {.rows = rows_, .choices = &choices_, .logits = logits ? &pass_logits_ : nullptr});
+  row_logits_.clear();
+  if (logits) share_logits();
   std::vector<Completion> completions;
   take_choices(completions);
   // Those that are done: ended in this pass, or before it and with nothing left to feed.
@@ -185,6 +195,22 @@ std::vector<Completion> Generator::step() {
     }
   }
   return completions;
+}
+
+void Generator::share_logits() {
+  std::int64_t first = 0;
+  for (const RowSpan& span : spans_) {
+    const auto count = static_cast<std::int64_t>(span.tokens.size());
+    const std::int64_t wanted = generate_detail::wanted_rows(span.want, count);
+    const Request& request = sequence(span.slot).request;
+    if (request.logits && wanted > 0) {
+      row_logits_.push_back(
+          {.row = request.row,
+           .position = span.position + count - wanted,
+           .logits = {pass_logits_.view().row(first).data(), {wanted, pass_logits_.extent(1)}}});
+    }
+    first += wanted;
+  }
 }
 
 void Generator::take_choices(std::vector<Completion>& completions) {
@@ -202,6 +228,9 @@ void Generator::take_choices(std::vector<Completion>& completions) {
       const std::int64_t next = row.fed - wanted + i + 1;
       if (choice.has_nan) {
         if (failure.empty()) failure = fmt::format("a logit for token {} is not a number", next);
+      } else if (next < static_cast<std::int64_t>(row.logprobs.size()) ||
+                 (row.request.score && next == row.length())) {
+        continue;  // wanted for its logits alone
       } else if (next < row.length()) {
         row.add_logprob(choice.target_logprob, choice.top);
       } else if (choice.id < 0) {
@@ -244,6 +273,7 @@ void Generator::finish(SlotId slot, FinishReason reason, const std::string& fail
   completion.flags = row->request.flags;
   if (reason == FinishReason::stop) completion.stop_index = row->stop_index;
   completion.failure = failure;
+  completion.counts = std::move(row->request.counts);
   completions.push_back(std::move(completion));
 }
 

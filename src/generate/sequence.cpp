@@ -31,8 +31,8 @@ Sequence::Sequence(Request wanted)
       tokens(request.prompt),
       rules(request.sampling, request.limits, request.prompt) {
   // Nothing predicts the first token.
-  const std::size_t unknown = request.generated_only ? request.prompt.size() : 1;
-  for (std::size_t i = 0; i < unknown; ++i) add_logprob(0, {});
+  const auto unknown = std::clamp<std::int64_t>(request.first_logprob, 1, prefix_length());
+  for (std::int64_t i = 0; i < unknown; ++i) add_logprob(0, {});
   for (const TokenId id : request.replay) append(id);
   first_pages = demand().wants;
 }
@@ -57,6 +57,7 @@ void Sequence::add_logprob(float logprob, std::span<const TokenLogprob> likelies
 }
 
 FinishReason Sequence::ended() const {
+  if (request.score) return FinishReason::length;
   const std::int64_t generated = length() - prefix_length();
   const RowLimits& limits = request.limits;
   const std::vector<TokenId>& eod_ids = limits.eod_token_ids;
@@ -72,6 +73,7 @@ FinishReason Sequence::ended() const {
 
 std::int64_t Sequence::pending() const {
   if (ended() == FinishReason::none) return length() - fed;
+  if (request.logits) return length() - fed;
   return request.logprobs ? length() - 1 - fed : 0;
 }
 
@@ -89,7 +91,9 @@ Piece Sequence::piece(std::int64_t share) const {
   std::int64_t next = length();
   if (request.logprobs) next = std::max(fed + 1, static_cast<std::int64_t>(logprobs.size()));
   LogitsWanted want = LogitsWanted::all;
-  if (next > end) {
+  if (request.logits) {
+    // All of them, whether or not a log-probability comes with it.
+  } else if (next > end) {
     want = LogitsWanted::none;
   } else if (next == end) {
     want = LogitsWanted::last;
@@ -101,6 +105,7 @@ Piece Sequence::piece(std::int64_t share) const {
 }
 
 std::int64_t Sequence::allowed_length() const {
+  if (request.score) return length();
   const std::optional<std::int64_t>& most = request.limits.max_new_tokens;
   return most ? std::min(request.max_length, prefix_length() + *most) : request.max_length;
 }
@@ -121,7 +126,7 @@ void Sequence::take(std::int64_t count) {
 
 void Sequence::share(std::int64_t length, std::span<const float> known,
                      std::span<const TokenLogprob> likeliest) {
-  if (request.logprobs && !request.generated_only) {
+  if (request.logprobs && request.first_logprob < prefix_length()) {
     const auto top_count = static_cast<std::size_t>(request.top_logprobs);
     GRIDMILL_ASSERT(static_cast<std::int64_t>(known.size()) > length,
                     "log-probabilities of shared tokens are missing");

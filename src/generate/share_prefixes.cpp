@@ -34,7 +34,7 @@ struct Source {
 
 PrefixKind Generator::kind_of(const Sequence& row) const {
   const std::int64_t original = model_.info().original_length;
-  const bool logprobs = row.request.logprobs && !row.request.generated_only;
+  const bool logprobs = row.request.logprobs && row.request.first_logprob < row.prefix_length();
   return {.long_row = original > 0 && row.allowed_length() > original,
           .logprobs = logprobs,
           .top_logprobs = logprobs ? row.request.top_logprobs : 0};

@@ -7,12 +7,14 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "gridmill/base/log.hpp"
 #include "gridmill/grid/collectives.hpp"
 #include "gridmill/job/job_plan.hpp"
 #include "gridmill/job/run_context.hpp"
+#include "job/generation_config.hpp"
 #include "job/job_files.hpp"
 #include "job/last_words.hpp"
 #include "job/lockstep_detail.hpp"
@@ -42,6 +44,23 @@ std::vector<int> leader_ranks(const GridShape& shape) {
   return leaders;
 }
 
+/// Tokens of the longest row that can be scored: each prompt is read once, by one rank. Collective.
+std::int64_t longest_row(const Communicator& world, const RequestMaker& requests,
+                         std::uint64_t rows) {
+  std::uint64_t longest = 1;
+  agree_on(world, [&] {
+    const auto ranks = static_cast<RowId>(world.size());
+    for (auto row = static_cast<RowId>(world.rank()); row < rows; row += ranks) {
+      const std::variant<Request, BadPrompt> made = requests.make(row);
+      if (const auto* request = std::get_if<Request>(&made)) {
+        longest = std::max<std::uint64_t>(longest, request->prompt.size());
+      }
+    }
+  });
+  for (const std::uint64_t other : all_gather(world, longest)) longest = std::max(longest, other);
+  return static_cast<std::int64_t>(longest);
+}
+
 }  // namespace
 
 ExitCode run_job(const JobConfig& given) {
@@ -54,17 +73,21 @@ ExitCode run_job(const JobConfig& given) {
   agree_on(world, [&] {
     if (root) check_job_files(config);
   });
+  if (!config.score.enabled) {
+    agree_on(world, [&] { apply_generation_config(config, context.checkpoint().files()); });
+  }
   if (config.lockstep.enabled) return run_lockstep(config, context);
 
   const std::unique_ptr<PromptSource> prompts =
       open_prompts(world, config.prompts,
                    {config.prompt_field, given.prompting.messages_field, config.run.model});
   config.prompting = resolve_prompting(given.prompting, context, config.prompt_field, *prompts);
-  const JobPlan plan = agree_on(world, [&] {
+  const auto make_plan = [&] {
     return plan_job(config, context.checkpoint(), context.model().info(),
                     {prompts->index().content_hash, prompts->count()},
                     std::string(context.backend().numerics_id()), context.grid().shape());
-  });
+  };
+  JobPlan plan = agree_on(world, make_plan);
   const ModelInfo& model = context.model().info();
   const auto requests = agree_on(world, [&] {
     return std::make_unique<RequestMaker>(config, plan, model, *prompts, context.tokenizer());
@@ -78,7 +101,11 @@ ExitCode run_job(const JobConfig& given) {
   agree_on(world, [&] {
     if (root) check_first_prompts(*prompts, *requests);
   });
-  Output output = open_output(config, plan, context, false);
+  if (config.score.enabled && config.max_length == 0) {
+    config.max_length = longest_row(world, *requests, plan.rows);
+    plan = agree_on(world, make_plan);
+  }
+  Output output = open_output(config, plan, context);
   stages.open_s = seconds_since(start);
   if (any_rank(world, context.watch().stop_requested())) {
     log::warn("stopped before the parameters were read; run the same command again");

@@ -11,11 +11,12 @@ void check_job_files(const JobConfig& config) {
   std::vector<CommandInput> inputs = {{"--model", config.run.model},
                                       {"--prompts", config.prompts},
                                       {"--config", config.config_file}};
-  static_cast<void>(OutputTarget::decide(config.output, {.name = "--output",
-                                                         .use = OutputUse::continued,
-                                                         .format = "gridmill-results",
-                                                         .inputs = inputs,
-                                                         .side_files = {".lock", ".runs.jsonl"}}));
+  static_cast<void>(OutputTarget::decide(
+      config.output, {.name = "--output",
+                      .use = OutputUse::continued,
+                      .format = config.score.enabled ? "gridmill-scores" : "gridmill-results",
+                      .inputs = inputs,
+                      .side_files = {".lock", ".runs.jsonl"}}));
   if (config.metrics.empty()) return;
   for (const CommandInput& input : result_file_inputs(config.output)) inputs.push_back(input);
   static_cast<void>(OutputTarget::decide(

@@ -16,6 +16,9 @@ constexpr std::int64_t kDefaultMaxLength = 2048;
 
 std::int32_t resolve_max_length(const JobConfig& config, const ModelInfo& model) {
   const std::int64_t limit = model.model_limit;
+  if (config.max_length == 0 && config.score.enabled) {
+    return limit == 0 ? std::numeric_limits<std::int32_t>::max() : static_cast<std::int32_t>(limit);
+  }
   if (config.max_length == 0) {
     return static_cast<std::int32_t>(limit == 0 ? kDefaultMaxLength
                                                 : std::min(kDefaultMaxLength, limit));
@@ -44,7 +47,22 @@ std::vector<TokenId> resolve_eod(const JobConfig& config, const ModelInfo& model
   return ids;
 }
 
+Json to_json(const ScoreOptions& score) {
+  Json fields = Json::object();
+  if (!score.from.empty()) fields["from"] = score.from;
+  if (score.assistant) fields["assistant"] = true;
+  if (score.logits) fields["logits"] = true;
+  return fields;
+}
+
 }  // namespace
+
+ScoreOptions score_options_from_json(const Json& fields) {
+  return {.enabled = true,
+          .from = fields.value("from", ""),
+          .assistant = fields.value("assistant", false),
+          .logits = fields.value("logits", false)};
+}
 
 JobPlan plan_job(const JobConfig& config, const CheckpointFile& checkpoint, const ModelInfo& model,
                  const PromptFileInfo& prompts, const std::string& numerics_id,
@@ -80,8 +98,12 @@ JobPlan plan_job(const JobConfig& config, const CheckpointFile& checkpoint, cons
   if (Json prompting = to_json(config.prompting); !prompting.empty()) {
     plan.identity["prompting"] = std::move(prompting);
   }
-  write_identity(plan.sampling, plan.identity);
-  write_identity(plan.limits, plan.identity);
+  if (config.score.enabled) {
+    plan.identity["score"] = to_json(config.score);
+  } else {
+    write_identity(plan.sampling, plan.identity);
+    write_identity(plan.limits, plan.identity);
+  }
   if (config.top_logprobs > 0) plan.identity["top_logprobs"] = config.top_logprobs;
   if (config.sampling_field != "sampling") {
     plan.identity["sampling_field"] = config.sampling_field;

@@ -106,7 +106,7 @@ ExitCode run_lockstep(const JobConfig& config, RunContext& context) {
     check_prefixes(*prompts, cut, shard, made.max_length, context.model().info().vocab_size);
     return made;
   });
-  Output output = open_output(config, plan, context, true);
+  Output output = open_output(config, plan, context);
   broadcast(world, 0, output.to_do);
   context.load();
 

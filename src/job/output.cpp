@@ -16,14 +16,18 @@ namespace gridmill::job_detail {
 
 namespace {
 
-ResultShape shape_of(const JobConfig& config, const JobPlan& plan, bool valid_dataset) {
+ResultShape shape_of(const JobConfig& config, const JobPlan& plan, std::int64_t vocab_size) {
+  const ScoreOptions& score = config.score;
+  const bool valid_dataset = config.lockstep.enabled || counts_some(score);
   return {.rows = plan.rows,
           .samples_per_prompt = config.samples_per_prompt,
           .max_length = static_cast<std::uint32_t>(plan.max_length),
           .logprobs = static_cast<std::uint8_t>(config.logprobs ? 1 : 0),
           .valid = static_cast<std::uint8_t>(valid_dataset ? 1 : 0),
           .version = static_cast<std::uint8_t>(ResultFile::kFormatVersion),
-          .top = static_cast<std::uint32_t>(config.top_logprobs)};
+          .top = static_cast<std::uint32_t>(config.top_logprobs),
+          .scores = static_cast<std::uint8_t>(score.enabled ? 1 : 0),
+          .vocab = static_cast<std::uint32_t>(score.logits ? vocab_size : 0)};
 }
 
 void refuse_shared_network_writes(const std::string& output, int nodes) {
@@ -53,7 +57,7 @@ void create_or_check(const JobConfig& config, const JobPlan& plan, const ResultS
   // A file of an older version goes on as it is; its job has no option that needs a newer one.
   ResultShape older = shape;
   older.version = 1;
-  if (!ResultFile::restore(config.output, identity, shape, version())) {
+  if (!ResultFile::restore(config.output, identity, shape, version()) && shape.scores == 0) {
     ResultFile::restore(config.output, identity, older, version());
   }
   const ResultFile file = ResultFile::open(config.output);
@@ -109,8 +113,7 @@ std::function<void()> ownership_check(const JobConfig& config, const Output& out
   return [guard = RunGuard(config.output, output.epoch)] { guard.check(); };
 }
 
-Output open_output(const JobConfig& config, const JobPlan& plan, RunContext& context,
-                   bool valid_dataset) {
+Output open_output(const JobConfig& config, const JobPlan& plan, RunContext& context) {
   Output output;
   const Communicator& world = context.grid().world();
   const int nodes = context.grid().nodes();
@@ -118,7 +121,7 @@ Output open_output(const JobConfig& config, const JobPlan& plan, RunContext& con
     if (world.rank() != 0) return;
     output.lock.emplace(RunLock::acquire(config.output));
     output.epoch = output.lock->epoch();
-    create_or_check(config, plan, shape_of(config, plan, valid_dataset));
+    create_or_check(config, plan, shape_of(config, plan, context.model().info().vocab_size));
     refuse_shared_network_writes(config.output, nodes);
     recover(config, context.threads(), output);
   });

@@ -36,8 +36,12 @@ struct Output {
 /// Collective: rank 0 takes the lock, creates the file or checks that it belongs to this job, and
 /// judges every row (damaged ones are emptied, to be generated again).
 /// @throws on every rank the same: OutputError, MissingInputError, FormatError, IoError.
-[[nodiscard]] Output open_output(const JobConfig& config, const JobPlan& plan, RunContext& context,
-                                 bool valid_dataset);
+[[nodiscard]] Output open_output(const JobConfig& config, const JobPlan& plan, RunContext& context);
+
+/// Whether `valid` says which tokens of a scored row count; else all do.
+[[nodiscard]] inline bool counts_some(const ScoreOptions& score) {
+  return score.assistant || !score.from.empty();
+}
 
 /// What a store of this run asks before each commit (RunGuard::check). Refers to nothing.
 [[nodiscard]] std::function<void()> ownership_check(const JobConfig& config, const Output& output);

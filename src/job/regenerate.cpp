@@ -1,72 +1,71 @@
-#include <variant>
-#include <vector>
+#include <utility>
 
-#include "gridmill/generate/generator.hpp"
 #include "gridmill/job/request_maker.hpp"
 #include "job/regenerate_detail.hpp"
+#include "job/row_loop_detail.hpp"
 
 namespace gridmill::job_detail {
 
 namespace {
 
-RowResult result_of(const Completion& completion) {
-  if (completion.reason == FinishReason::error) {
-    return {.row = completion.row,
-            .status = RowStatus::failed,
-            .finish_reason = FinishReason::error,
-            .failure = completion.failure};
+/// Every replica takes each `replicas`-th row, so that equal neighbours share out evenly.
+class SharedOutRows final : public RowSource {
+ public:
+  SharedOutRows(std::span<const RowId> rows, const Grid& grid, const RequestMaker& requests)
+      : rows_(rows), requests_(requests) {
+    const auto fsdp = static_cast<std::size_t>(grid.shape().fsdp);
+    replicas_ = static_cast<std::size_t>(grid.shape().dp) * fsdp;
+    announced_ = static_cast<std::size_t>(grid.coord().dp) * fsdp +
+                 static_cast<std::size_t>(grid.coord().fsdp);
+    taken_ = announced_;
   }
-  return {.row = completion.row,
-          .status = RowStatus::done,
-          .finish_reason = completion.reason,
-          .prefix_length = static_cast<std::uint32_t>(completion.prefix_length),
-          .tokens = completion.tokens,
-          .logprobs = completion.logprobs,
-          .top = completion.top,
-          .stop_index = completion.stop_index,
-          .flags = completion.flags};
-}
+  [[nodiscard]] Orders next(const Generator& generator) override {
+    Orders orders;
+    int free_slots = generator.free_slots();
+    for (; announced_ < rows_.size() && free_slots > 0; --free_slots, announced_ += replicas_) {
+      ++orders.admitted;
+    }
+    orders.more_to_come = announced_ < rows_.size();
+    return orders;
+  }
+  [[nodiscard]] PreparedRow take() override {
+    const RowId row = rows_[taken_];
+    taken_ += replicas_;
+    return {.row = row, .request = requests_.make(row)};
+  }
+
+ private:
+  std::span<const RowId> rows_;
+  const RequestMaker& requests_;
+  std::size_t replicas_ = 1;
+  std::size_t announced_ = 0;  ///< the first that next() has not admitted
+  std::size_t taken_ = 0;
+};
+
+class HandedOn final : public RowSink {
+ public:
+  explicit HandedOn(const RegeneratedRow& take) : take_(take) {}
+  void put(const RowResult& result) override { take_(result); }
+  void put_logits(const RowLogits& /*logits*/) override {}  // their crc is part of the row
+  void end_pass(const Generator& /*generator*/) override {}
+  void put_in_flight(const Generator& /*generator*/) override {}
+
+ private:
+  const RegeneratedRow& take_;
+};
 
 }  // namespace
 
 void regenerate_rows(const RegenerationJob& job, std::span<const RowId> rows,
                      const RegeneratedRow& take) {
   RunContext& context = job.context;
-  const GridShape shape = context.grid().shape();
-  const GridCoord coord = context.grid().coord();
   const RequestMaker requests(job.config, job.plan, context.model().info(), job.prompts,
                               context.tokenizer());
-  const SlotPlan slots = context.resolve_slots(job.plan.max_length);
-  Generator generator(context.model(), context.execution(), context.parameters(),
-                      {.slots = slots.slots,
-                       .max_length = job.plan.max_length,
-                       .pool_positions = slots.pool_positions,
-                       .pass_rows = slots.pass_rows});
-  NoExchange alone;
-  Exchange& lock_step =
-      context.lock_step() ? context.fsdp_exchange() : static_cast<Exchange&>(alone);
-  const auto take_on_leader = [&](const RowResult& result) {
-    if (context.is_leader()) take(result);
-  };
-  // Every replica takes each `replicas`-th row, so that equal neighbours share out evenly.
-  const auto fsdp = static_cast<std::size_t>(shape.fsdp);
-  const std::size_t replicas = static_cast<std::size_t>(shape.dp) * fsdp;
-  std::size_t next =
-      static_cast<std::size_t>(coord.dp) * fsdp + static_cast<std::size_t>(coord.fsdp);
-  while (lock_step.any(next < rows.size() || !generator.idle())) {
-    for (; next < rows.size() && generator.free_slots() > 0; next += replicas) {
-      std::variant<Request, BadPrompt> made = requests.make(rows[next]);
-      if (const auto* bad = std::get_if<BadPrompt>(&made)) {
-        take_on_leader({.row = rows[next],
-                        .status = RowStatus::failed,
-                        .finish_reason = FinishReason::error,
-                        .failure = bad->reason});
-      } else {
-        static_cast<void>(generator.admit(std::move(std::get<Request>(made))));
-      }
-    }
-    for (const Completion& completion : generator.step()) take_on_leader(result_of(completion));
-  }
+  SharedOutRows source(rows, context.grid(), requests);
+  HandedOn sink(take);
+  RowLoop(context, job.config, job.plan, context.resolve_slots(job.plan.max_length), {}, source,
+          context.is_leader() ? &sink : nullptr)
+      .run();
 }
 
 }  // namespace gridmill::job_detail

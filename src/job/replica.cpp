@@ -19,8 +19,6 @@ namespace {
 double report_interval_s(const GridShape& grid) {
   return std::max(0.5, 0.0005 * static_cast<double>(grid.dp * grid.fsdp));
 }
-/// How long an idle rank sleeps between looks at its mailbox.
-constexpr std::chrono::microseconds kIdleSleep{200};
 
 }  // namespace
 
@@ -28,14 +26,11 @@ Replica::Replica(const Parts& parts)
     : parts_(parts),
       leader_(parts.context.is_leader()),
       row_file_(open_row_file(parts.config.output, false)),
-      generator_(parts.context.model(), parts.context.execution(), parts.context.parameters(),
-                 {.slots = parts.slots.slots,
-                  .max_length = parts.plan.max_length,
-                  .pool_positions = parts.slots.pool_positions,
-                  .pass_rows = parts.slots.pass_rows,
-                  .sharing = {.enabled = parts.config.prefix_memory != 0,
-                              .kept = parts.slots.prefixes,
-                              .kept_positions = parts.slots.prefix_positions}}),
+      loop_(parts.context, parts.config, parts.plan, parts.slots,
+            {.enabled = parts.config.prefix_memory != 0,
+             .kept = parts.slots.prefixes,
+             .kept_positions = parts.slots.prefix_positions},
+            *this, leader_ ? this : nullptr),
       ahead_([this](RowId row) {
         return prepare_row(row, parts_.requests, *row_file_, parts_.output.layout);
       }) {
@@ -47,46 +42,56 @@ Replica::Replica(const Parts& parts)
 }
 
 void Replica::run(const std::function<void()>& every_pass) {
-  while (true) {
-    forward_signals();
-    handle_messages();
-    every_pass();
-    const PassOrders orders = agree_on_orders();
-    admit(orders.admitted);
-    if (orders.drain != 0 && !drained_) {
-      drained_ = true;
-      ahead_.end();
-      parts_.context.watch().raise(Alarm::stop);
-      if (leader_) put_partial_rows();
-    }
-    const bool working = !drained_ && !generator_.idle();
-    const Activity all =
-        group_activity({static_cast<std::uint8_t>(working),
-                        static_cast<std::uint8_t>(!drained_ && orders.more_to_come != 0)});
-    if (all.working == 0 && all.pending == 0) break;
-    const SteadyClock::time_point start = SteadyClock::now();
-    if (all.working == 0) {
-      std::this_thread::sleep_for(kIdleSleep);
-      times_.idle_s += seconds_since(start);
-      continue;
-    }
-    // After a drain a rank still takes part in its group's gathers; a row that ends meanwhile
-    // counts.
-    const std::vector<Completion> completions = generator_.step();
-    (working ? times_.compute_s : times_.idle_s) += seconds_since(start);
-    if (!leader_) continue;
-    parts_.store->require_healthy();
-    for (const Completion& completion : completions) put(completion);
-    if (SteadyClock::now() - last_partial_ > parts_.config.partial_interval) put_partial_rows();
-    report();
-  }
+  every_pass_ = &every_pass;
+  loop_.run();
   if (leader_) {
     last_report_ = {};
     report();
     client_->finish();
   }
   ahead_.end();
-  generator_.forget_prefixes();
+}
+
+RowSource::Orders Replica::next(const Generator& generator) {
+  forward_signals();
+  handle_messages();
+  (*every_pass_)();
+  const PassOrders orders = agree_on_orders(generator);
+  return {.admitted = orders.admitted,
+          .drain = orders.drain != 0,
+          .more_to_come = orders.more_to_come != 0};
+}
+
+PreparedRow Replica::take() {
+  PreparedRow prepared = ahead_.take();
+  if (prepared.saved_length > 0) saved_length_[prepared.row] = prepared.saved_length;
+  return prepared;
+}
+
+void Replica::drain() {
+  ahead_.end();
+  parts_.context.watch().raise(Alarm::stop);
+}
+
+void Replica::put_in_flight(const Generator& generator) { put_partial_rows(generator); }
+
+void Replica::put(const RowResult& result) {
+  saved_length_.erase(result.row);
+  parts_.store->put(result);
+  ++(result.status == RowStatus::failed ? unreported_.rows_failed : unreported_.rows_done);
+}
+
+void Replica::put_logits(const RowLogits& logits) {
+  parts_.store->put_logits(logits.row, static_cast<std::uint64_t>(logits.position),
+                           logits.logits.flat());
+}
+
+void Replica::end_pass(const Generator& generator) {
+  parts_.store->require_healthy();
+  if (SteadyClock::now() - last_partial_ > parts_.config.partial_interval) {
+    put_partial_rows(generator);
+  }
+  report();
 }
 
 void Replica::forward_signals() {
@@ -118,16 +123,16 @@ void Replica::handle_messages() {
   }
 }
 
-Replica::PassOrders Replica::agree_on_orders() {
+Replica::PassOrders Replica::agree_on_orders(const Generator& generator) {
   PassOrders orders;
   std::vector<RowId> rows;
   if (leader_) {
-    const auto in_flight = static_cast<std::uint64_t>(generator_.rows_in_flight());
-    client_->ask({.in_flight = in_flight,
-                  .free_slots = static_cast<std::uint64_t>(generator_.free_slots())});
+    const auto in_flight = static_cast<std::uint64_t>(generator.rows_in_flight());
+    client_->ask(
+        {.in_flight = in_flight, .free_slots = static_cast<std::uint64_t>(generator.free_slots())});
     rows = client_->in_hand(ahead_.size());
     orders.announced = static_cast<std::uint32_t>(rows.size());
-    for (int free = generator_.free_slots(); free > 0 && client_->next(); --free) ++orders.admitted;
+    for (int free = generator.free_slots(); free > 0 && client_->next(); --free) ++orders.admitted;
     orders.drain = client_->draining() ? 1 : 0;
     orders.more_to_come = client_->exhausted() ? 0 : 1;
   }
@@ -140,52 +145,11 @@ Replica::PassOrders Replica::agree_on_orders() {
   return orders;
 }
 
-void Replica::admit(std::uint32_t rows) {
-  for (; rows > 0; --rows) {
-    const SteadyClock::time_point start = SteadyClock::now();
-    PreparedRow prepared = ahead_.take();
-    times_.prompt_wait_s += seconds_since(start);
-    if (const auto* bad = std::get_if<BadPrompt>(&prepared.request)) {
-      put_failed(prepared.row, bad->reason);
-      continue;
-    }
-    if (prepared.saved_length > 0) saved_length_[prepared.row] = prepared.saved_length;
-    [[maybe_unused]] const bool admitted =
-        generator_.admit(std::move(std::get<Request>(prepared.request)));
-    GRIDMILL_ASSERT(admitted, "a row was claimed without a free slot");
-  }
-}
-
-void Replica::put_failed(RowId row, const std::string& reason) {
-  if (!leader_) return;
-  parts_.store->put({.row = row,
-                     .status = RowStatus::failed,
-                     .finish_reason = FinishReason::error,
-                     .failure = reason});
-  ++unreported_.rows_failed;
-}
-
-void Replica::put(const Completion& completion) {
-  saved_length_.erase(completion.row);
-  if (completion.reason == FinishReason::error) {
-    put_failed(completion.row, completion.failure);
-    return;
-  }
-  parts_.store->put({.row = completion.row,
-                     .status = RowStatus::done,
-                     .finish_reason = completion.reason,
-                     .prefix_length = static_cast<std::uint32_t>(completion.prefix_length),
-                     .tokens = completion.tokens,
-                     .logprobs = completion.logprobs,
-                     .top = completion.top,
-                     .stop_index = completion.stop_index,
-                     .flags = completion.flags});
-  ++unreported_.rows_done;
-}
-
-void Replica::put_partial_rows() {
+void Replica::put_partial_rows(const Generator& generator) {
   last_partial_ = SteadyClock::now();
-  for (const InFlightRow& row : generator_.in_flight()) {
+  // A scored row has nothing that was generated: it is fed again as a whole.
+  if (parts_.config.score.enabled) return;
+  for (const InFlightRow& row : generator.in_flight()) {
     // Nothing new since it was saved: a row that still replays lacks logprobs, too.
     std::size_t& saved = saved_length_[row.row];
     saved = std::max(saved, static_cast<std::size_t>(row.prefix_length));
@@ -205,7 +169,7 @@ void Replica::put_partial_rows() {
 void Replica::report() {
   if (seconds_since(last_report_) < report_interval_s(parts_.context.grid().shape())) return;
   last_report_ = SteadyClock::now();
-  const GeneratorStatistics& now = generator_.statistics();
+  const GeneratorStatistics& now = statistics();
   unreported_.prompt_tokens =
       static_cast<std::uint64_t>(now.prompt_tokens - reported_.prompt_tokens);
   unreported_.shared_prompt_tokens =
@@ -214,17 +178,6 @@ void Replica::report() {
   reported_ = now;
   client_->report(unreported_);
   unreported_ = {};
-}
-
-Replica::Activity Replica::group_activity(Activity mine) {
-  if (!parts_.context.lock_step()) return mine;
-  const Communicator& fsdp = parts_.context.grid().fsdp();
-  Activity all;
-  for (const Activity& other : all_gather(fsdp, mine)) {
-    all.working |= other.working;
-    all.pending |= other.pending;
-  }
-  return all;
 }
 
 }  // namespace gridmill::job_detail

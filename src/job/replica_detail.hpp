@@ -18,6 +18,7 @@
 #include "gridmill/results/result_store.hpp"
 #include "job/output_detail.hpp"
 #include "job/request_ahead_detail.hpp"
+#include "job/row_loop_detail.hpp"
 
 namespace gridmill::job_detail {
 
@@ -37,16 +38,9 @@ class MailboxPort final : public WorkPort {
   Mailbox& mailbox_;
 };
 
-/// Where the time of a replica went.
-struct ReplicaTimes {
-  double compute_s = 0;      ///< passes of the model
-  double idle_s = 0;         ///< without a row, waiting for work or for others
-  double prompt_wait_s = 0;  ///< for requests that were not prepared when a pass wanted them
-};
-
-/// One rank's part in the loop: claims rows (leader), generates them with its tp group, and writes
-/// them (leader).
-class Replica {
+/// One rank's part in a run that writes a result file: rows are claimed from rank 0 (leader),
+/// prepared ahead on every rank of the tp group, and written (leader).
+class Replica final : private RowSource, private RowSink {
  public:
   struct Parts {
     RunContext& context;
@@ -61,12 +55,14 @@ class Replica {
   };
   explicit Replica(const Parts& parts);
 
-  /// Generates until nothing is left or the job drains. Collective over every rank.
+  /// Goes on until nothing is left or the job drains. Collective over every rank.
   /// @param every_pass  called between passes with all counters known here.
   void run(const std::function<void()>& every_pass);
 
-  [[nodiscard]] const GeneratorStatistics& statistics() const { return generator_.statistics(); }
-  [[nodiscard]] const ReplicaTimes& times() const { return times_; }
+  [[nodiscard]] const GeneratorStatistics& statistics() const {
+    return loop_.generator().statistics();
+  }
+  [[nodiscard]] const ReplicaTimes& times() const { return loop_.times(); }
 
  private:
   /// What the leader tells its tp group before a pass. Rows are announced when they come into the
@@ -77,25 +73,25 @@ class Replica {
     std::uint32_t drain = 0;
     std::uint32_t more_to_come = 0;
   };
-  struct Activity {
-    std::uint8_t working = 0;
-    std::uint8_t pending = 0;
-  };
+
+  [[nodiscard]] Orders next(const Generator& generator) override;
+  [[nodiscard]] PreparedRow take() override;
+  void drain() override;
+  void put(const RowResult& result) override;
+  void put_logits(const RowLogits& logits) override;
+  void end_pass(const Generator& generator) override;
+  void put_in_flight(const Generator& generator) override;
 
   void handle_messages();
   void forward_signals();
-  PassOrders agree_on_orders();
-  void admit(std::uint32_t rows);
-  void put_failed(RowId row, const std::string& reason);
-  void put(const Completion& completion);
-  void put_partial_rows();
+  PassOrders agree_on_orders(const Generator& generator);
+  void put_partial_rows(const Generator& generator);
   void report();
-  Activity group_activity(Activity mine);
 
   Parts parts_;
   bool leader_;
-  std::unique_ptr<RowFile> row_file_;  ///< to read partial rows of earlier runs
-  Generator generator_;
+  std::unique_ptr<RowFile> row_file_;                  ///< to read partial rows of earlier runs
+  const std::function<void()>* every_pass_ = nullptr;  ///< while run() is on
   std::optional<LeaseClient> client_;
   ProgressCounts unreported_;
   GeneratorStatistics reported_;
@@ -103,8 +99,7 @@ class Replica {
   SteadyClock::time_point last_partial_ = SteadyClock::now();
   std::unordered_map<RowId, std::size_t> saved_length_;  ///< tokens of rows in flight on disk
   int stops_forwarded_ = 0;
-  bool drained_ = false;
-  ReplicaTimes times_;
+  RowLoop loop_;
   RequestAhead ahead_;  ///< last: its thread uses row_file_
 };
 

@@ -43,6 +43,17 @@ RequestMaker::RequestMaker(const JobConfig& config, const JobPlan& plan, const M
                     "token ids in an .h5 file",
                     config.run.model));
   }
+  const std::string& from = config.score.from;
+  if (!from.empty() && from.find_first_not_of("0123456789") == std::string::npos) {
+    counts_from_ = std::stoull(from);
+  }
+  const bool needs_records = config.score.assistant || (!from.empty() && !counts_from_);
+  const PromptFormat format = prompts_.index().format;
+  if (needs_records && format != PromptFormat::jsonl && format != PromptFormat::results) {
+    throw UsageError(fmt::format("{} needs records, and {} holds none",
+                                 config.score.assistant ? "--score-assistant" : "--score-from",
+                                 config.prompts));
+  }
 }
 
 RequestMaker::PromptLimit RequestMaker::prompt_limit() const {
@@ -58,7 +69,8 @@ RequestMaker::PromptLimit RequestMaker::prompt_limit() const {
   return {std::max<std::int64_t>(longest - fresh, 1), "what max-length leaves"};
 }
 
-std::optional<BadPrompt> RequestMaker::cut(std::vector<TokenId>& ids) const {
+std::optional<BadPrompt> RequestMaker::cut(PromptTokens& prompt) const {
+  std::vector<TokenId>& ids = prompt.ids;
   const PromptLimit limit = prompt_limit();
   const auto size = static_cast<std::int64_t>(ids.size());
   if (size <= limit.tokens) return std::nullopt;
@@ -66,13 +78,17 @@ std::optional<BadPrompt> RequestMaker::cut(std::vector<TokenId>& ids) const {
     return BadPrompt{
         fmt::format("the prompt has {} tokens, more than {} {}", size, limit.name, limit.tokens)};
   }
+  std::ptrdiff_t first = limit.tokens;
   if (config_.prompting.truncate_prompt == "left") {
     // A begin token in front stays there, and counts.
-    const std::ptrdiff_t kept = model_.bos_id >= 0 && ids.front() == model_.bos_id ? 1 : 0;
-    ids.erase(ids.begin() + kept, ids.begin() + kept + (size - limit.tokens));
-  } else {
-    ids.resize(static_cast<std::size_t>(limit.tokens));
+    first = model_.bos_id >= 0 && ids.front() == model_.bos_id ? 1 : 0;
   }
+  const std::ptrdiff_t end = first + (size - limit.tokens);
+  ids.erase(ids.begin() + first, ids.begin() + end);
+  if (!prompt.counts.empty()) {
+    prompt.counts.erase(prompt.counts.begin() + first, prompt.counts.begin() + end);
+  }
+  prompt.truncated = true;
   return std::nullopt;
 }
 
@@ -87,39 +103,66 @@ std::optional<BadPrompt> RequestMaker::certainly_too_long(const std::string& tex
 
 RequestMaker::~RequestMaker() = default;
 
-std::variant<RequestMaker::PromptTokens, BadPrompt> RequestMaker::tokens_of(PromptId prompt) const {
+std::vector<TokenId> RequestMaker::encode(const std::string& text, bool special) const {
+  if (std::optional<BadPrompt> bad = certainly_too_long(text)) throw std::move(*bad);
+  std::vector<TokenId> ids;
+  try {
+    ids = tokenizer_->encode(text, special);
+  } catch (const Error& error) {
+    throw BadPrompt{error.what()};
+  }
+  if (special && ids.size() > 1 && ids[0] == ids[1] && tokenizer_->bos() == ids[0] &&
+      !begins_twice_.exchange(true)) {
+    warn_of_two_begin_tokens();
+  }
+  return ids;
+}
+
+std::variant<RequestMaker::PromptTokens, BadPrompt> RequestMaker::whole_tokens_of(
+    PromptId prompt) const {
+  if (config_.score.assistant) return turns_of(prompt);
   RenderedPrompt rendered = reader_.read(prompt);
   if (auto* bad = std::get_if<BadPrompt>(&rendered.prompt)) return std::move(*bad);
-  std::vector<TokenId> ids;
+  if (!config_.score.from.empty() && !counts_from_) return continued(prompt, std::move(rendered));
+  PromptTokens made;
   if (const auto* text = std::get_if<std::string>(&rendered.prompt)) {
-    if (std::optional<BadPrompt> bad = certainly_too_long(*text)) return std::move(*bad);
-    try {
-      // A chat template writes every special token itself.
-      ids = tokenizer_->encode(*text, config_.add_special_tokens && !rendered.from_messages);
-    } catch (const Error& error) {
-      return BadPrompt{error.what()};
-    }
-    if (config_.add_special_tokens && !rendered.from_messages && ids.size() > 1 &&
-        ids[0] == ids[1] && tokenizer_->bos() == ids[0] && !begins_twice_.exchange(true)) {
-      warn_of_two_begin_tokens();
-    }
+    // A chat template writes every special token itself.
+    made.ids = encode(*text, config_.add_special_tokens && !rendered.from_messages);
   } else {
-    ids = std::move(std::get<std::vector<TokenId>>(rendered.prompt));
+    made.ids = std::move(std::get<std::vector<TokenId>>(rendered.prompt));
   }
-  if (ids.empty()) {
-    if (model_.bos_id < 0) return BadPrompt{"the prompt is empty and the model has no begin token"};
-    ids.push_back(model_.bos_id);
+  if (made.ids.empty() && model_.bos_id >= 0) made.ids.push_back(model_.bos_id);
+  if (counts_from_) {
+    made.counts.resize(made.ids.size(), 1);
+    std::fill_n(made.counts.begin(), std::min(*counts_from_, made.counts.size()), std::uint8_t{0});
   }
-  for (const TokenId id : ids) {
+  return made;
+}
+
+std::variant<RequestMaker::PromptTokens, BadPrompt> RequestMaker::tokens_of(PromptId prompt) const {
+  std::variant<PromptTokens, BadPrompt> made;
+  try {
+    made = whole_tokens_of(prompt);
+  } catch (BadPrompt& bad) {  // of encode()
+    return std::move(bad);
+  }
+  auto* tokens = std::get_if<PromptTokens>(&made);
+  if (tokens == nullptr) return made;
+  if (tokens->ids.empty()) {
+    return BadPrompt{"the prompt is empty and the model has no begin token"};
+  }
+  for (const TokenId id : tokens->ids) {
     if (id < 0 || id >= model_.vocab_size) {
       return BadPrompt{
           fmt::format("token id {} is outside the vocabulary of {} tokens", id, model_.vocab_size)};
     }
   }
-  const std::size_t whole = ids.size();
-  if (std::optional<BadPrompt> bad = cut(ids)) return std::move(*bad);
-  const bool truncated = ids.size() < whole;
-  return PromptTokens{std::move(ids), truncated};
+  if (std::optional<BadPrompt> bad = cut(*tokens)) return std::move(*bad);
+  const std::vector<std::uint8_t>& counts = tokens->counts;
+  if (!counts.empty() && std::find(counts.begin(), counts.end(), std::uint8_t{1}) == counts.end()) {
+    return BadPrompt{"no token of the row counts"};
+  }
+  return made;
 }
 
 std::optional<std::string> RequestMaker::why_unusable(PromptId prompt) const {
@@ -146,6 +189,19 @@ std::variant<Request, BadPrompt> RequestMaker::make(RowId row) const {
   request.later_samples =
       static_cast<std::uint32_t>(config_.samples_per_prompt) - 1 - request.sample_index;
   request.max_length = plan_.max_length;
+  if (config_.score.enabled) {
+    request.score = true;
+    request.logprobs = true;
+    request.top_logprobs = config_.top_logprobs;
+    request.logits = config_.score.logits;
+    request.counts = std::move(made.counts);
+    if (config_.logprobs_for == "counted") {
+      request.first_logprob =
+          std::find(request.counts.begin(), request.counts.end(), std::uint8_t{1}) -
+          request.counts.begin();
+    }
+    return request;
+  }
   try {
     options_->apply(request, prompts_.record(prompt));
   } catch (const UsageError& error) {

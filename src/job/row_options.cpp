@@ -45,7 +45,9 @@ void RowOptions::apply(Request& request, const std::optional<std::string>& recor
   request.limits = plan_.limits;
   request.logprobs = config_.logprobs;
   request.top_logprobs = config_.top_logprobs;
-  request.generated_only = config_.logprobs_for == "generated";
+  if (config_.logprobs_for == "generated") {
+    request.first_logprob = static_cast<std::int64_t>(request.prompt.size());
+  }
   if (record) {
     const Json sampling = find_record_options(*record, config_.sampling_field);
     if (!sampling.is_null()) {

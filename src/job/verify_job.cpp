@@ -71,9 +71,13 @@ JobConfig config_of(const VerifyConfig& config, const VerifiedFile& file) {
   made.output = config.file;
   made.max_length = job.at("max_length").get<std::int64_t>();
   made.allow_long = true;
-  made.sampling = read_sampling_identity(job);
-  made.limits = read_limits_identity(job);
-  if (made.limits.eod_token_ids.empty()) made.limits.eod_token_ids = {-1};
+  if (const auto score = job.find("score"); score != job.end()) {
+    made.score = score_options_from_json(*score);
+  } else {
+    made.sampling = read_sampling_identity(job);
+    made.limits = read_limits_identity(job);
+    if (made.limits.eod_token_ids.empty()) made.limits.eod_token_ids = {-1};
+  }
   made.add_special_tokens = job.at("add_special_tokens").get<bool>();
   made.samples_per_prompt = job.at("samples_per_prompt").get<std::uint32_t>();
   made.logprobs = job.at("logprobs").get<bool>();

@@ -81,8 +81,8 @@ Rows rows_of(std::span<const RowSpan> spans, const SequenceStates& states, const
 
 void check_request(const HeadRequest& request, std::size_t wanted) {
   if (wanted == 0) return;
-  if ((request.choices != nullptr) == (request.logits != nullptr)) {
-    throw UsageError("a pass with wanted rows needs either choices or logits to fill");
+  if (request.choices == nullptr && request.logits == nullptr) {
+    throw UsageError("a pass with wanted rows needs choices or logits to fill");
   }
   if (request.choices != nullptr && request.rows.size() != wanted) {
     throw UsageError(

@@ -2,7 +2,11 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <variant>
+
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/format.hpp"
 
 namespace gridmill {
 
@@ -32,6 +36,27 @@ RenderedPrompt PromptReader::read(PromptId prompt) const {
   // Of a record that no reading makes a prompt of, the reason is that of the plain one.
   const auto* bad = std::get_if<BadPrompt>(&rendered.prompt);
   return plain_ && bad != nullptr && bad->reason != kNoChatTemplate ? plain : rendered;
+}
+
+std::variant<std::string, BadPrompt> PromptReader::record_of(PromptId prompt) const {
+  if (!renderer_) throw InternalError("prompts of token ids have no records");
+  if (std::optional<std::string> record = prompts_.record(prompt)) return std::move(*record);
+  // The source knows why: a failed row of a result file is one reason.
+  Prompt plain = prompts_.read(prompt);
+  if (auto* bad = std::get_if<BadPrompt>(&plain)) return std::move(*bad);
+  return BadPrompt{fmt::format("line {} is not a JSON object", std::uint64_t{prompt} + 1)};
+}
+
+std::variant<RenderedTurns, BadPrompt> PromptReader::read_turns(PromptId prompt) const {
+  auto record = record_of(prompt);
+  if (auto* bad = std::get_if<BadPrompt>(&record)) return std::move(*bad);
+  return renderer_->render_turns(std::get<std::string>(record), std::uint64_t{prompt} + 1);
+}
+
+Prompt PromptReader::read_field(PromptId prompt, const std::string& path) const {
+  auto record = record_of(prompt);
+  if (auto* bad = std::get_if<BadPrompt>(&record)) return std::move(*bad);
+  return renderer_->field(std::get<std::string>(record), std::uint64_t{prompt} + 1, path);
 }
 
 }  // namespace gridmill

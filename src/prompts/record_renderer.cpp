@@ -189,6 +189,8 @@ struct RecordRenderer::Parts {
   std::vector<Value> shots;
 
   [[nodiscard]] RenderedPrompt of_messages(const Value& messages, const Value& record) const;
+  [[nodiscard]] jinja::Chat chat_of(const Value& messages, const Value& record) const;
+  [[nodiscard]] RenderedTurns turns_of(const Value& record, std::uint64_t number) const;
   [[nodiscard]] RenderedPrompt of_text(std::string text, const Value& record) const;
   [[nodiscard]] RenderedPrompt of_record(const Value& record, std::uint64_t number) const;
   [[nodiscard]] Value with_front(const Value& messages) const;
@@ -208,8 +210,7 @@ Value RecordRenderer::Parts::with_front(const Value& messages) const {
   return Value::list(std::move(all));
 }
 
-RenderedPrompt RecordRenderer::Parts::of_messages(const Value& messages,
-                                                  const Value& record) const {
+jinja::Chat RecordRenderer::Parts::chat_of(const Value& messages, const Value& record) const {
   if (!chat_template) {
     throw Unusable{kNoChatTemplate};
   }
@@ -235,8 +236,50 @@ RenderedPrompt RecordRenderer::Parts::of_messages(const Value& messages,
     }
     for (auto& variable : members_of(*own)) chat.variables.push_back(std::move(variable));
   }
+  return chat;
+}
+
+RenderedPrompt RecordRenderer::Parts::of_messages(const Value& messages,
+                                                  const Value& record) const {
+  const jinja::Chat chat = chat_of(messages, record);
   return {render_chat(*chat_template, chat, now), true,
           std::make_shared<const Value>(chat.messages), chat.continue_field.value_or("")};
+}
+
+/// Each turn is found by rendering the messages up to it: what transformers marks by a statement of
+/// the template needs one that has it, and few have.
+RenderedTurns RecordRenderer::Parts::turns_of(const Value& record, std::uint64_t number) const {
+  const Value* messages = given(record, options.messages_field);
+  if (messages == nullptr || messages->as_list() == nullptr) {
+    throw Unusable{
+        fmt::format("line {} has no messages in field '{}'", number, options.messages_field)};
+  }
+  jinja::Chat chat = chat_of(*messages, record);
+  chat.continue_field.reset();
+  const std::vector<Value> all = chat.messages.as_list()->items;
+  const auto render_first = [&](std::size_t count, bool answer) {
+    chat.messages = Value::list(
+        std::vector<Value>(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(count)));
+    chat.add_generation_prompt = answer;
+    return render_chat(*chat_template, chat, now);
+  };
+  RenderedTurns rendered{render_first(all.size(), false), {}};
+  // Whatever stands in front of the record's own messages comes before the last of them.
+  const std::size_t own = messages->as_list()->items.size();
+  for (std::size_t i = all.size() - std::min(own, all.size()); i < all.size(); ++i) {
+    if (!has_role(all[i], "assistant")) continue;
+    const std::string before = render_first(i, true);
+    const std::string after = render_first(i + 1, false);
+    if (!rendered.text.starts_with(before) || !rendered.text.starts_with(after) ||
+        after.size() < before.size()) {
+      throw Unusable{
+          "the chat template writes a turn in another way when messages follow it: where the "
+          "assistant speaks cannot be told"};
+    }
+    rendered.turns.emplace_back(before.size(), after.size());
+  }
+  if (rendered.turns.empty()) throw Unusable{"the messages have no turn of the assistant"};
+  return rendered;
 }
 
 /// A text is the user's message where a chat has been asked for.
@@ -319,6 +362,27 @@ bool same_prompt(const Prompt& a, const Prompt& b) {
          *ids == std::get<std::vector<TokenId>>(b);
 }
 
+/// What `work` makes of the object that `record` holds, or why there is none.
+template <typename Result, typename Work>
+Result made_of(std::string_view record, std::uint64_t number, const Work& work) {
+  std::optional<Value> value;
+  try {
+    value = Value::from_json(record, "line");
+  } catch (const FormatError&) {
+    // The parser's own text may differ between its versions, and reasons are stored.
+  }
+  if (!value || value->as_dict() == nullptr) {
+    return {BadPrompt{fmt::format("line {} is not a JSON object", number)}};
+  }
+  try {
+    return work(*value);
+  } catch (const Unusable& problem) {
+    return {BadPrompt{one_line(problem.reason)}};
+  } catch (const jinja::RenderError& error) {
+    return {BadPrompt{one_line(error.what())}};
+  }
+}
+
 }  // namespace
 
 /// What RFC 8259 does not know does no harm where no prompt is made of it.
@@ -338,22 +402,26 @@ RenderedPrompt RecordRenderer::render(std::string_view record, std::uint64_t num
 }
 
 RenderedPrompt RecordRenderer::render_strict(std::string_view record, std::uint64_t number) const {
-  std::optional<Value> value;
-  try {
-    value = Value::from_json(record, "line");
-  } catch (const FormatError&) {
-    // The parser's own text may differ between its versions, and reasons are stored.
-  }
-  if (!value || value->as_dict() == nullptr) {
-    return {BadPrompt{fmt::format("line {} is not a JSON object", number)}};
-  }
-  try {
-    return parts_->of_record(*value, number);
-  } catch (const Unusable& problem) {
-    return {BadPrompt{one_line(problem.reason)}};
-  } catch (const jinja::RenderError& error) {
-    return {BadPrompt{one_line(error.what())}};
-  }
+  return made_of<RenderedPrompt>(
+      record, number, [&](const Value& value) { return parts_->of_record(value, number); });
+}
+
+std::variant<RenderedTurns, BadPrompt> RecordRenderer::render_turns(std::string_view record,
+                                                                    std::uint64_t number) const {
+  return made_of<std::variant<RenderedTurns, BadPrompt>>(
+      record, number, [&](const Value& value) { return parts_->turns_of(value, number); });
+}
+
+Prompt RecordRenderer::field(std::string_view record, std::uint64_t number,
+                             const std::string& path) const {
+  return made_of<Prompt>(record, number, [&](const Value& value) -> Prompt {
+    const std::string where = fmt::format("line {}: field '{}'", number, path);
+    const Value* found = find_path(value, path);
+    if (found == nullptr) throw Unusable{fmt::format("line {} has no field '{}'", number, path)};
+    if (const std::string* text = found->as_text()) return *text;
+    if (const List* list = found->as_list()) return ids_of(*list, where);
+    throw Unusable{fmt::format("{} is a {}, expected a string", where, kind_of(*found))};
+  });
 }
 
 RenderedPrompt RecordRenderer::render_text(const std::string& text) const {

@@ -119,6 +119,14 @@ void Committer::add(PendingRow row) {
   if (full) flush();
 }
 
+void Committer::write_logits(RowId row, std::uint64_t position, std::span<const float> logits) {
+  const std::lock_guard commit(commit_mutex_);
+  guarded([&] {
+    if (options_.check_ownership) options_.check_ownership();
+    writer_.write_logits(row, position, logits);
+  });
+}
+
 void Committer::discard(std::span<const RowId> rows) {
   std::vector<PendingRecord> empty;
   empty.reserve(rows.size());

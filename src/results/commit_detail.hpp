@@ -27,6 +27,9 @@ class Committer {
 
   /// Takes a row. Waits for the disk if too much is queued. @throws the first error.
   void add(PendingRow row);
+  /// Writes logits of a row that has no record yet, at once and in the calling thread.
+  /// @throws the first error.
+  void write_logits(RowId row, std::uint64_t position, std::span<const float> logits);
   /// Empties records, at once and in the calling thread. @throws the first error.
   void discard(std::span<const RowId> rows);
   /// Commits until nothing is left, in the calling thread.

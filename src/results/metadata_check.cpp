@@ -121,10 +121,36 @@ std::vector<Extent> data_extents(const ResultLayout& layout) {
     add(layout.top_ids_offset, layout.top_items() * sizeof(TokenId));
     add(layout.top_logprobs_offset, layout.top_items() * sizeof(float));
   }
+  if (shape.scores != 0) {
+    add(layout.sums_offset, sizeof(double));
+    add(layout.lengths_offset, sizeof(std::int32_t));
+  }
+  if (shape.vocab != 0) add(layout.logits_offset, shape.max_length * layout.logits_bytes());
   std::sort(extents.begin(), extents.end(),
             [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
   return extents;
 }
+
+namespace {
+/// The extents that a block names. Those of a score file are more than it has room for: neighbours
+/// within one page become one, since metadata begin at multiples of a page.
+std::vector<Extent> extents_of_block(const ResultLayout& layout) {
+  std::vector<Extent> extents = data_extents(layout);
+  constexpr std::uint64_t kPage = 4096;
+  for (std::size_t i = 1; i < extents.size() && extents.size() > kMostExtents;) {
+    if (extents[i].begin - extents[i - 1].end < kPage) {
+      extents[i - 1].end = extents[i].end;
+      extents.erase(extents.begin() + static_cast<std::ptrdiff_t>(i));
+    } else {
+      ++i;
+    }
+  }
+  if (extents.size() > kMostExtents) {
+    throw InternalError("the datasets of a result file lie too far apart for its checksum");
+  }
+  return extents;
+}
+}  // namespace
 
 void write_metadata_check(const std::string& path, const ResultLayout& layout) {
   const FileDescriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
@@ -137,7 +163,7 @@ void write_metadata_check(const std::string& path, const ResultLayout& layout) {
   if (std::any_of(before.begin(), before.end(), [](std::byte b) { return b != std::byte{}; })) {
     throw InternalError("this version of HDF5 uses the place of the metadata checksum");
   }
-  const std::vector<Extent> extents = data_extents(layout);
+  const std::vector<Extent> extents = extents_of_block(layout);
   block.magic = kMagic;
   block.file_bytes = file_size(file, path);
   block.extents = static_cast<std::uint32_t>(extents.size());
@@ -154,7 +180,7 @@ bool restore_metadata(const std::string& path, const std::string& fresh,
   const FileDescriptor source = open_for_reading(fresh);
   const std::uint64_t size = file_size(source, fresh);
   if (file_size(file, path) != size) return false;
-  const std::vector<Extent> data = data_extents(layout);
+  const std::vector<Extent> data = extents_of_block(layout);
   const std::vector<Extent> skipped = with_block(data);
   const std::optional<CheckBlock> expected = read_block(source, fresh, size);
   const std::optional<CheckBlock> found = read_block(file, path, size);

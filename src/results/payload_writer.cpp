@@ -104,6 +104,7 @@ void PayloadWriter::write_run(Rows run, std::vector<bool>& settled, std::size_t 
     if (shape.valid != 0) {
       write_slots(rows, layout_.valid_at(row), shape.max_length, &PendingRow::valid);
     }
+    if (shape.scores != 0) write_scores(rows);
     write_failures(rows);
     begin = end;
   }
@@ -127,6 +128,21 @@ void PayloadWriter::write_slots(Rows rows, std::uint64_t at, std::uint64_t slot_
     slot += static_cast<std::ptrdiff_t>(slot_items);
   }
   write_bytes(at, std::as_bytes(std::span(slots)));
+}
+
+/// What says again what the others do, and zeros behind logits that are there already.
+void PayloadWriter::write_scores(Rows rows) {
+  std::vector<double> sums;
+  std::vector<std::int32_t> lengths;
+  for (const PendingRow* row : rows) {
+    sums.push_back(sum_of_logprobs(row->logprobs, row->valid));
+    lengths.push_back(static_cast<std::int32_t>(row->tokens.size()));
+    if (layout_.shape.vocab == 0) continue;
+    const std::uint64_t begin = layout_.logits_at(row->row, row->tokens.size());
+    bytes_written_ += write_zeros(*file_, begin, layout_.logits_at(row->row + 1) - begin);
+  }
+  write_bytes(layout_.sum_at(rows.front()->row), std::as_bytes(std::span(sums)));
+  write_bytes(layout_.length_at(rows.front()->row), std::as_bytes(std::span(lengths)));
 }
 
 void PayloadWriter::write_failures(Rows rows) {

@@ -43,6 +43,10 @@ class PayloadWriter {
   /// durable, in the order of `rows`; none for rows that were done before.
   /// @throws IoError; InternalError if a row is done with other content.
   [[nodiscard]] std::vector<PendingRecord> write(std::vector<PendingRow> rows);
+  /// Writes logits of a row from `position` on.
+  void write_logits(RowId row, std::uint64_t position, std::span<const float> logits) {
+    write_bytes(layout_.logits_at(row, position), std::as_bytes(logits));
+  }
   /// Writes records, neighbours together.
   void write_records(std::span<const PendingRecord> records);
   [[nodiscard]] std::uint64_t bytes_written() const { return bytes_written_; }
@@ -54,6 +58,7 @@ class PayloadWriter {
   template <typename T>
   void write_slots(Rows rows, std::uint64_t at, std::uint64_t slot_items,
                    std::vector<T> PendingRow::*values);
+  void write_scores(Rows rows);
   void write_failures(Rows rows);
   [[nodiscard]] bool is_settled(const RowRecord& old, const PendingRow& row) const;
   void retire_record_unless_it_stays_true(const RowRecord& old, const PendingRow& row);

@@ -30,6 +30,8 @@ bool ends_in_zeros(const RowFile& file, const ResultLayout& layout, RowId row,
            detail::all_zero(file,
                             layout.top_logprobs_at(row) + length * layout.shape.top * sizeof(float),
                             rest * layout.shape.top * sizeof(float)))) &&
+         (layout.shape.vocab == 0 ||
+          detail::all_zero(file, layout.logits_at(row, length), rest * layout.logits_bytes())) &&
          detail::all_zero(file, layout.failure_at(row) + stored.failure.size(),
                           kFailureBytes - stored.failure.size());
 }

@@ -25,6 +25,7 @@ namespace gridmill {
 namespace {
 
 constexpr const char* kFormat = "gridmill-results";
+constexpr const char* kScoreFormat = "gridmill-scores";
 constexpr const char* kSamplesField = "samples_per_prompt";
 constexpr std::uint64_t kAlignment = 4096;
 
@@ -32,7 +33,7 @@ constexpr std::uint64_t kAlignment = 4096;
 struct DatasetSpec {
   const char* name;
   h5::ElementType type;
-  std::uint32_t per_row;  ///< extents behind N: none, max_length, or max_length and top
+  enum { one, tokens, top, vocab } per_row;  ///< extents behind N: max_length, and one more
   std::uint64_t ResultLayout::*offset;
 };
 
@@ -40,29 +41,43 @@ std::vector<DatasetSpec> datasets_of(const ResultShape& shape) {
   using h5::ElementType;
   using h5::Kind;
   std::vector<DatasetSpec> specs = {
-      {"/rows", ElementType::of(shape.version == 1 ? Kind::row_record : Kind::row_record_2), 0,
-       &ResultLayout::rows_offset},
-      {"/tokens", ElementType::of(Kind::i32), 1, &ResultLayout::tokens_offset},
-      {"/failure", ElementType::fixed_text(kFailureBytes), 0, &ResultLayout::failure_offset}};
+      {"/rows", ElementType::of(shape.version == 1 ? Kind::row_record : Kind::row_record_2),
+       DatasetSpec::one, &ResultLayout::rows_offset},
+      {"/tokens", ElementType::of(Kind::i32), DatasetSpec::tokens, &ResultLayout::tokens_offset},
+      {"/failure", ElementType::fixed_text(kFailureBytes), DatasetSpec::one,
+       &ResultLayout::failure_offset}};
   if (shape.logprobs != 0) {
-    specs.push_back(
-        {"/token_logprobs", ElementType::of(Kind::fp32), 1, &ResultLayout::logprobs_offset});
+    specs.push_back({"/token_logprobs", ElementType::of(Kind::fp32), DatasetSpec::tokens,
+                     &ResultLayout::logprobs_offset});
   }
   if (shape.top != 0) {
-    specs.push_back({"/top_ids", ElementType::of(Kind::i32), 2, &ResultLayout::top_ids_offset});
     specs.push_back(
-        {"/top_logprobs", ElementType::of(Kind::fp32), 2, &ResultLayout::top_logprobs_offset});
+        {"/top_ids", ElementType::of(Kind::i32), DatasetSpec::top, &ResultLayout::top_ids_offset});
+    specs.push_back({"/top_logprobs", ElementType::of(Kind::fp32), DatasetSpec::top,
+                     &ResultLayout::top_logprobs_offset});
   }
   if (shape.valid != 0) {
-    specs.push_back({"/valid", ElementType::of(Kind::u8), 1, &ResultLayout::valid_offset});
+    specs.push_back(
+        {"/valid", ElementType::of(Kind::u8), DatasetSpec::tokens, &ResultLayout::valid_offset});
+  }
+  if (shape.scores != 0) {
+    specs.push_back({"/sum_logprob", ElementType::of(Kind::fp64), DatasetSpec::one,
+                     &ResultLayout::sums_offset});
+    specs.push_back(
+        {"/length", ElementType::of(Kind::i32), DatasetSpec::one, &ResultLayout::lengths_offset});
+  }
+  if (shape.vocab != 0) {
+    specs.push_back(
+        {"/logits", ElementType::of(Kind::fp32), DatasetSpec::vocab, &ResultLayout::logits_offset});
   }
   return specs;
 }
 
 std::vector<std::uint64_t> extent_of(const DatasetSpec& spec, const ResultShape& shape) {
   std::vector<std::uint64_t> extent = {shape.rows};
-  if (spec.per_row > 0) extent.push_back(shape.max_length);
-  if (spec.per_row > 1) extent.push_back(shape.top);
+  if (spec.per_row != DatasetSpec::one) extent.push_back(shape.max_length);
+  if (spec.per_row == DatasetSpec::top) extent.push_back(shape.top);
+  if (spec.per_row == DatasetSpec::vocab) extent.push_back(shape.vocab);
   return extent;
 }
 
@@ -89,8 +104,9 @@ void check_arguments(const JobIdentity& identity, const ResultShape& shape) {
     throw InternalError("a job's identity and the shape of its result file disagree");
   }
   // Offsets stay far below 2^63, where off_t ends.
-  const double bytes = static_cast<double>(shape.rows) *
-                       (288.0 + (9.0 + 8.0 * shape.top) * static_cast<double>(shape.max_length));
+  const double bytes =
+      static_cast<double>(shape.rows) *
+      (300.0 + (9.0 + 8.0 * shape.top + 4.0 * shape.vocab) * static_cast<double>(shape.max_length));
   if (bytes > 4e18) {
     throw OutputError(fmt::format("{} rows of {} tokens make a file of {:.0e} bytes; split the job",
                                   shape.rows, shape.max_length, bytes));
@@ -111,28 +127,30 @@ void require_room(const std::string& path, std::uint64_t bytes) {
   }
 }
 
-/// The top log-probabilities of a job are its largest part by far: what no disk could hold is
-/// refused before the work.
-void require_room_for_top(const std::string& path, const ResultShape& shape) {
-  if (shape.top == 0) return;
+/// The top log-probabilities or logits of a job are its largest part by far: what no disk could
+/// hold is refused before the work.
+void require_room_for_widest(const std::string& path, const ResultShape& shape) {
+  if (shape.top == 0 && shape.vocab == 0) return;
   struct statvfs status {};
   if (::statvfs(folder_of(path).c_str(), &status) != 0) return;  // require_room() has reported it
   const std::uint64_t disk = std::uint64_t{status.f_blocks} * status.f_frsize;
   std::uint64_t bytes = 0;
   for (const DatasetSpec& spec : datasets_of(shape)) bytes += bytes_of(spec, shape);
   if (bytes <= disk) return;
-  throw OutputError(
-      fmt::format("cannot create {}: with {} top log-probabilities a token its {} rows of {} "
-                  "tokens take up to {:.1f} GB, the disk has {:.1f} GB; lower --top-logprobs or "
-                  "--max-length, or split the job",
-                  path, shape.top, shape.rows, shape.max_length, static_cast<double>(bytes) / 1e9,
-                  static_cast<double>(disk) / 1e9));
+  throw OutputError(fmt::format(
+      "cannot create {}: with {} its {} rows of {} tokens take up to {:.1f} GB, the disk "
+      "has {:.1f} GB; lower --top-logprobs or --max-length, or split the job",
+      path,
+      shape.vocab != 0 ? std::string("all logits")
+                       : fmt::format("{} top log-probabilities a token", shape.top),
+      shape.rows, shape.max_length, static_cast<double>(bytes) / 1e9,
+      static_cast<double>(disk) / 1e9));
 }
 
 void write_empty_file(const std::string& path, const JobIdentity& identity,
                       const ResultShape& shape, const std::string& version) {
   h5::File file = h5::File::create(path);
-  file.write_text_attribute("/", "format", kFormat);
+  file.write_text_attribute("/", "format", shape.scores != 0 ? kScoreFormat : kFormat);
   file.write_integer_attribute("/", "format_version", shape.version);
   file.write_text_attribute("/", "gridmill_version", version);
   file.write_text_attribute("/", "job", identity.text());
@@ -169,9 +187,11 @@ h5::Dataset open_dataset(const h5::File& file, const DatasetSpec& spec, const Re
 }
 
 /// Sizes as `rows` and `tokens` have them.
-ResultShape shape_of(const h5::File& file, const JobIdentity& job, std::uint8_t version) {
+ResultShape shape_of(const h5::File& file, const JobIdentity& job, std::uint8_t version,
+                     bool scores) {
   ResultShape shape;
   shape.version = version;
+  shape.scores = scores ? 1 : 0;
   const auto samples = job.fields.find(kSamplesField);
   if (samples == job.fields.end() || !samples->is_number_integer() ||
       samples->get<std::int64_t>() <= 0 ||
@@ -190,6 +210,15 @@ ResultShape shape_of(const h5::File& file, const JobIdentity& job, std::uint8_t 
   shape.max_length = static_cast<std::uint32_t>(tokens.shape()[1]);
   shape.logprobs = file.exists("/token_logprobs") ? 1 : 0;
   shape.valid = file.exists("/valid") ? 1 : 0;
+  if (shape.scores != 0 && file.exists("/logits")) {
+    const h5::Dataset logits = file.dataset("/logits");
+    if (logits.shape().size() != 3 || logits.shape()[2] == 0 ||
+        logits.shape()[2] > std::numeric_limits<std::int32_t>::max()) {
+      throw FormatError(fmt::format("{} is {}, expected [rows, max_length, vocabulary]",
+                                    logits.where(), shown(logits.shape())));
+    }
+    shape.vocab = static_cast<std::uint32_t>(logits.shape()[2]);
+  }
   if (file.exists("/top_ids")) {
     const h5::Dataset top = file.dataset("/top_ids");
     if (top.shape().size() != 3 || top.shape()[2] == 0 || top.shape()[2] > kMostTopLogprobs) {
@@ -252,7 +281,7 @@ void ResultFile::create(const std::string& path, const JobIdentity& identity,
   constexpr std::uint64_t kMetadataBytes = 64 << 10;
   const std::string target = follow_links(path);
   require_room(target, kMetadataBytes + shape.rows * sizeof(RowRecord));
-  require_room_for_top(target, shape);
+  require_room_for_widest(target, shape);
   try {
     TemporaryFile temporary(target);
     write_empty_file(temporary.path(), identity, shape, version);
@@ -302,11 +331,22 @@ ResultFile ResultFile::open(const std::string& path, Origin origin) {
 
 ResultFile ResultFile::open_unguarded(const std::string& path) {
   const h5::File file = h5::File::open(path);
-  if (!file.has_attribute("/", "format") || file.read_text_attribute("/", "format") != kFormat) {
-    throw FormatError(fmt::format(
-        "{} is no result file of gridmill: root attribute 'format' is not '{}'", path, kFormat));
+  const std::string format =
+      file.has_attribute("/", "format") ? file.read_text_attribute("/", "format") : "";
+  const bool scores = format == kScoreFormat;
+  if (format != kFormat && !scores) {
+    throw FormatError(
+        fmt::format("{} is no result file of gridmill: root attribute 'format' is neither '{}' nor "
+                    "'{}'",
+                    path, kFormat, kScoreFormat));
   }
   const std::int64_t format_version = file.read_integer_attribute("/", "format_version");
+  if (scores && format_version == 1) {
+    throw FormatError(fmt::format(
+        "{} is a score file of format version 1, which holds scores alone: read it with h5py; to "
+        "continue or verify it, score again into another file",
+        path));
+  }
   if (format_version < 1 || format_version > kFormatVersion) {
     throw FormatError(fmt::format("{} has format_version {}, this gridmill knows 1 to {}", path,
                                   format_version, kFormatVersion));
@@ -317,8 +357,8 @@ ResultFile ResultFile::open_unguarded(const std::string& path) {
       JobIdentity::from_text(file.read_text_attribute("/", "job"), path + ":/, attribute 'job'");
   result.file_ = open_row_file(path, false);
   const std::uint64_t size = file_size(open_for_reading(path), path);
-  result.layout_ =
-      layout_of(file, shape_of(file, result.job_, static_cast<std::uint8_t>(format_version)), size);
+  result.layout_ = layout_of(
+      file, shape_of(file, result.job_, static_cast<std::uint8_t>(format_version), scores), size);
   return result;
 }
 

@@ -29,6 +29,15 @@ class ResultStore::Impl {
     reporting([&] { committer_.add(PendingRow(layout_, result)); });
   }
 
+  void put_logits(RowId row, std::uint64_t position, std::span<const float> logits) {
+    require_open();
+    const std::uint64_t width = layout_.shape.vocab;
+    const bool fits = width != 0 && row < layout_.shape.rows && logits.size() % width == 0 &&
+                      position + logits.size() / width <= layout_.shape.max_length;
+    if (!fits) throw InternalError("logits do not fit the result file");
+    reporting([&] { committer_.write_logits(row, position, logits); });
+  }
+
   void discard(std::span<const RowId> rows) {
     require_open();
     for (const RowId row : rows) {
@@ -124,6 +133,9 @@ ResultStore::~ResultStore() {
 }
 
 void ResultStore::put(const RowResult& result) { impl_->put(result); }
+void ResultStore::put_logits(RowId row, std::uint64_t position, std::span<const float> logits) {
+  impl_->put_logits(row, position, logits);
+}
 void ResultStore::discard(std::span<const RowId> rows) { impl_->discard(rows); }
 void ResultStore::require_healthy() const { impl_->require_healthy(); }
 void ResultStore::flush() { impl_->flush(); }

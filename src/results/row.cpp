@@ -1,6 +1,7 @@
 #include "gridmill/results/row.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "gridmill/base/crc32c.hpp"
@@ -36,13 +37,40 @@ std::string stored_failure_text(std::string_view text) {
   return line;
 }
 
+namespace {
+/// Of the logits of the first `length` positions, read in pieces.
+std::uint32_t stored_logits_crc(const RowFile& file, const ResultLayout& layout, RowId row,
+                                std::uint64_t length) {
+  constexpr std::uint64_t kPiece = 1 << 20;
+  std::vector<std::byte> piece;
+  std::uint32_t crc = 0;
+  const std::uint64_t end = layout.logits_at(row, length);
+  for (std::uint64_t at = layout.logits_at(row); at < end; at += piece.size()) {
+    piece.resize(static_cast<std::size_t>(std::min(end - at, kPiece)));
+    file.read(at, piece);
+    crc = crc32c(piece, crc);
+  }
+  return crc;
+}
+}  // namespace
+
+double sum_of_logprobs(std::span<const float> logprobs, std::span<const std::uint8_t> counts) {
+  double sum = 0;
+  for (std::size_t i = 0; i < logprobs.size(); ++i) {
+    if (counts.empty() || counts[i] != 0) sum += static_cast<double>(logprobs[i]);
+  }
+  return sum;
+}
+
 std::uint32_t payload_crc(const RowPayload& payload) {
   std::uint32_t crc = crc32c(std::as_bytes(payload.tokens));
   crc = crc32c(std::as_bytes(payload.logprobs), crc);
   crc = crc32c(std::as_bytes(payload.top_ids), crc);
   crc = crc32c(std::as_bytes(payload.top_logprobs), crc);
   crc = crc32c(std::as_bytes(std::span(payload.failure)), crc);
-  return crc32c(std::as_bytes(payload.valid), crc);
+  crc = crc32c(std::as_bytes(payload.valid), crc);
+  if (!payload.logits_crc) return crc;
+  return crc32c(std::as_bytes(std::span(&*payload.logits_crc, 1)), crc);
 }
 
 void split_top(std::span<const TokenLogprob> top, std::vector<TokenId>& ids,
@@ -68,12 +96,14 @@ RowRecord make_record(const ResultLayout& layout, const RowResult& result) {
   std::vector<TokenId> top_ids;
   std::vector<float> top_logprobs;
   split_top(result.top, top_ids, top_logprobs);
-  record.payload_crc = payload_crc({.tokens = result.tokens,
-                                    .logprobs = result.logprobs,
-                                    .top_ids = top_ids,
-                                    .top_logprobs = top_logprobs,
-                                    .failure = result.failure,
-                                    .valid = result.valid});
+  RowPayload payload{.tokens = result.tokens,
+                     .logprobs = result.logprobs,
+                     .top_ids = top_ids,
+                     .top_logprobs = top_logprobs,
+                     .failure = result.failure,
+                     .valid = result.valid};
+  if (layout.shape.vocab != 0) payload.logits_crc = result.logits_crc;
+  record.payload_crc = payload_crc(payload);
   return sealed(record);
 }
 
@@ -96,6 +126,21 @@ bool is_consistent(const ResultLayout& layout, RowId row, const RowRecord& recor
          record.length <= layout.shape.max_length && record.prefix_length <= record.length &&
          record.row_crc == row_record_crc(record);
 }
+
+namespace {
+/// The two datasets of a score file that say again what the others do.
+void read_sums(const RowFile& file, const ResultLayout& layout, RowId row, StoredRow& stored) {
+  stored.sum_logprob = read_values<double>(file, layout.sum_at(row), 1).front();
+  const std::int32_t length = read_values<std::int32_t>(file, layout.length_at(row), 1).front();
+  const double sum = sum_of_logprobs(stored.logprobs, stored.valid);
+  if (std::bit_cast<std::uint64_t>(sum) == std::bit_cast<std::uint64_t>(stored.sum_logprob) &&
+      length == static_cast<std::int32_t>(stored.record.length)) {
+    return;
+  }
+  throw FormatError(
+      fmt::format("{}: sum_logprob or length of row {} is damaged", file.path(), row));
+}
+}  // namespace
 
 std::vector<RowRecord> read_records(const RowFile& file, const ResultLayout& layout, RowId first,
                                     std::uint64_t count) {
@@ -131,12 +176,15 @@ StoredRow read_row(const RowFile& file, const ResultLayout& layout, RowId row) {
   if (layout.shape.valid != 0) {
     stored.valid = read_values<std::uint8_t>(file, layout.valid_at(row), layout.shape.max_length);
   }
-  if (payload_crc({.tokens = stored.tokens,
-                   .logprobs = stored.logprobs,
-                   .top_ids = stored.top_ids,
-                   .top_logprobs = stored.top_logprobs,
-                   .failure = stored.failure,
-                   .valid = stored.valid}) != stored.record.payload_crc) {
+  RowPayload payload{.tokens = stored.tokens,
+                     .logprobs = stored.logprobs,
+                     .top_ids = stored.top_ids,
+                     .top_logprobs = stored.top_logprobs,
+                     .failure = stored.failure,
+                     .valid = stored.valid};
+  if (layout.shape.vocab != 0) payload.logits_crc = stored_logits_crc(file, layout, row, length);
+  if (layout.shape.scores != 0) read_sums(file, layout, row, stored);
+  if (payload_crc(payload) != stored.record.payload_crc) {
     throw FormatError(fmt::format("{}: the tokens of row {} are damaged", file.path(), row));
   }
   return stored;

@@ -38,6 +38,18 @@ std::string field_difference(const char* name, std::uint64_t stored, std::uint64
   return stored == expected ? "" : fmt::format("{} is {}, expected {}", name, stored, expected);
 }
 
+/// Of the two datasets of a score file that say again what the others do.
+std::string score_difference(const RowFile& file, const ResultLayout& layout,
+                             const RowResult& expected) {
+  const double sum = sum_of_logprobs(expected.logprobs, expected.valid);
+  const auto length = static_cast<std::int32_t>(expected.tokens.size());
+  const std::string of_sum = first_difference(file, layout.sum_at(expected.row), 1,
+                                              std::span(&sum, 1), true, "sum_logprob");
+  return of_sum.empty() ? first_difference(file, layout.length_at(expected.row), 1,
+                                           std::span(&length, 1), true, "length")
+                        : of_sum;
+}
+
 /// The first of several texts that is not empty.
 std::string first_of(std::initializer_list<std::string> texts) {
   for (const std::string& text : texts) {
@@ -85,10 +97,12 @@ std::string row_difference(const RowFile& file, const ResultLayout& layout,
        layout.shape.valid == 0
            ? ""
            : first_difference(file, layout.valid_at(row), room, result.valid, to_the_end, "valid"),
+       layout.shape.scores == 0 ? "" : score_difference(file, layout, result),
        first_difference(file, layout.failure_at(row), kFailureBytes, std::span<const char>(failure),
                         to_the_end, "byte of the failure text"),
        field_difference("stop_index", stored.stop_index, wanted.stop_index),
        field_difference("flags", stored.flags, wanted.flags),
+       layout.shape.vocab != 0 && stored.payload_crc != wanted.payload_crc ? "logits differ" : "",
        field_difference("payload_crc", stored.payload_crc, wanted.payload_crc),
        field_difference("row_crc", stored.row_crc, wanted.row_crc)});
 }

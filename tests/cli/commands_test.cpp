@@ -183,7 +183,11 @@ TEST(Score, AgreesWithGenerateBitForBit) {
                    "scores.h5", "--threads", "1", "--logits"},
                   ranks);
     ASSERT_EQ(result.exit_code, 0) << result.err;
-    const h5::File file = h5::File::open(cli().file("scores.h5"));
+    for (const char* name : {"scores.h5.lock", "scores.h5.runs.jsonl"}) {
+      std::filesystem::remove(cli().file(name));
+    }
+    std::filesystem::rename(cli().file("scores.h5"), cli().file("scored.h5"));
+    const h5::File file = h5::File::open(cli().file("scored.h5"));
     const h5::Dataset logprobs = file.dataset("/token_logprobs");
     ASSERT_EQ(logprobs.shape().size(), 2U);
     const std::uint64_t width = logprobs.shape()[1];

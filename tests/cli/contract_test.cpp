@@ -126,6 +126,10 @@ TEST(Contract, OtherCommandsListExactlyTheDocumentedOptions) {
     if (command == "score" || command == "render" || command == "tokenize") {
       options.insert(of_records.begin(), of_records.end());
     }
+    if (command == "score") {
+      options.insert({"config", "resume", "allow-failed-rows", "retry-failed", "commit-interval",
+                      "time-limit", "progress", "metrics"});
+    }
     if (command == "verify" || command == "score") options.insert(shared.begin(), shared.end());
     EXPECT_EQ(listed(command), options) << command;
   }

@@ -1,10 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "gridmill/generate/score.hpp"
 #include "gridmill/generate/slot_plan.hpp"
 #include "kernels/cuda/runtime.hpp"
 #include "support/cuda_emulation/cuda_platform.hpp"
@@ -18,7 +18,7 @@ namespace gridmill {
 namespace {
 
 constexpr int kSlots = 8;
-constexpr std::size_t kTokens = 41;  // the last one of a row is not fed to be scored
+constexpr std::size_t kTokens = 41;
 
 /// With heads of 32 queries: shorter ones are padded, which a real model has no use for.
 Json with(Json config, const Json& sizes) {
@@ -52,15 +52,36 @@ std::size_t taken_by_passes(const Case& each, const test::Tensors& tensors, Exch
   const auto state = model->make_state(context, kSlots, kTokens);
   std::vector<std::vector<TokenId>> rows;
   for (std::uint64_t row = 0; row < kSlots; ++row) rows.push_back(test::walk(kTokens, 300, row));
-  NoExchange alone;
-  const auto feed = [&](std::size_t count, const ScoreOptions& options) {
-    static_cast<void>(
-        score(*model, context, parameters, *state, alone, std::span(rows).first(count), options));
+  // One pass over the first `tokens` of all rows together, then one over the rest.
+  const auto feed = [&](std::size_t count, std::size_t length, std::size_t tokens, bool logits) {
+    for (std::size_t slot = 0; slot < count; ++slot) state->reset(static_cast<SlotId>(slot));
+    for (const bool rest : {false, true}) {
+      std::vector<RowSpan> spans;
+      std::vector<SelectRow> wanted;
+      for (std::size_t slot = 0; slot < count; ++slot) {
+        const std::size_t share = std::min(length, tokens - std::min(tokens, slot * length));
+        const std::span<const TokenId> fed =
+            rest ? std::span(rows[slot]).subspan(share, length - share)
+                 : std::span(rows[slot]).first(share);
+        if (fed.empty()) continue;
+        spans.push_back({.slot = static_cast<SlotId>(slot),
+                         .position = static_cast<std::int32_t>(rest ? share : 0),
+                         .tokens = fed,
+                         .want = LogitsWanted::all});
+        for (const TokenId id : fed) wanted.push_back({.plan = {.temperature = 0}, .target = id});
+      }
+      if (spans.empty()) continue;
+      std::vector<Choice> choices;
+      Tensor<float, 2> values;
+      HeadRequest request{.rows = wanted, .choices = &choices};
+      if (logits) request = {.logits = &values};
+      model->forward(context, spans, *state, parameters, request);
+    }
   };
-  feed(1, {.pass_rows = 2});  // small arrays of the stream
+  feed(1, kTokens - 1, 2, false);  // small arrays of the stream
   const std::size_t before = cuda::device_memory().free_bytes;
-  feed(kSlots, {.pass_rows = 270});
-  feed(kSlots, {.logits = true, .pass_rows = 320});
+  feed(kSlots, kTokens - 1, 270, false);
+  feed(kSlots, kTokens, 320, true);
   return before - cuda::device_memory().free_bytes;
 }
 

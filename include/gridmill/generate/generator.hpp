@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "gridmill/base/tensor.hpp"
 #include "gridmill/generate/request.hpp"
 #include "gridmill/model/model.hpp"
 #include "gridmill/params/parameter_source.hpp"
@@ -92,6 +94,10 @@ class Generator {
   /// Collective as Model::forward.
   /// @return rows that ended in this pass; their slots are free.
   [[nodiscard]] std::vector<Completion> step();
+  /// Logits that the last step() has made of rows that ask for them, also of those that ended in
+  /// it; of each row in ascending positions. A row that was put out of a full pool begins again.
+  /// Valid until the next step().
+  [[nodiscard]] std::span<const RowLogits> logits() const { return row_logits_; }
   /// No row in flight.
   [[nodiscard]] bool idle() const;
   [[nodiscard]] std::size_t rows_in_flight() const { return arrival_.size(); }
@@ -122,6 +128,8 @@ class Generator {
   void plan_pass();
   /// Adds the selection of `row`'s token at `next` to the pass.
   void select(const generate_detail::Sequence& row, std::int64_t next);
+  /// Cuts the logits of a pass into those of its rows.
+  void share_logits();
   void take_choices(std::vector<Completion>& completions);
   void finish(SlotId slot, FinishReason reason, const std::string& failure,
               std::vector<Completion>& completions);
@@ -141,6 +149,8 @@ class Generator {
   std::vector<RowSpan> spans_;                       ///< of the pass at hand
   std::vector<SelectRow> rows_;
   std::vector<Choice> choices_;
+  Tensor<float, 2> pass_logits_;  ///< of all wanted rows of the pass, if some row asks for them
+  std::vector<RowLogits> row_logits_;
   GeneratorStatistics statistics_;
 };
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gridmill/base/ids.hpp"
+#include "gridmill/base/tensor_view.hpp"
 #include "gridmill/sampling/sampling_options.hpp"
 #include "gridmill/sampling/sampling_plan.hpp"
 
@@ -31,7 +32,7 @@ struct StopToken {
   std::uint16_t number = 0;
 };
 
-/// One row to generate. Its result depends on these fields and the model alone.
+/// One row to generate, or to score. Its result depends on these fields and the model alone.
 struct Request {
   RowId row = 0;                ///< the caller's name for it
   std::vector<TokenId> prompt;  ///< at least one token
@@ -53,8 +54,15 @@ struct Request {
   std::int32_t top_logprobs = 0;
   /// RowRecord::flags; handed on.
   std::uint16_t flags = 0;
-  /// Log-probabilities of the prompt are not wanted: they are 0.
-  bool generated_only = false;
+  /// The first token whose log-probability is wanted; those of the tokens before it are 0, and cost
+  /// nothing. Nothing predicts token 0.
+  std::int64_t first_logprob = 1;
+  /// Teacher forcing: the prompt is the whole row, and nothing is generated.
+  bool score = false;
+  /// With `score`: the logits of each position are wanted (Generator::logits).
+  bool logits = false;
+  /// Which tokens count, for a caller that scores; handed on.
+  std::vector<std::uint8_t> counts{};
 };
 
 /// A finished row.
@@ -70,7 +78,15 @@ struct Completion {
   std::uint16_t stop_index = 0;  ///< number of what ended the row, for FinishReason::stop
   std::uint16_t flags = 0;       ///< of the request
   FinishReason reason = FinishReason::none;
-  std::string failure;  ///< why, for FinishReason::error
+  std::string failure;                 ///< why, for FinishReason::error
+  std::vector<std::uint8_t> counts{};  ///< of the request
+};
+
+/// Logits that a pass has made of a row.
+struct RowLogits {
+  RowId row = 0;
+  std::int64_t position = 0;          ///< of the first one: after consuming tokens 0 .. position
+  TensorView<const float, 2> logits;  ///< [positions, V]
 };
 
 /// A row that is being worked on: enough to resume it.

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,7 +40,15 @@ struct LockstepOptions {
   std::string jax_threefry = "classic";
 };
 
-/// One run of `gridmill generate`.
+/// What `gridmill score` does with its prompts, which are whole rows.
+struct ScoreOptions {
+  bool enabled = false;
+  std::string from;        ///< what counts: from this token, or from this field of a record, on
+  bool assistant = false;  ///< the assistant's turns of messages count
+  bool logits = false;     ///< all logits are stored
+};
+
+/// One run of `gridmill generate` or `gridmill score`.
 struct JobConfig {
   RunOptions run;
   std::string prompts;
@@ -47,18 +56,21 @@ struct JobConfig {
   PromptOptions prompting;  ///< how records become prompts
   int show = 0;             ///< prints so many prompts and does nothing else
   std::string output;
-  std::int64_t max_length = 0;  ///< 0 = min(2048, the model's limit)
+  std::int64_t max_length = 0;  ///< 0 = min(2048, the model's limit); score: the longest prompt
   bool allow_long = false;
   SamplingOptions sampling;
   RowLimits limits;         ///< eod_token_ids: empty = the model's; -1 = never stop
   bool ignore_eos = false;  ///< as if eod_token_ids were -1
+  /// Of both structs, names of the fields that the user has given.
+  std::set<std::string> given{};
+  std::string generation_config = "eod";  ///< eod, all, none
   bool add_special_tokens = true;
   std::uint32_t samples_per_prompt = 1;
   bool logprobs = false;
   /// Of the object in a record that overrides options; dots lead into objects.
   std::string sampling_field = "sampling";
   std::int32_t top_logprobs = 0;     ///< likeliest tokens kept a position; implies `logprobs`
-  std::string logprobs_for = "all";  ///< all, generated
+  std::string logprobs_for = "all";  ///< all, generated; score: all, counted
   std::string resume = "auto";       ///< auto, never, require
   bool allow_failed_rows = false;
   bool retry_failed = false;
@@ -73,6 +85,7 @@ struct JobConfig {
   std::string metrics;
   std::string config_file;  ///< where options were read from; empty = none
   LockstepOptions lockstep;
+  ScoreOptions score;
   std::vector<std::string> command_line;  ///< for the run log
 };
 

@@ -17,14 +17,17 @@ namespace gridmill {
 // NOLINTNEXTLINE(bugprone-exception-escape): the analyser cannot see through Json's move
 struct JobPlan {
   std::uint64_t prompts = 0;
-  std::uint64_t rows = 0;  ///< prompts * samples_per_prompt
-  std::int32_t max_length = 0;
+  std::uint64_t rows = 0;       ///< prompts * samples_per_prompt
+  std::int32_t max_length = 0;  ///< of a score job without one: the model's limit
   SamplingOptions sampling;
   RowLimits limits;  ///< eod_token_ids: sorted; empty = never stop
   /// Every option and input that influences a row, and nothing else: equal values promise equal
   /// bytes.
   Json identity;
 };
+
+/// Options of `gridmill score` out of a job's identity. @throws Json::exception
+[[nodiscard]] ScoreOptions score_options_from_json(const Json& fields);
 
 /// What the prompts are, for the identity of a job.
 struct PromptFileInfo {

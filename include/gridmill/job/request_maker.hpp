@@ -51,16 +51,24 @@ class RequestMaker {
     const char* name;
   };
   [[nodiscard]] PromptLimit prompt_limit() const;
-  /// Cuts `ids` to the limit, or says why it is too long.
-  [[nodiscard]] std::optional<BadPrompt> cut(std::vector<TokenId>& ids) const;
   /// A long text that cannot fit, whatever its tokens are: encoding megabytes takes seconds.
   [[nodiscard]] std::optional<BadPrompt> certainly_too_long(const std::string& text) const;
   /// Token ids of a prompt, with special tokens; never empty.
   struct PromptTokens {
     std::vector<TokenId> ids;
     bool truncated = false;
+    std::vector<std::uint8_t> counts{};  ///< of each, where only some count
   };
+  /// Cuts the ids to the limit, or says why they are too many.
+  [[nodiscard]] std::optional<BadPrompt> cut(PromptTokens& prompt) const;
   [[nodiscard]] std::variant<PromptTokens, BadPrompt> tokens_of(PromptId prompt) const;
+  /// Ids of a text, with a warning where they begin with two begin tokens. @throws BadPrompt
+  [[nodiscard]] std::vector<TokenId> encode(const std::string& text, bool special) const;
+  /// The same ids and which of them count: from a field on, or in the assistant's turns.
+  [[nodiscard]] std::variant<PromptTokens, BadPrompt> continued(PromptId prompt,
+                                                                RenderedPrompt begin) const;
+  [[nodiscard]] std::variant<PromptTokens, BadPrompt> turns_of(PromptId prompt) const;
+  [[nodiscard]] std::variant<PromptTokens, BadPrompt> whole_tokens_of(PromptId prompt) const;
 
   const JobConfig& config_;
   const JobPlan& plan_;
@@ -68,6 +76,8 @@ class RequestMaker {
   const PromptSource& prompts_;
   const Tokenizer* tokenizer_;
   PromptReader reader_;
+  /// With --score-from: a number of tokens; else, if given, it is a field.
+  std::optional<std::size_t> counts_from_;
   std::unique_ptr<job_detail::RowOptions> options_;
   mutable std::atomic<bool> begins_twice_{false};
 };

@@ -37,7 +37,7 @@ struct RowSpan {
   std::int64_t allowed_length = 0;
 };
 
-/// What happens to the wanted rows, in the order of spans and tokens. Exactly one of `choices` and
+/// What happens to the wanted rows, in the order of spans and tokens. At least one of `choices` and
 /// `logits` is set, unless no row is wanted.
 struct HeadRequest {
   std::span<const SelectRow> rows = {};    ///< one a wanted row, for `choices`

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <variant>
 
 #include "gridmill/prompts/prompt_options.hpp"
 #include "gridmill/prompts/prompt_source.hpp"
@@ -20,8 +21,15 @@ class PromptReader {
 
   /// @throws IoError or FormatError if the prompt file changed under us.
   [[nodiscard]] RenderedPrompt read(PromptId prompt) const;
+  /// RecordRenderer::render_turns() and field() of the prompt's record. For files of records only.
+  /// @throws as read().
+  [[nodiscard]] std::variant<RenderedTurns, BadPrompt> read_turns(PromptId prompt) const;
+  [[nodiscard]] Prompt read_field(PromptId prompt, const std::string& path) const;
 
  private:
+  /// The record of a prompt, or why there is none.
+  [[nodiscard]] std::variant<std::string, BadPrompt> record_of(PromptId prompt) const;
+
   const PromptSource& prompts_;
   std::unique_ptr<const RecordRenderer> renderer_;  ///< null for prompts of token ids
   bool plain_ = true;                               ///< no option makes prompts of records

@@ -1,9 +1,13 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
 
 #include "gridmill/prompts/prompt_options.hpp"
 #include "gridmill/prompts/prompt_source.hpp"
@@ -29,6 +33,13 @@ struct RenderedPrompt {
   std::string continued_field{};
 };
 
+/// A conversation as a chat template writes it, without the prompt for an answer, and where in it
+/// the assistant speaks: bytes [first, end), ascending.
+struct RenderedTurns {
+  std::string text;
+  std::vector<std::pair<std::size_t, std::size_t>> turns;
+};
+
 /// Makes prompts of records: JSON objects with a text, with messages, or with fields for a
 /// template. Immutable: threads may share it.
 class RecordRenderer {
@@ -43,6 +54,13 @@ class RecordRenderer {
   /// The prompt of `record`; what is wrong with it is a BadPrompt.
   /// @param number  of its line, from 1, for reasons.
   [[nodiscard]] RenderedPrompt render(std::string_view record, std::uint64_t number) const;
+  /// The messages of `record` and their assistant's turns; few shots are no turns of it. A turn is
+  /// what the template adds for the message behind the prompt for an answer.
+  [[nodiscard]] std::variant<RenderedTurns, BadPrompt> render_turns(std::string_view record,
+                                                                    std::uint64_t number) const;
+  /// A field of `record`: a text or a list of token ids.
+  [[nodiscard]] Prompt field(std::string_view record, std::uint64_t number,
+                             const std::string& path) const;
   /// The same for a prompt that is a text and no record, such as a line of a .txt file.
   [[nodiscard]] RenderedPrompt render_text(const std::string& text) const;
 

@@ -15,7 +15,7 @@ inline constexpr std::size_t kFailureBytes = 256;
 /// Likeliest tokens of a position, at most.
 inline constexpr std::uint32_t kMostTopLogprobs = 1024;
 
-/// What a result file holds. Trivially copyable.
+/// What a result or score file holds. Trivially copyable.
 struct ResultShape {
   std::uint64_t rows = 0;                ///< N
   std::uint32_t samples_per_prompt = 1;  ///< row = prompt * samples_per_prompt + sample
@@ -24,6 +24,8 @@ struct ResultShape {
   std::uint8_t valid = 0;                ///< 1: has `valid`
   std::uint8_t version = 1;              ///< of the format
   std::uint32_t top = 0;                 ///< width of `top_ids` and `top_logprobs`; 0 = none
+  std::uint8_t scores = 0;               ///< 1: of `gridmill score`; has `sum_logprob` and `length`
+  std::uint32_t vocab = 0;               ///< width of `logits`; 0 = none
 
   friend bool operator==(const ResultShape&, const ResultShape&) = default;
 };
@@ -39,6 +41,9 @@ struct ResultLayout {
   std::uint64_t valid_offset = 0;         ///< uint8 [N, max_length], if shape.valid
   std::uint64_t top_ids_offset = 0;       ///< int32 [N, max_length, top], if shape.top
   std::uint64_t top_logprobs_offset = 0;  ///< float32 [N, max_length, top], if shape.top
+  std::uint64_t sums_offset = 0;          ///< float64 [N], if shape.scores
+  std::uint64_t lengths_offset = 0;       ///< int32 [N], if shape.scores
+  std::uint64_t logits_offset = 0;        ///< float32 [N, max_length, vocab], if shape.vocab
 
   [[nodiscard]] std::uint64_t record_at(RowId row) const {
     return rows_offset + row * sizeof(RowRecord);
@@ -63,6 +68,16 @@ struct ResultLayout {
   }
   [[nodiscard]] std::uint64_t top_logprobs_at(RowId row) const {
     return top_logprobs_offset + row * top_items() * sizeof(float);
+  }
+  [[nodiscard]] std::uint64_t sum_at(RowId row) const { return sums_offset + row * sizeof(double); }
+  [[nodiscard]] std::uint64_t length_at(RowId row) const {
+    return lengths_offset + row * sizeof(std::int32_t);
+  }
+  [[nodiscard]] std::uint64_t logits_bytes() const {  // of one position
+    return std::uint64_t{shape.vocab} * sizeof(float);
+  }
+  [[nodiscard]] std::uint64_t logits_at(RowId row, std::uint64_t position = 0) const {
+    return logits_offset + (row * shape.max_length + position) * logits_bytes();
   }
   [[nodiscard]] PromptId prompt_of(RowId row) const {
     return static_cast<PromptId>(row / shape.samples_per_prompt);

@@ -64,6 +64,10 @@ class ResultStore {
   /// commit. Thread-safe. Waits for a commit if much is queued (64 MiB).
   /// @throws InternalError if the row does not fit the layout; the store's first error.
   void put(const RowResult& result);
+  /// Writes logits of a row that will be put, from `position` on, at once: they would fill the
+  /// memory. They are durable with the row. @param logits  [tokens, vocab].
+  /// @throws InternalError if they do not fit the layout; the store's first error.
+  void put_logits(RowId row, std::uint64_t position, std::span<const float> logits);
   /// Empties the records of damaged rows, to be put again. Durable with the next commit.
   void discard(std::span<const RowId> rows);
   /// Returns when everything put before is durable. From any thread, also while another one is in

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,6 +29,9 @@ struct RowResult {
   std::uint16_t flags = 0;                ///< RowFlags; files of version 2
   std::string_view failure{};             ///< one line for a failed row, else empty
   std::span<const std::uint8_t> valid{};  ///< [max_length] if the file has them, else none
+  /// Of a file with logits: crc32c of the row's, [length, vocab], which are in the file before the
+  /// row is put (ResultStore::put_logits).
+  std::uint32_t logits_crc = 0;
 };
 
 /// A row read back.
@@ -39,7 +43,13 @@ struct StoredRow {
   std::vector<float> top_logprobs;  ///< [length, top] or none
   std::string failure;              ///< empty unless failed
   std::vector<std::uint8_t> valid;  ///< [max_length] or none
+  double sum_logprob = 0;           ///< of a score file
 };
+
+/// `sum_logprob` of a score file: the sum of the log-probabilities of tokens that count, in
+/// ascending order. @param counts  1 for those; empty = all of them.
+[[nodiscard]] double sum_of_logprobs(std::span<const float> logprobs,
+                                     std::span<const std::uint8_t> counts);
 
 /// `text` as the file keeps it: one line (control characters become blanks), at most 256 bytes, cut
 /// between characters.
@@ -60,10 +70,12 @@ struct RowPayload {
   std::span<const float> top_logprobs{};
   std::string_view failure{};
   std::span<const std::uint8_t> valid{};
+  std::optional<std::uint32_t> logits_crc{};  ///< of a file with logits
 };
 
 /// crc32c over tokens[:length], token_logprobs[:length], top_ids[:length], top_logprobs[:length],
-/// the failure text, the `valid` row, those that the file has.
+/// the failure text, the `valid` row, and crc32c of logits[:length] as a number of 32 bits, those
+/// that the file has.
 [[nodiscard]] std::uint32_t payload_crc(const RowPayload& payload);
 
 /// Whether the record alone can be trusted as that of `row`: a known status and finish reason,

@@ -101,7 +101,8 @@ void run_head(const Head& head, ExecutionContext& context, Workspace& workspace,
     select_rows(
         {.weight = weight, .soft_cap = head.soft_cap, .vocab_size = head.vocab_size, .ids = ids},
         context, workspace, packed, request.rows, *request.choices);
-  } else {
+  }
+  if (request.logits != nullptr) {
     gather_logits(head, context, workspace, weight, packed, ids, *request.logits);
   }
 }

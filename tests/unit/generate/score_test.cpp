@@ -1,33 +1,76 @@
-#include "gridmill/generate/score.hpp"
-
 #include <gtest/gtest.h>
 
-#include <cmath>
+#include <algorithm>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
 
-#include "gridmill/base/error.hpp"
 #include "gridmill/generate/generator.hpp"
 #include "support/model_run.hpp"
-#include "support/thread_exchange.hpp"
 #include "support/tiny_models.hpp"
 
+// Rows that are scored: a Generator's rows that are given as a whole.
 namespace gridmill {
 namespace {
 
 using test::walk;
 
+struct Scored {
+  Completion completion;
+  std::vector<float> logits;  ///< [T, V]
+};
+
+struct How {
+  bool logits = false;
+  std::int64_t pass_rows = 512;
+  int slots = 4;
+  std::int64_t pool_positions = 0;
+  std::int64_t first_logprob = 1;
+};
+
 class Score : public ::testing::TestWithParam<test::TinyModel> {
  protected:
   Score() : backend_(make_backend("reference", {})), run_(GetParam().config, *backend_, 4, 60) {}
-  std::vector<ScoredRow> score_rows(const std::vector<std::vector<TokenId>>& rows,
-                                    const ScoreOptions& options = {}) {
-    NoExchange alone;
-    return score(*run_.model, run_.context, run_.parameters, *run_.state, alone, rows, options);
+  std::vector<Scored> score_rows(const std::vector<std::vector<TokenId>>& rows,
+                                 const How& how = {}) {
+    Generator generator(*run_.model, run_.context, run_.parameters,
+                        {.slots = how.slots,
+                         .max_length = 60,
+                         .pool_positions = how.pool_positions,
+                         .pass_rows = how.pass_rows});
+    std::vector<Scored> scored(rows.size());
+    std::size_t next = 0;
+    while (next < rows.size() || !generator.idle()) {
+      for (; next < rows.size() && generator.free_slots() > 0; ++next) {
+        Request request;
+        request.row = next;
+        request.prompt = rows[next];
+        request.max_length = 60;
+        request.score = true;
+        request.logprobs = true;
+        request.top_logprobs = 2;
+        request.first_logprob = how.first_logprob;
+        request.logits = how.logits;
+        request.counts.assign(rows[next].size(), 1);
+        EXPECT_TRUE(generator.admit(std::move(request)));
+      }
+      std::vector<Completion> completions = generator.step();
+      for (const RowLogits& piece : generator.logits()) {
+        std::vector<float>& logits = scored[piece.row].logits;
+        logits.resize(static_cast<std::size_t>(piece.position * piece.logits.extent(1)));
+        const std::span<const float> values = piece.logits.flat();
+        logits.insert(logits.end(), values.begin(), values.end());
+      }
+      for (Completion& each : completions) scored[each.row].completion = std::move(each);
+    }
+    return scored;
   }
   std::unique_ptr<Backend> backend_;
   test::ModelRun run_;
 };
 
-TEST_P(Score, IsTheLogprobsThatAGeneratorReports) {
+TEST_P(Score, IsTheLogprobsOfAPromptThatARowGoesOnFrom) {
   const std::vector<TokenId> row = walk(20, 300, 1);
   Generator generator(*run_.model, run_.context, run_.parameters, {.slots = 1, .max_length = 60});
   Request request;
@@ -37,55 +80,51 @@ TEST_P(Score, IsTheLogprobsThatAGeneratorReports) {
   ASSERT_TRUE(generator.admit(request));
   const std::vector<Completion> completed = generator.step();
   ASSERT_EQ(completed.size(), 1U);
-  EXPECT_EQ(score_rows({row})[0].logprobs, completed[0].logprobs);
+  const Completion scored = score_rows({row})[0].completion;
+  EXPECT_EQ(scored.logprobs, completed[0].logprobs);
+  EXPECT_EQ(scored.tokens, row) << "nothing is generated";
+  EXPECT_EQ(scored.counts.size(), row.size());
+  EXPECT_EQ(scored.top.size(), 2 * row.size());
 }
 
 TEST_P(Score, ALogitRowFollowsEachToken) {
   const std::vector<TokenId> row = walk(13, 300, 2);
-  const ScoredRow scored = score_rows({row}, {.logits = true})[0];
+  const Scored scored = score_rows({row}, {.logits = true})[0];
   run_.state->reset(0);
-  EXPECT_EQ(scored.logits.flat(), run_.feed(0, row).flat());
+  EXPECT_EQ(scored.logits, run_.feed(0, row).flat());
+  EXPECT_EQ(scored.completion.logprobs, score_rows({row})[0].completion.logprobs);
 }
 
-TEST_P(Score, SumsAndLengthsAreThoseOfTheTokens) {
-  const std::vector<std::vector<TokenId>> rows = {walk(7, 300, 3), {5}, walk(30, 300, 4)};
-  const std::vector<ScoredRow> scored = score_rows(rows);
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    ASSERT_EQ(scored[i].logprobs.size(), rows[i].size());
-    EXPECT_EQ(scored[i].logprobs[0], 0.0F);
-    double sum = 0;
-    for (const float logprob : scored[i].logprobs) {
-      EXPECT_LE(logprob, 0.0F);
-      sum += static_cast<double>(logprob);
+TEST_P(Score, RowsOfOneTokenHaveNothingToPredict) {
+  const Completion scored = score_rows({{5}})[0].completion;
+  EXPECT_EQ(scored.logprobs, std::vector<float>{0});
+  EXPECT_EQ(scored.reason, FinishReason::length);
+}
+
+TEST_P(Score, LogprobsInFrontOfTheFirstWantedOneAreZero) {
+  const std::vector<TokenId> row = walk(20, 300, 1);
+  std::vector<float> expected = score_rows({row})[0].completion.logprobs;
+  std::fill_n(expected.begin(), 7, 0.0F);
+  EXPECT_EQ(score_rows({row}, {.first_logprob = 7})[0].completion.logprobs, expected);
+}
+
+TEST_P(Score, ARowDoesNotDependOnItsNeighboursOrThePassSizeOrThePool) {
+  std::vector<std::vector<TokenId>> rows = {{5}};
+  for (std::uint64_t row = 0; row < 9; ++row) rows.push_back(walk(2 + row * 7 % 55, 300, row));
+  std::vector<Scored> alone;
+  for (const auto& row : rows) {
+    alone.push_back(std::move(score_rows({row}, {.logits = true})[0]));
+  }
+  const std::vector<How> ways = {{.logits = true, .pass_rows = 3},
+                                 {.logits = true, .pass_rows = 17, .slots = 2},
+                                 {.logits = true, .pass_rows = 8, .pool_positions = 128}};
+  for (const How& how : ways) {
+    const std::vector<Scored> together = score_rows(rows, how);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      EXPECT_EQ(together[i].completion.logprobs, alone[i].completion.logprobs) << i;
+      EXPECT_EQ(together[i].completion.top, alone[i].completion.top) << i;
+      EXPECT_EQ(together[i].logits, alone[i].logits) << i;
     }
-    EXPECT_EQ(scored[i].sum_logprob, sum);
-    EXPECT_FALSE(scored[i].has_nan);
-  }
-}
-
-TEST_P(Score, ARowDoesNotDependOnItsNeighboursOrThePassSize) {
-  const std::vector<std::vector<TokenId>> rows = {walk(7, 300, 3), walk(2, 300, 5),
-                                                  walk(30, 300, 4)};
-  const std::vector<ScoredRow> together = score_rows(rows, {.logits = true, .pass_rows = 3});
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const ScoredRow alone = score_rows({rows[i]}, {.logits = true})[0];
-    EXPECT_EQ(together[i].logprobs, alone.logprobs) << i;
-    EXPECT_EQ(together[i].logits.flat(), alone.logits.flat()) << i;
-  }
-}
-
-TEST_P(Score, RefusesRowsThatAreEmptyOutOfRangeOrTooMany) {
-  EXPECT_THROW(static_cast<void>(score_rows({{}})), UsageError);
-  EXPECT_THROW(static_cast<void>(score_rows({{1, 300}})), UsageError);
-  EXPECT_THROW(static_cast<void>(score_rows({{1}, {1}, {1}, {1}, {1}})), UsageError);
-}
-
-TEST_P(Score, RefusesRowsLongerThanAKvCacheButNoneForARecurrentState) {
-  const auto score_a_long_row = [&] { return score_rows({walk(62, 300, 1)}); };
-  if (GetParam().name == "llama") {
-    EXPECT_THROW(static_cast<void>(score_a_long_row()), UsageError);
-  } else {
-    EXPECT_EQ(score_a_long_row().at(0).logprobs.size(), 62U);
   }
 }
 
@@ -95,22 +134,6 @@ INSTANTIATE_TEST_SUITE_P(Models, Score,
                          [](const ::testing::TestParamInfo<test::TinyModel>& each) {
                            return each.param.name;
                          });
-
-TEST(ScoreInLockStep, RanksMakeEquallyManyPassesWhateverTheirRows) {
-  std::array<std::size_t, 2> acquired{};
-  test::ThreadGroup(2).run([&](Exchange& group) {
-    const auto backend = make_backend("reference", {});
-    test::ModelRun run(test::llama_config(), *backend, 2, 60);
-    run.parameters.forget();
-    std::vector<std::vector<TokenId>> rows;
-    if (group.rank() == 1) rows = {walk(50, 300, 1), walk(3, 300, 2)};
-    static_cast<void>(score(*run.model, run.context, run.parameters, *run.state, group, rows,
-                            {.logits = true, .pass_rows = 10}));
-    acquired[static_cast<std::size_t>(group.rank())] = run.parameters.acquired().size();
-  });
-  EXPECT_GT(acquired[0], 0U);
-  EXPECT_EQ(acquired[0], acquired[1]);
-}
 
 }  // namespace
 }  // namespace gridmill

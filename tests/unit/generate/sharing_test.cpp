@@ -63,7 +63,9 @@ std::vector<Request> mixed_job(std::uint32_t seed) {
     request.max_length = std::min<std::int64_t>(
         kLongestRow, static_cast<std::int64_t>(request.prompt.size()) + 1 + random[1] % 40);
     if (request.logprobs && random[2] % 3 == 0) request.top_logprobs = 3;
-    if (request.logprobs && random[2] % 5 == 0) request.generated_only = true;
+    if (request.logprobs && random[2] % 5 == 0) {
+      request.first_logprob = static_cast<std::int64_t>(request.prompt.size());
+    }
   }
   return requests;
 }
