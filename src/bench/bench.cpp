@@ -50,6 +50,7 @@ struct Figure {
   MachineLimits before;
   MachineLimits after;
   std::vector<Run> runs;
+  std::vector<Run> plain_runs;  ///< beside `runs`, with their temperature alone
   int attempts = 0;
 
   /// Largest relative change of bandwidth or product rate.
@@ -77,9 +78,14 @@ double median(std::vector<double> values) {
   return values.size() % 2 != 0 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
-/// Prompts of random tokens, greedy, no end of text: every row takes the same work.
-Request make_request(const BenchConfig& config, RowId row, std::int64_t vocab_size, int gen) {
+/// How the rows of a run are selected.
+enum class Selection { as_asked, plain };
+
+/// Prompts of random tokens, no end of text: every row takes the same work.
+Request make_request(const BenchConfig& config, RowId row, std::int64_t vocab_size, int gen,
+                     Selection selection) {
   Request request;
+  request.prompt_index = static_cast<PromptId>(row);
   request.row = row;
   for (int i = 0; i < config.prompt; ++i) {
     const auto words =
@@ -87,15 +93,17 @@ Request make_request(const BenchConfig& config, RowId row, std::int64_t vocab_si
     request.prompt.push_back(
         static_cast<TokenId>(words[0] % static_cast<std::uint32_t>(vocab_size)));
   }
-  request.sampling.temperature = 0;
+  request.sampling.temperature = config.sampling ? config.sampling->temperature : 0.0F;
+  if (config.sampling && selection == Selection::as_asked) request.sampling = *config.sampling;
   request.max_length = config.prompt + gen;
   return request;
 }
 
 Run run_once(const BenchConfig& config, Generator& generator, std::int64_t vocab_size, int batch,
-             int gen) {
+             int gen, Selection selection = Selection::as_asked) {
   for (int row = 0; row < batch; ++row) {
-    if (!generator.admit(make_request(config, static_cast<RowId>(row), vocab_size, gen))) {
+    if (!generator.admit(
+            make_request(config, static_cast<RowId>(row), vocab_size, gen, selection))) {
       throw InternalError("a free slot refused a row");
     }
   }
@@ -169,6 +177,9 @@ Figure measure(const BenchConfig& config, const BenchSubject& subject, int batch
     figure.before = subject.context.backend.machine_limits(subject.threads);
     for (int i = 0; i < config.repeat; ++i) {
       figure.runs.push_back(run_once(config, generator, vocab_size, batch, config.gen));
+      if (!config.sampling) continue;
+      figure.plain_runs.push_back(
+          run_once(config, generator, vocab_size, batch, config.gen, Selection::plain));
     }
     *resident_mib = std::max(*resident_mib, static_cast<double>(resident_bytes()) / (1 << 20));
     figure.after = subject.context.backend.machine_limits(subject.threads);
@@ -270,6 +281,16 @@ OrderedJson line_of(const BenchConfig& config, const BenchSubject& subject, doub
       {"state_mib", static_cast<double>(state_bytes) / (1 << 20)},
   });
   line.update(to_json(limits));
+  if (config.sampling) {
+    std::vector<double> costs;
+    for (std::size_t i = 0; i < figure.runs.size(); ++i) {
+      const auto step_s = [](const Run& run) {
+        return run.decode_s / static_cast<double>(run.decode_tokens);
+      };
+      costs.push_back(step_s(figure.runs[i]) / step_s(figure.plain_runs[i]) - 1);
+    }
+    line["sampling_cost"] = median(costs);
+  }
   line["canary"] = {to_json(figure.before), to_json(figure.after)};
   line["canary_moved"] = figure.moved() > kCalm;
   line["attempts"] = figure.attempts;

@@ -4,6 +4,8 @@
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
+#include "gridmill/base/json.hpp"
+#include "gridmill/sampling/sampling_options.hpp"
 
 namespace gridmill::cli {
 
@@ -18,6 +20,24 @@ std::vector<int> integers_of(const std::string& option, const std::string& text)
   }
   if (values.empty()) throw UsageError(option + " is empty, expected integers like 1,8,32");
   return values;
+}
+
+SamplingOptions sampling_of(const std::string& text) {
+  SamplingOptions options;
+  RowLimits limits;
+  try {
+    static_cast<void>(
+        override_from_record(parse_json(text, "--sampling"), options, limits, Json::object()));
+  } catch (const FormatError& error) {
+    throw UsageError(error.what());
+  } catch (const UsageError& error) {
+    throw UsageError(fmt::format("--sampling: {}", error.what()));
+  }
+  if (!(limits == RowLimits())) {
+    throw UsageError(
+        "--sampling: rows of bench end by --gen alone, no option of theirs may end one");
+  }
+  return options;
 }
 
 }  // namespace
@@ -72,6 +92,11 @@ CommandSyntax bench_syntax(BenchConfig& config) {
   add("pass-rows", integer_or_auto(&config.pass_rows, "--pass-rows"),
       "prompt tokens fed in one pass, if the decode rows leave room; auto = as generate");
   add("repeat", integer(&config.repeat, "--repeat"), "runs of every batch; rates are medians");
+  add("sampling",
+      po::value<std::string>()->value_name("JSON")->notifier(
+          [&config](const std::string& text) { config.sampling = sampling_of(text); }),
+      "sampling options as in a record, such as {\"top_p\": 0.95}: the line says what they cost "
+      "beside their temperature alone; default greedy");
   add("backend", po::value(&config.backend)->default_value(config.backend)->value_name("NAME"),
       "auto, reference, cpu, cuda");
   add("model", po::value(&config.model)->value_name("FILE.h5"),

@@ -281,6 +281,9 @@ void check_generate_options(const JobConfig& config) {
     throw UsageError(fmt::format("--temperature is {}, expected 0 or a positive number",
                                  config.sampling.temperature));
   }
+  if (config.logprobs_for == "generated" && !config.logprobs && config.top_logprobs == 0) {
+    throw UsageError("--logprobs-for=generated needs --logprobs or --top-logprobs");
+  }
   for (const TokenId id : config.limits.eod_token_ids) {
     if (config.ignore_eos && id != -1) {
       throw UsageError("--ignore-eos and --eod-token-id contradict each other");

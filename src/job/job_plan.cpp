@@ -6,6 +6,7 @@
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
+#include "job/job_fields.hpp"
 
 namespace gridmill {
 
@@ -87,13 +88,11 @@ JobPlan plan_job(const JobConfig& config, const CheckpointFile& checkpoint, cons
                    {"tokenizer", checkpoint.tokenizer_hash()},
                    {"prompts", prompts.hash},
                    {"prompt_count", prompts.count},
-                   {"prompt_field", config.prompt_field},
-                   {"add_special_tokens", config.add_special_tokens},
                    {"param_dtype", config.run.param_dtype},
-                   {"numerics", numerics_id},
-                   {"max_length", plan.max_length},
-                   {"samples_per_prompt", config.samples_per_prompt},
-                   {"logprobs", config.logprobs}};
+                   {"numerics", numerics_id}};
+  JobConfig resolved = config;
+  resolved.max_length = plan.max_length;
+  job_detail::write_job_fields(resolved, plan.identity);
   // Without records nothing is added, so that such jobs keep the identity they always had.
   if (Json prompting = to_json(config.prompting); !prompting.empty()) {
     plan.identity["prompting"] = std::move(prompting);
@@ -104,11 +103,6 @@ JobPlan plan_job(const JobConfig& config, const CheckpointFile& checkpoint, cons
     write_identity(plan.sampling, plan.identity);
     write_identity(plan.limits, plan.identity);
   }
-  if (config.top_logprobs > 0) plan.identity["top_logprobs"] = config.top_logprobs;
-  if (config.sampling_field != "sampling") {
-    plan.identity["sampling_field"] = config.sampling_field;
-  }
-  if (config.logprobs_for != "all") plan.identity["logprobs_for"] = config.logprobs_for;
   if (config.lockstep.enabled) {
     // JAX's random numbers depend on the batch and on the place in the mesh.
     plan.identity["lockstep"] = {{"batch_size", config.lockstep.batch_size},

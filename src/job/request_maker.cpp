@@ -44,7 +44,9 @@ RequestMaker::RequestMaker(const JobConfig& config, const JobPlan& plan, const M
                     config.run.model));
   }
   const std::string& from = config.score.from;
-  if (!from.empty() && from.find_first_not_of("0123456789") == std::string::npos) {
+  constexpr std::size_t kMostDigits = 9;
+  if (!from.empty() && from.size() <= kMostDigits &&
+      from.find_first_not_of("0123456789") == std::string::npos) {
     counts_from_ = std::stoull(from);
   }
   const bool needs_records = config.score.assistant || (!from.empty() && !counts_from_);
@@ -157,11 +159,16 @@ std::variant<RequestMaker::PromptTokens, BadPrompt> RequestMaker::tokens_of(Prom
           fmt::format("token id {} is outside the vocabulary of {} tokens", id, model_.vocab_size)};
     }
   }
-  if (std::optional<BadPrompt> bad = cut(*tokens)) return std::move(*bad);
   const std::vector<std::uint8_t>& counts = tokens->counts;
-  if (!counts.empty() && std::find(counts.begin(), counts.end(), std::uint8_t{1}) == counts.end()) {
-    return BadPrompt{"no token of the row counts"};
+  const auto counts_nothing = [&counts] {
+    return !counts.empty() &&
+           std::find(counts.begin(), counts.end(), std::uint8_t{1}) == counts.end();
+  };
+  // Before the cut, too: a reason must not depend on a length that rows without one do not have.
+  if (!counts_nothing()) {
+    if (std::optional<BadPrompt> bad = cut(*tokens)) return std::move(*bad);
   }
+  if (counts_nothing()) return BadPrompt{"no token of the row counts"};
   return made;
 }
 

@@ -18,6 +18,7 @@
 #include "gridmill/results/recovery.hpp"
 #include "gridmill/results/result_file.hpp"
 #include "gridmill/results/row_difference.hpp"
+#include "job/job_fields.hpp"
 #include "job/prompt_file_detail.hpp"
 #include "job/regenerate_detail.hpp"
 #include "job/run_report_detail.hpp"
@@ -64,12 +65,11 @@ JobConfig config_of(const VerifyConfig& config, const VerifiedFile& file) {
         job.at("numerics").get<std::string>().ends_with("bf16") ? "bf16" : "fp32";
   }
   made.prompts = config.prompts;
-  made.prompt_field = job.at("prompt_field").get<std::string>();
+  read_job_fields(job, made);
   if (const auto prompting = job.find("prompting"); prompting != job.end()) {
     made.prompting = prompt_options_from_json(*prompting);
   }
   made.output = config.file;
-  made.max_length = job.at("max_length").get<std::int64_t>();
   made.allow_long = true;
   if (const auto score = job.find("score"); score != job.end()) {
     made.score = score_options_from_json(*score);
@@ -78,12 +78,6 @@ JobConfig config_of(const VerifyConfig& config, const VerifiedFile& file) {
     made.limits = read_limits_identity(job);
     if (made.limits.eod_token_ids.empty()) made.limits.eod_token_ids = {-1};
   }
-  made.add_special_tokens = job.at("add_special_tokens").get<bool>();
-  made.samples_per_prompt = job.at("samples_per_prompt").get<std::uint32_t>();
-  made.logprobs = job.at("logprobs").get<bool>();
-  made.top_logprobs = job.value("top_logprobs", 0);
-  made.sampling_field = job.value("sampling_field", "sampling");
-  made.logprobs_for = job.value("logprobs_for", "all");
   if (const auto lockstep = job.find("lockstep"); lockstep != job.end()) {
     made.lockstep = {.enabled = true,
                      .batch_size = lockstep->at("batch_size").get<std::int64_t>(),

@@ -30,12 +30,27 @@ struct CheckBlock {
   std::uint32_t metadata_crc = 0;  ///< of all bytes but the extents and this block
   std::uint32_t extents = 0;
   std::array<Extent, kMostExtents> extent{};
-  std::uint32_t reserved = 0;
+  std::uint32_t more_crc = 0;   ///< of the extents behind this block, if there are more; else 0
   std::uint32_t block_crc = 0;  ///< of the bytes before
 
   friend bool operator==(const CheckBlock&, const CheckBlock&) = default;
 };
 static_assert(sizeof(CheckBlock) == 16 + 8 + 4 + 4 + kMostExtents * 16 + 8);
+
+/// Those of a score file may be more than the block has room for: the others follow it.
+constexpr std::size_t kMoreExtents = 8;
+struct WholeBlock {
+  CheckBlock head;
+  std::array<Extent, kMoreExtents> more{};
+
+  [[nodiscard]] std::vector<Extent> extents() const {
+    std::vector<Extent> all(head.extent.begin(), head.extent.end());
+    all.insert(all.end(), more.begin(), more.end());
+    all.resize(head.extents);
+    return all;
+  }
+  friend bool operator==(const WholeBlock&, const WholeBlock&) = default;
+};
 constexpr std::array<char, 16> kMagic = {'g', 'r', 'i', 'd', 'm', 'i', 'l', 'l',
                                          ' ', 'c', 'h', 'e', 'c', 'k', ' ', '1'};
 
@@ -76,21 +91,27 @@ std::uint32_t crc_without(const FileDescriptor& file, const std::string& path, s
 }
 
 std::vector<Extent> with_block(std::span<const Extent> extents) {
-  std::vector<Extent> all = {{kBlockAt, kBlockAt + sizeof(CheckBlock)}};
+  const std::size_t more = extents.size() > kMostExtents ? sizeof(WholeBlock::more) : 0;
+  std::vector<Extent> all = {{kBlockAt, kBlockAt + sizeof(CheckBlock) + more}};
   all.insert(all.end(), extents.begin(), extents.end());
   return all;
 }
 
 /// The block, if it is whole and describes a file of this size.
-std::optional<CheckBlock> read_block(const FileDescriptor& file, const std::string& path,
+std::optional<WholeBlock> read_block(const FileDescriptor& file, const std::string& path,
                                      std::uint64_t size) {
-  CheckBlock block;
+  WholeBlock block;
+  CheckBlock& head = block.head;
   if (size < kBlockAt + sizeof(block)) return std::nullopt;
-  read_exactly(file, kBlockAt, std::as_writable_bytes(std::span(&block, 1)), path);
-  if (block.magic != kMagic || block.block_crc != block_crc(block) || block.file_bytes != size ||
-      block.extents > kMostExtents) {
+  read_exactly(file, kBlockAt, std::as_writable_bytes(std::span(&head, 1)), path);
+  if (head.magic != kMagic || head.block_crc != block_crc(head) || head.file_bytes != size ||
+      head.extents > kMostExtents + kMoreExtents) {
     return std::nullopt;
   }
+  if (head.extents <= kMostExtents) return block;
+  const auto more = std::as_writable_bytes(std::span(block.more));
+  read_exactly(file, kBlockAt + sizeof(head), more, path);
+  if (crc32c(more) != head.more_crc) return std::nullopt;
   return block;
 }
 
@@ -99,10 +120,9 @@ std::optional<CheckBlock> read_block(const FileDescriptor& file, const std::stri
 bool has_intact_metadata(const std::string& path) {
   const FileDescriptor file = open_for_reading(path);
   const std::uint64_t size = file_size(file, path);
-  const std::optional<CheckBlock> block = read_block(file, path, size);
-  return block && block->metadata_crc ==
-                      crc_without(file, path, size,
-                                  with_block(std::span(block->extent).first(block->extents)));
+  const std::optional<WholeBlock> block = read_block(file, path, size);
+  return block &&
+         block->head.metadata_crc == crc_without(file, path, size, with_block(block->extents()));
 }
 
 std::vector<Extent> data_extents(const ResultLayout& layout) {
@@ -131,46 +151,34 @@ std::vector<Extent> data_extents(const ResultLayout& layout) {
   return extents;
 }
 
-namespace {
-/// The extents that a block names. Those of a score file are more than it has room for: neighbours
-/// within one page become one, since metadata begin at multiples of a page.
-std::vector<Extent> extents_of_block(const ResultLayout& layout) {
-  std::vector<Extent> extents = data_extents(layout);
-  constexpr std::uint64_t kPage = 4096;
-  for (std::size_t i = 1; i < extents.size() && extents.size() > kMostExtents;) {
-    if (extents[i].begin - extents[i - 1].end < kPage) {
-      extents[i - 1].end = extents[i].end;
-      extents.erase(extents.begin() + static_cast<std::ptrdiff_t>(i));
-    } else {
-      ++i;
-    }
-  }
-  if (extents.size() > kMostExtents) {
-    throw InternalError("the datasets of a result file lie too far apart for its checksum");
-  }
-  return extents;
-}
-}  // namespace
-
 void write_metadata_check(const std::string& path, const ResultLayout& layout) {
   const FileDescriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
   if (!file.valid()) {
     throw IoError(fmt::format("cannot open {}: {}", path, system_reason()));
   }
-  CheckBlock block;
-  std::array<std::byte, sizeof(block)> before{};
+  const std::vector<Extent> extents = data_extents(layout);
+  WholeBlock block;
+  CheckBlock& head = block.head;
+  std::vector<std::byte> before(with_block(extents).front().end - kBlockAt);
   read_exactly(file, kBlockAt, before, path);
   if (std::any_of(before.begin(), before.end(), [](std::byte b) { return b != std::byte{}; })) {
     throw InternalError("this version of HDF5 uses the place of the metadata checksum");
   }
-  const std::vector<Extent> extents = extents_of_block(layout);
-  block.magic = kMagic;
-  block.file_bytes = file_size(file, path);
-  block.extents = static_cast<std::uint32_t>(extents.size());
-  std::copy(extents.begin(), extents.end(), block.extent.begin());
-  block.metadata_crc = crc_without(file, path, block.file_bytes, with_block(extents));
-  block.block_crc = block_crc(block);
-  write_exactly(file, kBlockAt, std::as_bytes(std::span(&block, 1)), path);
+  head.magic = kMagic;
+  head.file_bytes = file_size(file, path);
+  head.extents = static_cast<std::uint32_t>(extents.size());
+  const auto own =
+      extents.begin() + static_cast<std::ptrdiff_t>(std::min(extents.size(), kMostExtents));
+  std::copy(extents.begin(), own, head.extent.begin());
+  std::copy(own, extents.end(), block.more.begin());
+  const auto more = std::as_bytes(std::span(block.more));
+  if (extents.size() > kMostExtents) {
+    head.more_crc = crc32c(more);
+    write_exactly(file, kBlockAt + sizeof(head), more, path);
+  }
+  head.metadata_crc = crc_without(file, path, head.file_bytes, with_block(extents));
+  head.block_crc = block_crc(head);
+  write_exactly(file, kBlockAt, std::as_bytes(std::span(&head, 1)), path);
 }
 
 bool restore_metadata(const std::string& path, const std::string& fresh,
@@ -180,14 +188,14 @@ bool restore_metadata(const std::string& path, const std::string& fresh,
   const FileDescriptor source = open_for_reading(fresh);
   const std::uint64_t size = file_size(source, fresh);
   if (file_size(file, path) != size) return false;
-  const std::vector<Extent> data = extents_of_block(layout);
+  const std::vector<Extent> data = data_extents(layout);
   const std::vector<Extent> skipped = with_block(data);
-  const std::optional<CheckBlock> expected = read_block(source, fresh, size);
-  const std::optional<CheckBlock> found = read_block(file, path, size);
+  const std::optional<WholeBlock> expected = read_block(source, fresh, size);
+  const std::optional<WholeBlock> found = read_block(file, path, size);
   // An intact block says what the metadata were; without it they have to be right themselves.
   const bool was_the_same =
       expected && (found ? *found == *expected
-                         : crc_without(file, path, size, skipped) == expected->metadata_crc);
+                         : crc_without(file, path, size, skipped) == expected->head.metadata_crc);
   if (!was_the_same) return false;
   visit_outside(source, fresh, size, data, [&](std::uint64_t at, std::span<const std::byte> piece) {
     write_exactly(file, at, piece, path);

@@ -98,6 +98,13 @@ TEST(Bench, DtypeAndBackendAreThoseAskedFor) {
   EXPECT_EQ(line.at("backend"), "reference");
 }
 
+TEST(Bench, SaysWhatSamplingOptionsCost) {
+  const Words words = bench({"--shape", "tiny.json", "--batch", "2", "--sampling",
+                             R"({"top_p": 0.9, "top_k": 20, "repetition_penalty": 1.1})"});
+  EXPECT_TRUE(lines_of(words).at(0).at("sampling_cost").is_number());
+  EXPECT_EQ(lines_of(bench({"--shape", "tiny.json"})).at(0).count("sampling_cost"), 0U);
+}
+
 TEST(Bench, KeepsTheWeightsUnderTheNameOfModelAndUsesThemAgain) {
   static_cast<void>(lines_of(bench({"--shape", "tiny.json", "--model", "kept.h5"})));
   const auto written = std::filesystem::last_write_time(cli().file("kept.h5"));
@@ -117,11 +124,13 @@ TEST(Bench, LeavesNoTemporaryFile) {
 
 TEST(Bench, RefusesWhatItCannotMeasure) {
   const std::vector<Words> impossible = {
-      bench({}),                                              // neither shape nor model
-      bench({"--shape", "llama-2b"}),                         // unknown
-      bench({"--shape", "tiny.json", "--gen", "1"}),          // no decode
-      bench({"--shape", "tiny.json", "--batch", "0"}),        // no rows
-      bench({"--shape", "tiny.json", "--dtype", "fp16"}),     // no such products
+      bench({}),                                                          // neither shape nor model
+      bench({"--shape", "llama-2b"}),                                     // unknown
+      bench({"--shape", "tiny.json", "--sampling", R"({"top_p": 2})"}),   // out of range
+      bench({"--shape", "tiny.json", "--sampling", R"({"stop": "a"})"}),  // ends rows
+      bench({"--shape", "tiny.json", "--gen", "1"}),                      // no decode
+      bench({"--shape", "tiny.json", "--batch", "0"}),                    // no rows
+      bench({"--shape", "tiny.json", "--dtype", "fp16"}),                 // no such products
       bench({"--model", "stories.h5", "--prompt", "10000"}),  // longer than the model's limit
   };
   for (const Words& arguments : impossible) {

@@ -4,8 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/cli_fixture.hpp"
@@ -314,6 +317,98 @@ TEST(EveryOption, IsVerifiedAndResumed) {
   EXPECT_TRUE(stopped.exit_code == 75 || stopped.exit_code == 0) << stopped.err;
   ASSERT_EQ(cli().generate_again(joined(every_option(), {"--tp", "2"}), 2).exit_code, 0);
   EXPECT_TRUE(test::slurp(cli().file("out.h5")) == bytes);
+}
+
+TEST(EveryOption, AFlippedTokenIsFound) {
+  ASSERT_EQ(cli().generate(every_option()).exit_code, 0);
+  const ResultLayout layout = cli().result().layout();
+  constexpr RowId kRow = 4;  // of the record that overrides top_p, top_k and seed
+  {
+    const auto file = open_row_file(cli().file("out.h5"), true);
+    StoredRow row = read_row(*file, layout, kRow);
+    TokenId& token = row.tokens[row.record.prefix_length + 1];
+    token = token == 300 ? 301 : 300;
+    // Under its own checksum, as if a kernel had been wrong.
+    row.record.payload_crc = payload_crc({.tokens = row.tokens,
+                                          .logprobs = row.logprobs,
+                                          .top_ids = row.top_ids,
+                                          .top_logprobs = row.top_logprobs});
+    row.record = sealed(row.record);
+    file->write(layout.tokens_at(kRow), std::as_bytes(std::span(row.tokens)));
+    file->write(layout.record_at(kRow), std::as_bytes(std::span(&row.record, 1)));
+  }
+  const ProgramResult verified =
+      cli().run({"verify", "out.h5", "--model", "stories.h5", "--prompts", "every.jsonl", "--all"});
+  EXPECT_EQ(verified.exit_code, 1) << verified.err;
+  EXPECT_EQ(verified.out.rfind("row 4: token ", 0), 0U) << verified.out;
+  EXPECT_NE(verified.out.find("1 differ"), std::string::npos) << verified.out;
+}
+
+TEST(GenerateOption, generation_config) {
+  // The shipped model with settings of its own.
+  const std::string source = std::string(GRIDMILL_MODELS_DIR) + "/tiny-xlstm-shakespeare";
+  const std::filesystem::path folder = cli().file("with-settings");
+  std::filesystem::copy(source, folder);
+  std::filesystem::permissions(folder / "generation_config.json",
+                               std::filesystem::perms::owner_write,
+                               std::filesystem::perm_options::add);
+  cli().folder().write("with-settings/generation_config.json",
+                       R"({"eos_token_id": 5, "do_sample": true, "temperature": 0.5, "top_k": 3,
+                           "max_new_tokens": 6, "top_p": null})");
+  ASSERT_EQ(cli().run({"convert", folder.string(), "settings.h5"}).exit_code, 0);
+  const auto job_of = [](std::vector<std::string> options, std::string* said = nullptr) {
+    options.insert(options.end(), {"--model", "settings.h5", "--max-length", "30"});
+    const ProgramResult result = cli().generate(options);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    if (said != nullptr) *said = result.err;
+    return cli().result().job().fields;
+  };
+  std::string said;
+  const Json taken = job_of({"--generation-config", "all"}, &said);
+  EXPECT_EQ(taken.at("top_k"), 3);
+  EXPECT_EQ(taken.at("temperature"), 0.5);
+  EXPECT_EQ(taken.at("max_new_tokens"), 6);
+  EXPECT_EQ(taken.at("eod_token_ids"), Json::array({5}));
+  EXPECT_NE(said.find("temperature 0.5, top_k 3, max_new_tokens 6"), std::string::npos) << said;
+
+  const Json mixed = job_of({"--generation-config", "all", "--top-k", "7", "--temperature", "0"});
+  EXPECT_EQ(mixed.at("top_k"), 7) << "what is given wins";
+  EXPECT_EQ(mixed.at("temperature"), 0);
+  EXPECT_EQ(mixed.at("max_new_tokens"), 6);
+
+  const Json ends_only = job_of({"--temperature", "1"}, &said);
+  EXPECT_EQ(ends_only.count("top_k"), 0U);
+  EXPECT_EQ(ends_only.at("temperature"), 1);
+  EXPECT_EQ(ends_only.at("eod_token_ids"), Json::array({5}));
+  EXPECT_NE(said.find("not in effect with: top_k 3, max_new_tokens 6"), std::string::npos) << said;
+
+  const Json nothing = job_of({"--generation-config", "none"}, &said);
+  EXPECT_EQ(nothing.at("eod_token_ids"), Json::array({0})) << "that of config.json";
+  EXPECT_EQ(said.find("not in effect"), std::string::npos) << said;
+  expect_refused({"--generation-config", "some"}, {"--generation-config"});
+}
+
+TEST(TopLogprobs, ThatNoDiskHoldsAreRefusedWithTheirSize) {
+  const ProgramResult result =
+      cli().generate({"--top-logprobs", "512", "--samples-per-prompt", "1000000"});
+  EXPECT_EQ(result.exit_code, 73);
+  EXPECT_NE(result.err.find("GB, the disk has"), std::string::npos) << result.err;
+  EXPECT_FALSE(std::filesystem::exists(cli().file("out.h5")));
+}
+
+TEST(Contradictions, NameBothOptions) {
+  using Words = std::vector<std::string>;
+  for (const auto& [options, names] : std::vector<std::pair<Words, Words>>{
+           {{"--min-new-tokens", "9", "--max-new-tokens", "8"},
+            {"--min-new-tokens", "--max-new-tokens"}},
+           {{"--allowed-token-ids", "3,4", "--banned-token-ids", "4"},
+            {"--allowed-token-ids", "--banned-token-ids"}},
+           {{"--ignore-eos", "--eod-token-id", "2"}, {"--ignore-eos", "--eod-token-id"}},
+           {{"--logprobs-for", "generated"}, {"--logprobs-for", "--logprobs"}},
+           {{"--lockstep", "--generation-config", "all"}, {"--lockstep", "--generation-config"}},
+           {{"--batch-size", "3"}, {"--batch-size", "--lockstep"}}}) {
+    expect_refused(options, names);
+  }
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/json.hpp"
+#include "gridmill/generate/request.hpp"
 #include "gridmill/model/model.hpp"
 #include "gridmill/params/parameter_source.hpp"
 
@@ -27,7 +28,10 @@ struct BenchConfig {
   int samples = 1;    ///< rows of a prompt; more than 1 measures sharing
   int pass_rows = 0;  ///< tokens fed in one pass, if the decode rows leave room; 0 = as generate
   std::string backend = "auto";
-  int threads = 0;    ///< 0 = every core of this process
+  int threads = 0;  ///< 0 = every core of this process
+  /// How tokens are selected; nothing = greedily. Other than a temperature: beside it, in turns,
+  /// and a line says what the other options cost.
+  std::optional<SamplingOptions> sampling{};
   std::string model;  ///< checkpoint: made of random weights if it does not exist; empty = none
 };
 

@@ -7,7 +7,7 @@ from result_view import Reference
 
 
 def make_jobs(program, model, folder):
-    """Short rows; the same with logprobs; long rows. Each has been run once, undisturbed."""
+    """Short rows; the same with logprobs; long rows; texts that are scored. Each has been run once, undisturbed."""
     prompts = os.path.join(folder, "prompts.jsonl")
     write_prompts(prompts)
     short = ["--max-length", "80", "--samples-per-prompt", "3", "--slots", "6", "--temperature", "0.9", "--seed", "3"]
@@ -15,6 +15,9 @@ def make_jobs(program, model, folder):
     jobs = [Job(name, folder, [program, "generate"], model, prompts, options)
             for name, options in (("short rows", short), ("short rows with logprobs", short + ["--logprobs"]),
                                   ("long rows", long))]
+    texts = os.path.join(folder, "texts.jsonl")
+    write_texts(texts)
+    jobs.append(Job("scores", folder, [program, "score"], model, texts, ["--slots", "2", "--top-logprobs", "2"]))
     for job in jobs:
         make_reference(job)
     return jobs
@@ -25,6 +28,14 @@ def write_prompts(path):
     with open(path, "w", encoding="utf-8") as file:
         for i in range(200):
             file.write("no JSON\n" if i % 40 == 7 else json.dumps({"prompt": f"Tim has {i} red balls and"[:i % 27]}) + "\n")
+
+
+def write_texts(path):
+    """Texts of 5 to about 400 tokens, every 40th of which is none."""
+    with open(path, "w", encoding="utf-8") as file:
+        for i in range(400):
+            text = "Tim has a red ball." + " He ran to the big tree and saw a cat." * (i * i % 31)
+            file.write("no JSON\n" if i % 40 == 7 else json.dumps({"prompt": text}) + "\n")
 
 
 def make_reference(job):

@@ -64,10 +64,12 @@ class Score : public ::testing::TestWithParam<test::TinyModel> {
       }
       for (Completion& each : completions) scored[each.row].completion = std::move(each);
     }
+    passes_ = generator.statistics().passes;
     return scored;
   }
   std::unique_ptr<Backend> backend_;
   test::ModelRun run_;
+  std::int64_t passes_ = 0;
 };
 
 TEST_P(Score, IsTheLogprobsOfAPromptThatARowGoesOnFrom) {
@@ -126,6 +128,17 @@ TEST_P(Score, ARowDoesNotDependOnItsNeighboursOrThePassSizeOrThePool) {
       EXPECT_EQ(together[i].logits, alone[i].logits) << i;
     }
   }
+}
+
+TEST_P(Score, PassesAreFullWhateverTheLengths) {
+  std::vector<std::vector<TokenId>> rows;
+  std::int64_t fed = 0;
+  for (std::uint64_t row = 0; row < 60; ++row) {
+    rows.push_back(walk(1 + row * row % 50, 300, row));
+    fed += static_cast<std::int64_t>(rows.back().size()) - 1;
+  }
+  static_cast<void>(score_rows(rows, {.pass_rows = 32, .slots = 16}));
+  EXPECT_LE(static_cast<double>(passes_), 1.1 * static_cast<double>((fed + 31) / 32));
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Score,
