@@ -357,8 +357,11 @@ TEST(GenerateOption, generation_config) {
                            "max_new_tokens": 6, "top_p": null})");
   ASSERT_EQ(cli().run({"convert", folder.string(), "settings.h5"}).exit_code, 0);
   const auto job_of = [](std::vector<std::string> options, std::string* said = nullptr) {
-    options.insert(options.end(), {"--model", "settings.h5", "--max-length", "30"});
-    const ProgramResult result = cli().generate(options);
+    options.insert(options.begin(),
+                   {"generate", "--model", "settings.h5", "--prompts", "prompts.txt", "--output",
+                    "out.h5", "--max-length", "30", "--threads", "1", "--progress", "none"});
+    cli().remove_output();
+    const ProgramResult result = cli().run(options);
     EXPECT_EQ(result.exit_code, 0) << result.err;
     if (said != nullptr) *said = result.err;
     return cli().result().job().fields;
