@@ -64,7 +64,8 @@ struct Figure {
     return {.read_bytes_per_s = std::max(before.read_bytes_per_s, after.read_bytes_per_s),
             .update_bytes_per_s = std::max(before.update_bytes_per_s, after.update_bytes_per_s),
             .bf16_flop_per_s = std::max(before.bf16_flop_per_s, after.bf16_flop_per_s),
-            .fp32_flop_per_s = std::max(before.fp32_flop_per_s, after.fp32_flop_per_s)};
+            .fp32_flop_per_s = std::max(before.fp32_flop_per_s, after.fp32_flop_per_s),
+            .int8_op_per_s = std::max(before.int8_op_per_s, after.int8_op_per_s)};
   }
 };
 
@@ -197,7 +198,8 @@ OrderedJson to_json(const MachineLimits& limits) {
   return {{"read_gb_per_s", limits.read_bytes_per_s / 1e9},
           {"update_gb_per_s", limits.update_bytes_per_s / 1e9},
           {"bf16_gflop_per_s", limits.bf16_flop_per_s / 1e9},
-          {"fp32_gflop_per_s", limits.fp32_flop_per_s / 1e9}};
+          {"fp32_gflop_per_s", limits.fp32_flop_per_s / 1e9},
+          {"int8_gop_per_s", limits.int8_op_per_s / 1e9}};
 }
 
 /// Fields that every line has.
@@ -213,7 +215,8 @@ OrderedJson beginning_of(const BenchConfig& config, const BenchSubject& subject,
       {"pass_rows", pass_rows},
       {"backend", backend.name()},
       {"kernel_target", backend.target()},
-      {"compute_dtype", name_of(backend.compute_dtype())},
+      {"compute_dtype", format_of(config).coded() ? "int8" : name_of(backend.compute_dtype())},
+      {"weight_dtype", config.dtype},
   };
   line.update(subject.loading);
   return line;
@@ -242,7 +245,7 @@ OrderedJson line_of(const BenchConfig& config, const BenchSubject& subject, doub
   std::vector<double> prefill_product_share;
   const Backend& backend = subject.context.backend;
   const DType dtype = backend.compute_dtype();
-  const PassCost cost = pass_cost(subject.model, dtype);
+  const PassCost cost = pass_cost(subject.model, dtype, format_of(config));
   const MachineLimits limits = figure.limits();
   const double prompt_bound_s = prefill_bound_s(cost, limits, dtype, config.prompt);
   const double row_bound_s = decode_bound(cost, limits, dtype, 1, 0).multiplying_s;
@@ -326,9 +329,16 @@ void bench_batches(const BenchConfig& config, const BenchSubject& subject) {
   }
 }
 
+WeightFormat format_of(const BenchConfig& config) {
+  if (config.dtype == "int8") return default_format(WeightCodes::int8);
+  if (config.dtype == "int4") return default_format(WeightCodes::int4);
+  return {};
+}
+
 std::unique_ptr<Backend> make_bench_backend(const BenchConfig& config) {
   return make_backend(config.backend,
                       {.compute_dtype = config.dtype == "fp32" ? DType::fp32 : DType::bf16,
+                       .int8_products = format_of(config).coded(),
                        .threads = threads_of(config)});
 }
 

@@ -5,6 +5,7 @@
 #include "gridmill/base/dtype.hpp"
 #include "gridmill/kernels/machine_limits.hpp"
 #include "gridmill/model/model.hpp"
+#include "gridmill/params/weight_format.hpp"
 
 namespace gridmill::bench_detail {
 
@@ -13,11 +14,14 @@ struct PassCost {
   double weight_bytes = 0;          ///< every matrix once, the head included
   double flop_of_row = 0;           ///< products of a row that goes through the head
   double flop_of_inner_row = 0;     ///< of one that does not
+  double coded_op_of_row = 0;       ///< products with weights of codes, beside those
   double cache_bytes_of_token = 0;  ///< KV cache that a decode row reads, a token of context
   double state_bytes_of_row = 0;    ///< recurrent state that a decode row reads, and writes again
 };
 
-[[nodiscard]] PassCost pass_cost(const Model& model, DType compute_dtype);
+/// @param format  of the layers' matrices (codable_parameters).
+[[nodiscard]] PassCost pass_cost(const Model& model, DType compute_dtype,
+                                 const WeightFormat& format = {});
 
 /// Least seconds of a decode step.
 struct DecodeBound {

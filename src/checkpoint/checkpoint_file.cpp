@@ -14,6 +14,7 @@
 #include "gridmill/base/format.hpp"
 #include "gridmill/h5/examination.hpp"
 #include "gridmill/h5/file.hpp"
+#include "gridmill/params/quantize.hpp"
 
 namespace gridmill {
 
@@ -24,6 +25,7 @@ struct CheckpointFile::Impl {
   std::string path;
   FileDescriptor file;
   std::uint64_t file_bytes = 0;
+  std::int64_t version = layout::kFormatVersion;
   Json model;
   std::string hash;
   std::string tokenizer_hash;
@@ -44,14 +46,68 @@ namespace {
 
 constexpr std::size_t kChunkBytes = std::size_t{4} << 20;
 
-std::uint64_t size_bytes(const StoredParameter& parameter) {
-  return static_cast<std::uint64_t>(layout::element_count(parameter.spec.shape)) *
-         size_of(parameter.dtype);
+/// Bytes of the dataset of values or codes, and of that of scales.
+std::uint64_t value_bytes(const StoredParameter& parameter) {
+  if (!parameter.format.coded()) {
+    return static_cast<std::uint64_t>(layout::element_count(parameter.spec.shape)) *
+           size_of(parameter.dtype);
+  }
+  return static_cast<std::uint64_t>(parameter.spec.shape[0] *
+                                    code_bytes(parameter.format.codes, parameter.spec.shape[1]));
+}
+std::uint64_t scale_bytes(const StoredParameter& parameter) {
+  if (!parameter.format.coded()) return 0;
+  return static_cast<std::uint64_t>(parameter.spec.shape[0] * parameter.groups() * kScaleBytes);
 }
 
 /// Columns of the matrix that a parameter of any rank is read as.
 std::int64_t columns_of(const StoredParameter& parameter) {
   return parameter.spec.shape.size() >= 2 ? parameter.spec.shape.back() : 1;
+}
+
+std::uint64_t offset_of(const h5::Dataset& dataset) {
+  const auto offset = dataset.offset();
+  if (offset) return *offset;
+  throw FormatError(
+      fmt::format("{} is not stored in one piece (chunked, compressed or empty); "
+                  "convert the model with gridmill convert",
+                  dataset.where()));
+}
+
+/// What the attributes and the scales of a matrix in codes say.
+void describe_codes(const h5::File& h5, const h5::Dataset& dataset, const std::string& object,
+                    StoredParameter& parameter) {
+  const auto refuse = [&](const std::string& why) {
+    throw FormatError(
+        fmt::format("{}: {}; convert the model with gridmill convert", dataset.where(), why));
+  };
+  for (const char* name : {"inputs", "group", "block"}) {
+    if (!h5.has_attribute(object, name)) refuse(fmt::format("codes without attribute {}", name));
+  }
+  const std::int64_t inputs = h5.read_integer_attribute(object, "inputs");
+  const std::int64_t group = h5.read_integer_attribute(object, "group");
+  parameter.block = h5.read_integer_attribute(object, "block");
+  const WeightCodes codes = parameter.format.codes;
+  constexpr std::int64_t kMostInputs = std::int64_t{1} << 40;
+  if (parameter.spec.shape.size() != 2 || inputs < 1 || inputs > kMostInputs ||
+      parameter.spec.shape[1] != code_bytes(codes, inputs)) {
+    refuse(fmt::format("{} codes of {} inputs do not fit its shape {}", name_of(codes), inputs,
+                       layout::shape_text(parameter.spec.shape)));
+  }
+  if (!layout::is_group(group) || !layout::is_group_block(inputs, parameter.block)) {
+    refuse(fmt::format("groups of {} inputs in blocks of {}", group, parameter.block));
+  }
+  parameter.spec.shape[1] = inputs;
+  parameter.format.group = static_cast<int>(group);
+  const std::string scales = fmt::format("{}/{}", layout::kScales, parameter.spec.name);
+  if (!h5.exists(scales)) refuse("codes without " + scales);
+  const h5::Dataset dataset_of_scales = h5.dataset(scales);
+  const std::vector<std::uint64_t> expected = {static_cast<std::uint64_t>(parameter.spec.shape[0]),
+                                               static_cast<std::uint64_t>(parameter.groups())};
+  if (dataset_of_scales.type().kind != h5::Kind::fp16 || dataset_of_scales.shape() != expected) {
+    refuse(fmt::format("{} is not fp16 [{}]", scales, fmt::join(expected, ", ")));
+  }
+  parameter.scales_offset = offset_of(dataset_of_scales);
 }
 
 StoredParameter describe(const h5::File& h5, const std::string& object) {
@@ -61,21 +117,26 @@ StoredParameter describe(const h5::File& h5, const std::string& object) {
   for (const std::uint64_t extent : dataset.shape()) {
     parameter.spec.shape.push_back(static_cast<std::int64_t>(extent));
   }
-  if (dataset.type().kind == h5::Kind::bf16) {
-    parameter.dtype = DType::bf16;
-  } else if (dataset.type().kind != h5::Kind::fp32) {
-    throw FormatError(
-        fmt::format("{} is {}, but a checkpoint stores fp32 or bf16; convert the "
-                    "model with gridmill convert",
-                    dataset.where(), name_of(dataset.type())));
+  switch (dataset.type().kind) {
+    case h5::Kind::fp32:
+      break;
+    case h5::Kind::bf16:
+      parameter.dtype = DType::bf16;
+      break;
+    case h5::Kind::i8:
+      parameter.format.codes = WeightCodes::int8;
+      break;
+    case h5::Kind::u8:
+      parameter.format.codes = WeightCodes::int4;
+      break;
+    default:
+      throw FormatError(
+          fmt::format("{} is {}, but a checkpoint stores fp32, bf16 or codes; convert the "
+                      "model with gridmill convert",
+                      dataset.where(), name_of(dataset.type())));
   }
-  if (!dataset.offset()) {
-    throw FormatError(
-        fmt::format("{} is not stored in one piece (chunked, compressed or empty); "
-                    "convert the model with gridmill convert",
-                    dataset.where()));
-  }
-  parameter.offset = *dataset.offset();
+  if (parameter.format.coded()) describe_codes(h5, dataset, object, parameter);
+  parameter.offset = offset_of(dataset);
   return parameter;
 }
 
@@ -93,12 +154,12 @@ void CheckpointFile::Impl::read_header(const h5::File& h5) {
     throw FormatError(fmt::format("{} is no gridmill checkpoint: its format is '{}', expected '{}'",
                                   path, format, layout::kFormat));
   }
-  const std::int64_t version = h5.read_integer_attribute("/", "format_version");
-  if (version != layout::kFormatVersion) {
+  version = h5.read_integer_attribute("/", "format_version");
+  if (version != layout::kFormatVersion && version != layout::kCodedFormatVersion) {
     throw FormatError(
-        fmt::format("{} has checkpoint format version {}, this gridmill reads {}; "
+        fmt::format("{} has checkpoint format version {}, this gridmill reads {} and {}; "
                     "convert the model again",
-                    path, version, layout::kFormatVersion));
+                    path, version, layout::kFormatVersion, layout::kCodedFormatVersion));
   }
   model = parse_json(h5.read_text_attribute("/", "model"), path + ": attribute model");
   for (const h5::Link& link : h5.links(std::string(layout::kFiles))) {
@@ -120,13 +181,17 @@ void CheckpointFile::Impl::read_parameters(const h5::File& h5) {
     if (link.kind == h5::LinkKind::dataset) parameters.push_back(describe(h5, link.path));
   }
   for (const StoredParameter& parameter : parameters) {
-    const std::uint64_t size = size_bytes(parameter);
-    parameter_bytes += size;
-    if (parameter.offset > file_bytes || size > file_bytes - parameter.offset) {
+    const auto require_inside = [&](std::uint64_t offset, std::uint64_t size) {
+      parameter_bytes += size;
+      if (offset <= file_bytes && size <= file_bytes - offset) return;
       throw FormatError(fmt::format(
           "{} is cut short: parameter {} needs bytes {} to {}, the file has {}; copy or convert "
           "it again",
-          path, parameter.spec.name, parameter.offset, parameter.offset + size, file_bytes));
+          path, parameter.spec.name, offset, offset + size, file_bytes));
+    };
+    require_inside(parameter.offset, value_bytes(parameter));
+    if (parameter.format.coded()) {
+      require_inside(parameter.scales_offset, scale_bytes(parameter));
     }
   }
 }
@@ -145,7 +210,7 @@ void CheckpointFile::Impl::read_hashes(const h5::File& h5) {
     for (StoredParameter& parameter : parameters) {
       parameter.hash = listed.at(parameter.spec.name).get<std::string>();
       hashed.push_back(
-          {parameter.spec.name, parameter.spec.shape, parameter.dtype, parameter.hash});
+          {parameter.spec.name, parameter.spec.shape, parameter.type_name(), parameter.hash});
     }
   } catch (const OrderedJson::exception& error) {
     throw FormatError(fmt::format("{} lacks a hash: {}", where, error.what()));
@@ -209,11 +274,64 @@ const StoredParameter& CheckpointFile::require(const ParameterSpec& spec) const 
   return parameter;
 }
 
+std::string StoredParameter::type_name() const { return layout::type_name(dtype, format); }
+std::uint64_t StoredParameter::size_bytes() const {
+  return value_bytes(*this) + scale_bytes(*this);
+}
+
+/// A rectangle of a row-major dataset.
+struct CheckpointFile::Slab {
+  std::uint64_t offset;   ///< of the dataset
+  std::int64_t all_rows;  ///< of the dataset
+  std::int64_t all_columns;
+  std::size_t element;  ///< bytes
+  IndexRange rows;
+  IndexRange columns;
+};
+
 void CheckpointFile::read(const StoredParameter& parameter, IndexRange rows, IndexRange columns,
                           std::span<std::byte> out) const {
-  const std::size_t element = size_of(parameter.dtype);
+  GRIDMILL_ASSERT(!parameter.format.coded(), parameter.spec.name + " is stored in codes");
   const std::int64_t all_columns = columns_of(parameter);
-  const std::int64_t all_rows = layout::element_count(parameter.spec.shape) / all_columns;
+  read_slab(parameter,
+            {parameter.offset, layout::element_count(parameter.spec.shape) / all_columns,
+             all_columns, size_of(parameter.dtype), rows, columns},
+            out);
+}
+
+void CheckpointFile::read_codes(const StoredParameter& parameter, IndexRange rows,
+                                IndexRange columns, std::span<std::byte> out) const {
+  const std::int64_t inputs = parameter.spec.shape.back();
+  const WeightCodes codes = parameter.format.codes;
+  if (codes == WeightCodes::int8) {
+    return read_slab(parameter,
+                     {parameter.offset, parameter.spec.shape[0], inputs, 1, rows, columns}, out);
+  }
+  GRIDMILL_ASSERT(codes == WeightCodes::int4 && columns.first % 2 == 0,
+                  "codes of 4 bits are read from an even column on");
+  const IndexRange bytes{columns.first / 2, code_bytes(codes, columns.count)};
+  std::vector<std::byte> pairs(static_cast<std::size_t>(rows.count * bytes.count));
+  read_slab(parameter,
+            {parameter.offset, parameter.spec.shape[0], code_bytes(codes, inputs), 1, rows, bytes},
+            pairs);
+  const auto width = static_cast<std::size_t>(columns.count);
+  for (std::size_t row = 0; row < static_cast<std::size_t>(rows.count); ++row) {
+    unpack_int4_row(std::span(pairs).subspan(row * static_cast<std::size_t>(bytes.count)),
+                    out.subspan(row * width, width));
+  }
+}
+
+void CheckpointFile::read_scales(const StoredParameter& parameter, IndexRange rows,
+                                 IndexRange groups, std::span<std::byte> out) const {
+  read_slab(parameter,
+            {parameter.scales_offset, parameter.spec.shape[0], parameter.groups(),
+             static_cast<std::size_t>(kScaleBytes), rows, groups},
+            out);
+}
+
+void CheckpointFile::read_slab(const StoredParameter& parameter, const Slab& slab,
+                               std::span<std::byte> out) const {
+  const auto& [offset, all_rows, all_columns, element, rows, columns] = slab;
   GRIDMILL_ASSERT(rows.first >= 0 && rows.count >= 0 && rows.end() <= all_rows &&
                       columns.first >= 0 && columns.count >= 0 && columns.end() <= all_columns,
                   "reading outside of parameter " + parameter.spec.name);
@@ -223,8 +341,7 @@ void CheckpointFile::read(const StoredParameter& parameter, IndexRange rows, Ind
   impl_->bytes_read += out.size();
   if (out.empty()) return;
   const std::size_t row_bytes = static_cast<std::size_t>(all_columns) * element;
-  const std::uint64_t begin = parameter.offset +
-                              static_cast<std::uint64_t>(rows.first) * row_bytes +
+  const std::uint64_t begin = offset + static_cast<std::uint64_t>(rows.first) * row_bytes +
                               static_cast<std::uint64_t>(columns.first) * element;
   if (slab_bytes == row_bytes) {
     read_exactly(impl_->file, begin, out, impl_->path);
@@ -255,6 +372,7 @@ void CheckpointFile::read(const StoredParameter& parameter, IndexRange rows, Ind
 
 void CheckpointFile::read_elements(const StoredParameter& parameter, IndexRange elements,
                                    std::span<std::byte> out) const {
+  GRIDMILL_ASSERT(!parameter.format.coded(), parameter.spec.name + " is stored in codes");
   const std::size_t element = size_of(parameter.dtype);
   GRIDMILL_ASSERT(elements.first >= 0 && elements.count >= 0 &&
                       elements.end() <= layout::element_count(parameter.spec.shape) &&
@@ -286,20 +404,26 @@ std::vector<std::string> CheckpointFile::damaged_parameters(std::size_t part,
   std::vector<const StoredParameter*> by_size;
   for (const StoredParameter& parameter : impl_->parameters) by_size.push_back(&parameter);
   std::stable_sort(by_size.begin(), by_size.end(),
-                   [](const auto* a, const auto* b) { return size_bytes(*a) > size_bytes(*b); });
+                   [](const auto* a, const auto* b) { return a->size_bytes() > b->size_bytes(); });
   std::vector<std::string> damaged;
   std::vector<std::byte> chunk(kChunkBytes);
   for (std::size_t i = part; i < by_size.size(); i += parts) {
     const StoredParameter& parameter = *by_size[i];
-    ContentHash hash;
-    const std::uint64_t size = size_bytes(parameter);
-    for (std::uint64_t done = 0; done < size; done += kChunkBytes) {
-      const auto some = std::span(chunk).first(
-          static_cast<std::size_t>(std::min<std::uint64_t>(kChunkBytes, size - done)));
-      read_exactly(impl_->file, parameter.offset + done, some, impl_->path);
-      hash.update(some);
+    const auto hash_at = [&](std::uint64_t offset, std::uint64_t size) {
+      ContentHash hash;
+      for (std::uint64_t done = 0; done < size; done += kChunkBytes) {
+        const auto some = std::span(chunk).first(
+            static_cast<std::size_t>(std::min<std::uint64_t>(kChunkBytes, size - done)));
+        read_exactly(impl_->file, offset + done, some, impl_->path);
+        hash.update(some);
+      }
+      return hash.hex();
+    };
+    std::string hash = hash_at(parameter.offset, value_bytes(parameter));
+    if (parameter.format.coded()) {
+      hash = layout::joined_hash(hash, hash_at(parameter.scales_offset, scale_bytes(parameter)));
     }
-    if (hash.hex() != parameter.hash) damaged.push_back(parameter.spec.name);
+    if (hash != parameter.hash) damaged.push_back(parameter.spec.name);
   }
   return damaged;
 }
@@ -309,18 +433,18 @@ Json CheckpointFile::summary() const {
   Json bytes_by_dtype = Json::object();
   std::int64_t elements = 0;
   for (const StoredParameter& parameter : impl_->parameters) {
-    const std::string dtype(name_of(parameter.dtype));
+    const std::string dtype = parameter.type_name();
     parameters.push_back({{"name", parameter.spec.name},
                           {"shape", parameter.spec.shape},
                           {"dtype", dtype},
                           {"hash", parameter.hash}});
     elements += layout::element_count(parameter.spec.shape);
-    bytes_by_dtype[dtype] = bytes_by_dtype.value(dtype, std::uint64_t{0}) + size_bytes(parameter);
+    bytes_by_dtype[dtype] = bytes_by_dtype.value(dtype, std::uint64_t{0}) + parameter.size_bytes();
   }
   Json files = Json::object();
   for (const auto& [name, content] : impl_->files) files[name] = content.size();
   Json summary = {{"format", layout::kFormat},
-                  {"format_version", layout::kFormatVersion},
+                  {"format_version", impl_->version},
                   {"file_bytes", impl_->file_bytes},
                   {"hash", impl_->hash},
                   {"model", impl_->model},

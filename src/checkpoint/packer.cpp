@@ -1,11 +1,14 @@
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <span>
+#include <vector>
 
 #include "checkpoint/packer_detail.hpp"
 #include "checkpoint/unit_layout_detail.hpp"
 #include "gridmill/base/check.hpp"
 #include "gridmill/base/parallel.hpp"
+#include "gridmill/params/quantize.hpp"
 
 namespace gridmill::checkpoint_detail {
 
@@ -110,6 +113,12 @@ std::span<const std::byte> Packer::cast(std::span<const std::byte> data, DType f
 std::span<const std::byte> Packer::read(const StoredParameter& parameter, IndexRange rows,
                                         IndexRange columns, DType dtype,
                                         PieceBuffers& buffers) const {
+  if (parameter.format.coded()) {
+    const DType own = cast_dtype(parameter);
+    return cast(
+        cast(read_dequantized(parameter, rows, columns, buffers), DType::fp32, own, buffers), own,
+        dtype, buffers);
+  }
   const std::span<std::byte> stored =
       buffers.take(static_cast<std::size_t>(rows.count * columns.count) * size_of(parameter.dtype));
   file_.read(parameter, rows, columns, stored);
@@ -118,36 +127,98 @@ std::span<const std::byte> Packer::read(const StoredParameter& parameter, IndexR
   return cast(cast(stored, parameter.dtype, own, buffers), own, dtype, buffers);
 }
 
+std::span<const std::byte> Packer::read_coded(const MatrixSpec& matrix, const MatrixPart& part,
+                                              IndexRange rows, PieceBuffers& buffers) const {
+  const StoredParameter& parameter = *stored_.at(part.parameter);
+  const auto width = static_cast<std::size_t>(part.columns.count);
+  const std::int64_t groups = matrix.shape.groups();
+  const auto scale_bytes = static_cast<std::size_t>(groups * kScaleBytes);
+  const auto count = static_cast<std::size_t>(rows.count);
+  const std::span<std::byte> codes = buffers.take(count * width);
+  const std::span<std::byte> scales = buffers.take(count * scale_bytes);
+  file_.read_codes(parameter, rows, part.columns, codes);
+  file_.read_scales(
+      parameter, rows,
+      {groups_in(part.columns.first, parameter.block, parameter.format.group), groups}, scales);
+  const std::span<std::byte> joined = buffers.take(codes.size() + scales.size());
+  for (std::size_t row = 0; row < count; ++row) {
+    std::byte* to = joined.data() + row * (width + scale_bytes);
+    std::memcpy(to, codes.data() + row * width, width);
+    std::memcpy(to + width, scales.data() + row * scale_bytes, scale_bytes);
+  }
+  return joined;
+}
+
+std::span<const std::byte> Packer::read_dequantized(const StoredParameter& parameter,
+                                                    IndexRange rows, IndexRange columns,
+                                                    PieceBuffers& buffers) const {
+  const WeightFormat& format = parameter.format;
+  const std::int64_t first_group = groups_in(columns.first, parameter.block, format.group);
+  const std::int64_t groups = groups_in(columns.end(), parameter.block, format.group) - first_group;
+  const auto width = static_cast<std::size_t>(columns.count);
+  const auto count = static_cast<std::size_t>(rows.count);
+  const std::span<std::byte> codes = buffers.take(count * width);
+  const std::span<std::byte> scales =
+      buffers.take(count * static_cast<std::size_t>(groups * kScaleBytes));
+  file_.read_codes(parameter, rows, columns, codes);
+  file_.read_scales(parameter, rows, {first_group, groups}, scales);
+  const std::span<std::byte> values = buffers.take(count * width * sizeof(float));
+  std::vector<std::uint16_t> row_scales(static_cast<std::size_t>(groups));
+  std::vector<float> row_values(width);
+  const std::size_t scale_bytes = row_scales.size() * sizeof(std::uint16_t);
+  for (std::size_t row = 0; row < count; ++row) {
+    if (scale_bytes > 0) {
+      std::memcpy(row_scales.data(), scales.data() + row * scale_bytes, scale_bytes);
+    }
+    dequantize_row(codes.subspan(row * width, width), row_scales, format, parameter.block,
+                   row_values);
+    if (width > 0) {
+      std::memcpy(values.data() + row * width * sizeof(float), row_values.data(),
+                  width * sizeof(float));
+    }
+  }
+  return values;
+}
+
 void Packer::pack(const PanelWork& work, PieceBuffers& buffers) const {
   const MatrixSpec& matrix = *work.matrix;
   const std::int64_t width = panel_width(matrix, backend_);
-  const std::size_t panel_bytes = backend_.panel_bytes(matrix.shape, matrix.layout);
-  const DType dtype = packed_dtype(matrix);
-
-  std::vector<std::vector<PanelSource>> sources;
   std::vector<IndexRange> rows(matrix.parts.size());  // of each part, over all these panels
   for (std::int64_t panel = 0; panel < work.panels.count; ++panel) {
-    sources.push_back(panel_sources(matrix, width, work.panels.first + panel));
-    for (const PanelSource& source : sources.back()) {
+    for (const PanelSource& source : panel_sources(matrix, width, work.panels.first + panel)) {
       IndexRange& range = rows[source.part];
       if (range.count == 0) range.first = source.rows.first;
       range.count = source.rows.end() - range.first;  // panels ascend, and so do a part's rows
     }
   }
+  const bool coded = matrix.shape.format.coded();
+  const DType dtype = coded ? DType::fp32 : packed_dtype(matrix);
   std::vector<std::span<const std::byte>> data(matrix.parts.size());
   for (std::size_t index = 0; index < matrix.parts.size(); ++index) {
     const MatrixPart& part = matrix.parts[index];
     GRIDMILL_ASSERT(part.columns.count == matrix.shape.inputs,
                     "part " + part.parameter + " of " + matrix.name + " has other inputs");
-    if (rows[index].count > 0) {
-      data[index] = read(*stored_.at(part.parameter), rows[index], part.columns, dtype, buffers);
-    }
+    if (rows[index].count == 0) continue;
+    data[index] =
+        coded ? read_coded(matrix, part, rows[index], buffers)
+              : read(*stored_.at(part.parameter), rows[index], part.columns, dtype, buffers);
   }
-  const std::size_t row_bytes = static_cast<std::size_t>(matrix.shape.inputs) * size_of(dtype);
+  const std::int64_t row_bytes =
+      coded ? matrix.shape.coded_row_bytes()
+            : matrix.shape.inputs * static_cast<std::int64_t>(size_of(dtype));
+  pack_rows(work, dtype, rows, data, static_cast<std::size_t>(row_bytes));
+}
+
+void Packer::pack_rows(const PanelWork& work, DType dtype, std::span<const IndexRange> rows,
+                       std::span<const std::span<const std::byte>> data,
+                       std::size_t row_bytes) const {
+  const MatrixSpec& matrix = *work.matrix;
+  const std::int64_t width = panel_width(matrix, backend_);
+  const std::size_t panel_bytes = backend_.panel_bytes(matrix.shape, matrix.layout);
   std::vector<const std::byte*> lanes(static_cast<std::size_t>(width));
-  for (std::size_t panel = 0; panel < sources.size(); ++panel) {
+  for (std::int64_t panel = 0; panel < work.panels.count; ++panel) {
     std::fill(lanes.begin(), lanes.end(), nullptr);
-    for (const PanelSource& source : sources[panel]) {
+    for (const PanelSource& source : panel_sources(matrix, width, work.panels.first + panel)) {
       const std::byte* first =
           data[source.part].data() +
           static_cast<std::size_t>(source.rows.first - rows[source.part].first) * row_bytes;
@@ -157,7 +228,7 @@ void Packer::pack(const PanelWork& work, PieceBuffers& buffers) const {
       }
     }
     backend_.pack_panel(matrix.shape, matrix.layout, dtype, lanes,
-                        {work.target + panel * panel_bytes, panel_bytes});
+                        {work.target + static_cast<std::size_t>(panel) * panel_bytes, panel_bytes});
   }
 }
 

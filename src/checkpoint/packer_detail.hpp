@@ -58,6 +58,18 @@ class Packer {
   };
   void pack(const PanelWork& work, PieceBuffers& buffers) const;
   void fill(const VectorWork& work, PieceBuffers& buffers) const;
+  /// Packs panels of `matrix` out of rows of `row_bytes` bytes, of each part those from
+  /// rows[part].first on at data[part].
+  void pack_rows(const PanelWork& work, DType dtype, std::span<const IndexRange> rows,
+                 std::span<const std::span<const std::byte>> data, std::size_t row_bytes) const;
+  /// Rows of a part of a matrix in codes as Backend::pack_panel takes them.
+  [[nodiscard]] std::span<const std::byte> read_coded(const MatrixSpec& matrix,
+                                                      const MatrixPart& part, IndexRange rows,
+                                                      PieceBuffers& buffers) const;
+  /// Values of a matrix in codes, in fp32.
+  [[nodiscard]] std::span<const std::byte> read_dequantized(const StoredParameter& parameter,
+                                                            IndexRange rows, IndexRange columns,
+                                                            PieceBuffers& buffers) const;
   [[nodiscard]] DType packed_dtype(const MatrixSpec& matrix) const;
   [[nodiscard]] DType cast_dtype(const StoredParameter& parameter) const;
   [[nodiscard]] std::span<const std::byte> read(const StoredParameter& parameter, IndexRange rows,

@@ -1,7 +1,9 @@
 #include "gridmill/checkpoint/parameter_store.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -41,6 +43,55 @@ DType dominant_dtype(const CheckpointFile& file, ParameterDType cast) {
     bf16_bytes += bytes;
   }
   return bf16_bytes * 2 > file.parameter_bytes() ? DType::bf16 : DType::fp32;
+}
+
+bool has_codes(const CheckpointFile& file, ParameterDType cast) {
+  return cast == ParameterDType::checkpoint &&
+         std::any_of(file.parameters().begin(), file.parameters().end(),
+                     [](const StoredParameter& parameter) { return parameter.format.coded(); });
+}
+
+namespace {
+
+/// Format that all parts of `matrix` are stored in; values if they differ.
+WeightFormat stored_format(const MatrixSpec& matrix,
+                           const std::unordered_map<std::string, const StoredParameter*>& stored) {
+  std::optional<WeightFormat> format;
+  for (const MatrixPart& part : matrix.parts) {
+    const auto found = stored.find(part.parameter);
+    if (found == stored.end() || !found->second->format.coded()) return {};
+    const StoredParameter& parameter = *found->second;
+    const std::int64_t block = matrix.shape.row_parallel
+                                   ? reduction_block_inputs(matrix.shape.whole_inputs)
+                                   : matrix.shape.inputs;
+    if (parameter.block != block || format.value_or(parameter.format) != parameter.format) {
+      return {};
+    }
+    format = parameter.format;
+  }
+  return format.value_or(WeightFormat{});
+}
+
+}  // namespace
+
+ModelParameters with_stored_formats(ModelParameters parameters, const CheckpointFile& file,
+                                    const Backend& backend, ParameterDType cast) {
+  if (!has_codes(file, cast)) return parameters;
+  std::unordered_map<std::string, const StoredParameter*> stored;
+  for (const StoredParameter& parameter : file.parameters()) {
+    stored.emplace(parameter.spec.name, &parameter);
+  }
+  for (std::size_t unit = 0; unit < parameters.units.size(); ++unit) {
+    std::vector<MatrixSpec>& matrices = parameters.units[unit].matrices;
+    for (std::size_t index = 0; index < matrices.size(); ++index) {
+      // Token rows are looked up there, also where it is a tied head.
+      const bool embeds = static_cast<UnitId>(unit) == parameters.embedding_unit && index == 0;
+      if (embeds || matrices[index].layout != MatrixLayout::panels) continue;
+      const WeightFormat format = stored_format(matrices[index], stored);
+      if (backend.holds(format)) matrices[index].shape.format = format;
+    }
+  }
+  return parameters;
 }
 
 struct CheckpointParameters::Impl {
@@ -133,7 +184,8 @@ std::unique_ptr<CheckpointParameters> make_parameter_source(const CheckpointFile
                                                             Grid& grid, Backend& backend,
                                                             Stream& stream,
                                                             const ParameterOptions& options) {
-  auto impl = std::make_unique<CheckpointParameters::Impl>(backend, stream, parameters);
+  auto impl = std::make_unique<CheckpointParameters::Impl>(
+      backend, stream, with_stored_formats(parameters, file, backend, options.dtype));
   impl->checkpoint_bytes = file.parameter_bytes();
   impl->loaded = detail::load_parameters(file, impl->parameters, grid, backend, options);
   const detail::LoadedParameters& loaded = impl->loaded;

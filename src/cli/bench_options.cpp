@@ -62,7 +62,7 @@ CommandSyntax bench_syntax(BenchConfig& config) {
                                          fmt::join(bench_shapes(), ", "));
   add("shape", po::value(&config.shape)->value_name("NAME"), shapes.c_str());
   add("dtype", po::value(&config.dtype)->default_value(config.dtype)->value_name("TYPE"),
-      "bf16, fp32: of parameters and products");
+      "bf16, fp32: of parameters and products; int8, int4: of the layers' matrices");
   add("batch",
       po::value<std::string>()->default_value("1,8")->value_name("N,...")->notifier(
           [&config](const std::string& text) { config.batches = integers_of("--batch", text); }),
@@ -106,7 +106,7 @@ CommandSyntax bench_syntax(BenchConfig& config) {
 }
 
 void check_bench_options(const BenchConfig& config) {
-  require_one_of("--dtype", config.dtype, {"bf16", "fp32"});
+  require_one_of("--dtype", config.dtype, {"bf16", "fp32", "int8", "int4"});
   require_one_of("--backend", config.backend, {"auto", "reference", "cpu", "cuda"});
   if (config.gen < 2) {
     throw UsageError("--gen is 1, expected at least 2: the first token is prefill");

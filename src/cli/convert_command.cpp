@@ -2,7 +2,9 @@
 #include <string>
 
 #include "cli/command.hpp"
+#include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
+#include "gridmill/base/process.hpp"
 #include "gridmill/convert/convert.hpp"
 
 namespace gridmill::cli {
@@ -10,6 +12,8 @@ namespace gridmill::cli {
 ExitCode run_convert(const Arguments& arguments, const MpiSession* /*session*/) {
   ConvertOptions convert_options;
   std::string dtype;
+  std::string weights;
+  int group = 0;
   CommandSyntax syntax{
       .name = "convert",
       .example =
@@ -27,20 +31,37 @@ ExitCode run_convert(const Arguments& arguments, const MpiSession* /*session*/) 
       "tokenizer file; default: that of the source");
   add("dtype", po::value(&dtype)->value_name("TYPE"),
       "bf16, fp32: stored type of every parameter; default: as in the source");
+  add("weights", po::value(&weights)->value_name("CODES"),
+      "int8, int4: layers' matrices become codes with a scale a group; default: as they are");
+  add("group", po::value(&group)->value_name("N"),
+      "inputs that share a scale: 32, 64, 128; default: 64 for int8, 32 for int4");
   syntax.positional.add("source", 1).add("destination", 1);
   if (!parse(syntax, arguments)) return ExitCode::ok;
   if (!dtype.empty()) require_one_of("--dtype", dtype, {"bf16", "fp32"});
   if (dtype == "bf16") convert_options.dtype = DType::bf16;
   if (dtype == "fp32") convert_options.dtype = DType::fp32;
 
+  if (!weights.empty()) {
+    require_one_of("--weights", weights, {"int8", "int4"});
+    convert_options.weights =
+        default_format(weights == "int8" ? WeightCodes::int8 : WeightCodes::int4);
+    if (group != 0) convert_options.weights.group = group;
+    convert_options.threads = usable_cores();
+  } else if (group != 0) {
+    throw UsageError("--group goes with --weights");
+  }
+
   const ConvertReport report = convert(convert_options);
-  std::fputs(
-      fmt::format("{}: {} ({}), {} parameters, {:.1f} MiB, tokenizer {}\n",
-                  convert_options.destination, report.model.value("family", ""), report.source_kind,
-                  report.parameters, static_cast<double>(report.parameter_bytes) / (1 << 20),
-                  report.tokenizer_kind.empty() ? "none" : report.tokenizer_kind)
-          .c_str(),
-      stderr);
+  std::fputs(fmt::format("{}: {} ({}), {} parameters{}, {:.1f} MiB, tokenizer {}\n",
+                         convert_options.destination, report.model.value("family", ""),
+                         report.source_kind, report.parameters,
+                         report.coded_parameters == 0
+                             ? ""
+                             : fmt::format(", {} of them in {}", report.coded_parameters, weights),
+                         static_cast<double>(report.parameter_bytes) / (1 << 20),
+                         report.tokenizer_kind.empty() ? "none" : report.tokenizer_kind)
+                 .c_str(),
+             stderr);
   return ExitCode::ok;
 }
 

@@ -46,10 +46,10 @@ OrderedJson describe_checkpoint(const std::string& path) {
       elements *= static_cast<std::uint64_t>(extent);
     }
     elements_total += elements;
-    bytes_total += elements * size_of(parameter.dtype);
+    bytes_total += parameter.size_bytes();
     parameters.push_back({{"name", parameter.spec.name},
                           {"shape", parameter.spec.shape},
-                          {"dtype", name_of(parameter.dtype)},
+                          {"dtype", parameter.type_name()},
                           {"hash", parameter.hash}});
   }
   OrderedJson files = OrderedJson::object();

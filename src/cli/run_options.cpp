@@ -28,7 +28,7 @@ po::options_description run_options(RunOptions& run) {
       "checkpoint, bf16, fp32: cast every parameter once");
   add("compute-dtype",
       po::value(&run.compute_dtype)->default_value(run.compute_dtype)->value_name("TYPE"),
-      "auto, fp32, bf16: rounding at the input of matrix products");
+      "auto, fp32, bf16, int8: rounding at the input of matrix products");
   add("backend", po::value(&run.backend)->default_value(run.backend)->value_name("NAME"),
       "auto, reference, cpu, cuda");
   add("kernel-target",
@@ -54,7 +54,7 @@ po::options_description run_options(RunOptions& run) {
 
 void check_run_options(const RunOptions& run) {
   require_one_of("--param-dtype", run.param_dtype, {"checkpoint", "bf16", "fp32"});
-  require_one_of("--compute-dtype", run.compute_dtype, {"auto", "bf16", "fp32"});
+  require_one_of("--compute-dtype", run.compute_dtype, {"auto", "bf16", "fp32", "int8"});
   require_one_of("--backend", run.backend, {"auto", "reference", "cpu", "cuda"});
   require_one_of("--kernel-target", run.kernel_target, {"auto", "avx512bf16", "avx512", "avx2"});
   static_cast<void>(log::level_from_name(run.log_level));

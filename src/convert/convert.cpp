@@ -5,6 +5,7 @@
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "convert/coded_weights.hpp"
 #include "convert/folder_report.hpp"
 #include "convert/folder_tokenizer.hpp"
 #include "convert/foreign_model_detail.hpp"
@@ -24,6 +26,7 @@
 #include "gridmill/checkpoint/checkpoint_writer.hpp"
 #include "gridmill/model/model.hpp"
 #include "gridmill/output/output_target.hpp"
+#include "gridmill/params/quantize.hpp"
 #include "gridmill/tokenizer/tokenizer.hpp"
 
 namespace gridmill {
@@ -44,6 +47,8 @@ struct Plan {
   ParameterTake take;
   const ForeignTensor* tensor;  ///< nullptr: zeros
   DType dtype;
+  WeightFormat format;  ///< codes, in place of `dtype`
+  std::int64_t block;   ///< with codes: inputs after which groups restart
 };
 
 /// A source, and the tokenizer that it brings.
@@ -99,6 +104,10 @@ void check_options(const ConvertOptions& options) {
   if (options.dtype == DType::fp16) {
     throw UsageError("checkpoints hold fp32 or bf16; fp16 is no choice for --dtype");
   }
+  const int group = options.weights.group;
+  if (options.weights.coded() && group != 32 && group != 64 && group != 128) {
+    throw UsageError(fmt::format("--group is {}, expected 32, 64 or 128", group));
+  }
 }
 
 OutputTarget decide_destination(const ConvertOptions& options) {
@@ -139,24 +148,32 @@ FoundTokenizer settle_tokenizer(const Source& source, const std::string& asked_f
   return found;
 }
 
-std::vector<Plan> plan_parameters(ForeignModel& foreign, std::optional<DType> dtype) {
-  std::vector<ParameterSpec> specs;
+std::vector<Plan> plan_parameters(ForeignModel& foreign, const ConvertOptions& options) {
+  ModelParameters parameters;
   try {
-    specs = make_model(foreign.model)->parameters(1, 0).stored;
+    parameters = make_model(foreign.model)->parameters(1, 0);
   } catch (Error& error) {
     error.add_context("checking the configuration of " + foreign.where);
     throw;
   }
+  std::map<std::string, std::int64_t> coded;  // with the inputs after which groups restart
+  if (options.weights.coded()) coded = codable_parameters(parameters);
   std::vector<Plan> plans;
-  for (const ParameterSpec& spec : specs) {
+  for (const ParameterSpec& spec : parameters.stored) {
     ParameterTake take = foreign.take(spec, foreign.tensors);
     const ForeignTensor* tensor =
         take.tensor.empty() ? nullptr
                             : &foreign.tensors.use(take.tensor, take.shape, foreign.where);
-    DType stored = dtype.value_or(tensor == nullptr ? DType::fp32 : tensor->stored_as());
+    DType stored = options.dtype.value_or(tensor == nullptr ? DType::fp32 : tensor->stored_as());
     // A norm's 1 + w, and what else is folded into vectors, would lose its digits in bf16.
     if (foreign.model.contains("format") && spec.shape.size() == 1) stored = DType::fp32;
-    plans.push_back({.spec = spec, .take = std::move(take), .tensor = tensor, .dtype = stored});
+    const auto codes = coded.find(spec.name);
+    plans.push_back({.spec = spec,
+                     .take = std::move(take),
+                     .tensor = tensor,
+                     .dtype = stored,
+                     .format = codes == coded.end() ? WeightFormat{} : options.weights,
+                     .block = codes == coded.end() ? 0 : codes->second});
   }
   return plans;
 }
@@ -176,6 +193,16 @@ void warn_of_leftovers(const ForeignModel& foreign) {
       "{}: {} tensors are not used by this model: {}; check that the configuration is the "
       "right one",
       foreign.where, names.size(), list);
+}
+
+void write_coded(const Plan& plan, CheckpointWriter& writer, int threads) {
+  convert_detail::read_parameter(
+      plan.spec, plan.take, plan.tensor, kPieceElements, [&](std::span<const float> values) {
+        const convert_detail::CodedPiece piece = convert_detail::quantize_rows(
+            values, plan.spec.shape[1], plan.format, plan.block, threads);
+        writer.append(plan.spec.name, piece.codes);
+        writer.append_scales(plan.spec.name, piece.scales);
+      });
 }
 
 void write_parameter(const Plan& plan, CheckpointWriter& writer) {
@@ -201,7 +228,7 @@ ConvertReport convert(const ConvertOptions& options) {
   ForeignModel& foreign = source.model;
   convert_detail::untie_other_head(foreign);
   const FoundTokenizer tokenizer = settle_tokenizer(source, options.tokenizer);
-  const std::vector<Plan> plans = plan_parameters(foreign, options.dtype);
+  const std::vector<Plan> plans = plan_parameters(foreign, options);
   warn_of_leftovers(foreign);
   if (foreign.folder) convert_detail::report_unread_files(*foreign.folder);
 
@@ -213,17 +240,35 @@ ConvertReport convert(const ConvertOptions& options) {
                                     .tokenizer_kind = tokenizer.kind,
                                     .tokenizer = tokenizer.bytes};
   for (const Plan& plan : plans) {
-    description.parameters.push_back({.spec = plan.spec, .dtype = plan.dtype});
+    description.parameters.push_back(
+        {.spec = plan.spec, .dtype = plan.dtype, .format = plan.format, .block = plan.block});
     const std::int64_t count = convert_detail::element_count(plan.spec.shape);
     report.parameters += count;
-    report.parameter_bytes += static_cast<std::uint64_t>(count) * size_of(plan.dtype);
+    if (plan.format.coded()) {
+      const std::int64_t inputs = plan.spec.shape[1];
+      report.coded_parameters += count;
+      report.parameter_bytes += static_cast<std::uint64_t>(
+          plan.spec.shape[0] * (code_bytes(plan.format.codes, inputs) +
+                                groups_in(inputs, plan.block, plan.format.group) * kScaleBytes));
+    } else {
+      report.parameter_bytes += static_cast<std::uint64_t>(count) * size_of(plan.dtype);
+    }
   }
   log::info("converting {} ({}): {} parameters, {} MiB", foreign.where, foreign.kind,
             report.parameters, report.parameter_bytes >> 20);
   CheckpointWriter writer(destination.path(), std::move(description));
   for (const Plan& plan : plans) {
     log::debug("{} from {}", plan.spec.name, plan.take.tensor);
-    write_parameter(plan, writer);
+    if (plan.format.coded()) {
+      try {
+        write_coded(plan, writer, options.threads);
+      } catch (Error& error) {
+        error.add_context(fmt::format("rounding {} to codes", plan.spec.name));
+        throw;
+      }
+    } else {
+      write_parameter(plan, writer);
+    }
   }
   writer.finish();
   return report;

@@ -41,7 +41,8 @@ class BenchCheckpoint {
                                            .side_files = {}})
                   .path();
     }
-    write_random_checkpoint(path_, model, config.dtype == "fp32" ? DType::fp32 : DType::bf16);
+    write_random_checkpoint(path_, model, config.dtype == "fp32" ? DType::fp32 : DType::bf16,
+                            format_of(config));
   }
   BenchCheckpoint(const BenchCheckpoint&) = delete;
   BenchCheckpoint& operator=(const BenchCheckpoint&) = delete;
@@ -67,8 +68,9 @@ void run_bench_job(const BenchConfig& config, const Json& model) {
   BenchCheckpoint checkpoint(config, model);
   RunOptions options;
   options.model = checkpoint.path();
-  options.param_dtype = config.dtype;
-  options.compute_dtype = config.dtype;
+  const bool coded = format_of(config).coded();
+  options.param_dtype = coded ? "checkpoint" : config.dtype;
+  options.compute_dtype = coded ? "int8" : config.dtype;
   options.backend = config.backend;
   options.threads = config.threads;
   RunContext context(options);

@@ -1,12 +1,16 @@
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "gridmill/base/fp16.hpp"
 #include "gridmill/checkpoint/checkpoint_writer.hpp"
 #include "gridmill/kernels/backend.hpp"
 #include "gridmill/model/model.hpp"
+#include "gridmill/params/quantize.hpp"
 #include "job/random_checkpoint_detail.hpp"
 
 namespace gridmill::job_detail {
@@ -34,13 +38,45 @@ void fill_random(std::span<float> values, std::uint64_t& state) {
 
 bool is_norm_weight(const std::string& name) { return name.ends_with("norm"); }
 
+/// Uniform codes, and one scale that gives them a standard deviation of 0.02.
+void write_random_codes(const CheckpointDescription::Parameter& parameter, std::uint64_t& state,
+                        CheckpointWriter& writer) {
+  const bool int8 = parameter.format.codes == WeightCodes::int8;
+  const std::int64_t inputs = parameter.spec.shape[1];
+  std::vector<std::byte> codes(
+      static_cast<std::size_t>(code_bytes(parameter.format.codes, inputs)));
+  const std::vector<std::uint16_t> scales(
+      static_cast<std::size_t>(groups_in(inputs, parameter.block, parameter.format.group)),
+      fp32_to_fp16(kRandomWidth / (int8 ? 255.0F : 16.0F)));
+  for (std::int64_t row = 0; row < parameter.spec.shape[0]; ++row) {
+    std::uint64_t bits = 0;
+    for (std::size_t i = 0; i < codes.size(); ++i) {
+      if (i % 8 == 0) bits = next_random(state);
+      // Code -128 does not occur; any byte is two codes of 4 bits.
+      const auto byte = static_cast<std::uint8_t>(bits & 0xFFU);
+      codes[i] = static_cast<std::byte>(int8 && byte == 0x80U ? 0x81U : byte);
+      bits >>= 8U;
+    }
+    writer.append(parameter.spec.name, codes);
+    writer.append_scales(parameter.spec.name, std::as_bytes(std::span(scales)));
+  }
+}
+
 }  // namespace
 
-void write_random_checkpoint(const std::string& path, const Json& config, DType dtype) {
+void write_random_checkpoint(const std::string& path, const Json& config, DType dtype,
+                             const WeightFormat& format) {
   constexpr std::size_t kPiece = std::size_t{1} << 20;
   std::vector<CheckpointDescription::Parameter> parameters;
-  for (const ParameterSpec& spec : make_model(config)->parameters(1, 0).stored) {
-    parameters.push_back({.spec = spec, .dtype = dtype});
+  const ModelParameters model = make_model(config)->parameters(1, 0);
+  std::map<std::string, std::int64_t> coded;
+  if (format.coded()) coded = codable_parameters(model);
+  for (const ParameterSpec& spec : model.stored) {
+    const auto block = coded.find(spec.name);
+    parameters.push_back({.spec = spec,
+                          .dtype = dtype,
+                          .format = block == coded.end() ? WeightFormat{} : format,
+                          .block = block == coded.end() ? 0 : block->second});
   }
   CheckpointWriter writer(path, {.model = config,
                                  .parameters = parameters,
@@ -50,7 +86,12 @@ void write_random_checkpoint(const std::string& path, const Json& config, DType 
   std::uint64_t state = 1;
   std::vector<float> values;
   std::vector<Bf16> rounded;
-  for (const auto& [spec, stored] : parameters) {
+  for (const CheckpointDescription::Parameter& parameter : parameters) {
+    const ParameterSpec& spec = parameter.spec;
+    if (parameter.format.coded()) {
+      write_random_codes(parameter, state, writer);
+      continue;
+    }
     std::size_t left = 1;
     for (const std::int64_t extent : spec.shape) left *= static_cast<std::size_t>(extent);
     while (left > 0) {
@@ -61,7 +102,7 @@ void write_random_checkpoint(const std::string& path, const Json& config, DType 
       } else {
         fill_random(values, state);
       }
-      if (stored == DType::fp32) {
+      if (parameter.dtype == DType::fp32) {
         writer.append(spec.name, std::as_bytes(std::span(values)));
         continue;
       }

@@ -1,6 +1,7 @@
 #include "gridmill/job/run_context.hpp"
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "gridmill/base/error.hpp"
@@ -16,10 +17,30 @@ namespace gridmill {
 
 namespace {
 
-DType resolve_compute_dtype(const RunOptions& options, const CheckpointFile& checkpoint) {
-  if (options.compute_dtype == "fp32") return DType::fp32;
-  if (options.compute_dtype == "bf16") return DType::bf16;
-  return dominant_dtype(checkpoint, parameter_dtype_from_name(options.param_dtype));
+/// What products compute in, as BackendOptions says it.
+struct ComputeType {
+  DType dtype;
+  bool int8_products;
+};
+
+ComputeType resolve_compute_dtype(const RunOptions& options, const CheckpointFile& checkpoint) {
+  if (options.compute_dtype == "fp32") return {DType::fp32, false};
+  if (options.compute_dtype == "bf16") return {DType::bf16, false};
+  const ParameterDType cast = parameter_dtype_from_name(options.param_dtype);
+  const bool coded = has_codes(checkpoint, cast);
+  if (options.compute_dtype == "int8") {
+    if (coded) return {DType::bf16, true};
+    throw UsageError(fmt::format(
+        "--compute-dtype int8 needs weights in int8 or int4, which {} has not{}; make them with "
+        "gridmill convert --weights int8",
+        checkpoint.path(),
+        cast == ParameterDType::checkpoint ? "" : " after --param-dtype " + options.param_dtype));
+  }
+  if (coded) {
+    const std::string_view backend = backend_of(options.backend, options.kernel_target);
+    return {DType::bf16, backend != "cuda"};
+  }
+  return {dominant_dtype(checkpoint, cast), false};
 }
 
 /// Ranks may open copies, on disks of their own; copies may be stale or damaged. A rank reads only
@@ -81,12 +102,13 @@ RunContext::RunContext(const RunOptions& options,
       tokenizer_ = make_tokenizer(checkpoint_->tokenizer_kind(), checkpoint_->tokenizer(),
                                   static_cast<int>(model_->info().vocab_size), options_.model);
     }
-    backend_ = make_backend(options_.backend,
-                            {.compute_dtype = resolve_compute_dtype(options_, *checkpoint_),
-                             .threads = threads_,
-                             .node_rank = grid_.node().rank(),
-                             .share_device = options_.share_gpu,
-                             .kernel_target = options_.kernel_target});
+    const ComputeType compute = resolve_compute_dtype(options_, *checkpoint_);
+    backend_ = make_backend(options_.backend, {.compute_dtype = compute.dtype,
+                                               .int8_products = compute.int8_products,
+                                               .threads = threads_,
+                                               .node_rank = grid_.node().rank(),
+                                               .share_device = options_.share_gpu,
+                                               .kernel_target = options_.kernel_target});
     if (options_.share_gpu && backend_->name() != "cuda") {
       throw UsageError(fmt::format("--share-gpu goes with the cuda backend, this run uses {}",
                                    backend_->name()));
@@ -104,6 +126,9 @@ RunContext::RunContext(const RunOptions& options,
       "{} ranks as dp {} x fsdp {} x tp {} on {} nodes, {} threads a rank; {} backend ({}), {}",
       grid_.world().size(), grid_.shape().dp, grid_.shape().fsdp, grid_.shape().tp, grid_.nodes(),
       threads_, backend_->name(), backend_->target(), backend_->numerics_id());
+  if (const std::string reason = backend_->target_reason(); !reason.empty()) {
+    log::info("kernel target {}", reason);
+  }
 }
 
 void RunContext::agree_on_devices() {

@@ -61,8 +61,10 @@ JobConfig config_of(const VerifyConfig& config, const VerifiedFile& file) {
     made.run.param_dtype = job.at("param_dtype").get<std::string>();
   if (config.run.compute_dtype == "auto") {
     // The numerics id ends in the compute dtype (docs/numerics.md).
-    made.run.compute_dtype =
-        job.at("numerics").get<std::string>().ends_with("bf16") ? "bf16" : "fp32";
+    const std::string numerics = job.at("numerics").get<std::string>();
+    made.run.compute_dtype = numerics.ends_with("bf16")   ? "bf16"
+                             : numerics.ends_with("int8") ? "int8"
+                                                          : "fp32";
   }
   made.prompts = config.prompts;
   read_job_fields(job, made);

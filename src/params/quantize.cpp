@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <string_view>
 
 #include "gridmill/base/dtype.hpp"
 #include "gridmill/base/error.hpp"
@@ -122,8 +123,11 @@ void for_each_group(std::size_t inputs, std::int64_t block, int group, const Vis
   }
 }
 
-bool is_exponential_gate(const std::string& parameter) {
-  return parameter.ends_with(".i_gate") || parameter.ends_with(".f_gate");
+/// What decays or admits the state of a recurrence.
+bool is_recurrent_gate(const MatrixPart& part) {
+  constexpr std::array<std::string_view, 4> kGates = {".i_gate", ".f_gate", ".decay", ".strength"};
+  return std::any_of(kGates.begin(), kGates.end(),
+                     [&](std::string_view name) { return part.parameter.ends_with(name); });
 }
 
 }  // namespace
@@ -134,11 +138,10 @@ std::map<std::string, std::int64_t> codable_parameters(const ModelParameters& pa
     // Layers are the units that are numbered; others are looked up, or the head.
     if (unit.name.find('.') == std::string::npos) continue;
     for (const MatrixSpec& matrix : unit.matrices) {
-      if (matrix.layout != MatrixLayout::panels) continue;
+      const bool gates = std::any_of(matrix.parts.begin(), matrix.parts.end(), is_recurrent_gate);
+      if (gates || matrix.layout != MatrixLayout::panels) continue;
       for (const MatrixPart& part : matrix.parts) {
-        if (!is_exponential_gate(part.parameter)) {
-          blocks[part.parameter] = matrix.shape.group_block();
-        }
+        blocks[part.parameter] = matrix.shape.group_block();
       }
     }
   }

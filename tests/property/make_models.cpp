@@ -1,14 +1,18 @@
-// make_models FOLDER: models with 8 heads and random parameters (llama8.h5, xlstm8.h5; mamba8.h5,
-// delta8.h5 with windows, beside8.h5) and prompts as token ids (prompts.h5), for
-// tests/property/run-long.sh; mamba_long.h5, delta_long.h5 and prompt.h5, for long-row.sh;
-// prompts that begin alike (alike.h5), for sharing.sh.
+// make_models FOLDER: models with 8 heads and random parameters (llama8.h5, xlstm8.h5, and both
+// with weights in codes, llama8-int8.h5 and so on; mamba8.h5, delta8.h5 with windows, beside8.h5)
+// and prompts as token ids (prompts.h5), for tests/property/run-long.sh; mamba_long.h5,
+// delta_long.h5 and prompt.h5, for long-row.sh; prompts that begin alike (alike.h5), for
+// sharing.sh.
 #include <cstdint>
 #include <cstdio>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gridmill/checkpoint/checkpoint_writer.hpp"
 #include "gridmill/h5/file.hpp"
+#include "gridmill/params/quantize.hpp"
 #include "support/memory_parameters.hpp"
 #include "support/model_run.hpp"
 #include "support/tiny_models.hpp"
@@ -37,6 +41,47 @@ Json long_config(Json config) {
   constexpr std::int64_t kLongRow = 131072;
   if (config.at("max_length") != 0) config["max_length"] = kLongRow;
   return config;
+}
+
+/// The same model with its layers' matrices in codes.
+void write_coded_model(const std::string& path, const Json& config, const WeightFormat& format) {
+  const auto model = make_model(config);
+  const test::Tensors tensors = test::random_tensors(*model, 1);
+  const auto blocks = codable_parameters(model->parameters(1, 0));
+  CheckpointDescription description{
+      .model = config, .parameters = {}, .files = {}, .tokenizer_kind = {}, .tokenizer = {}};
+  for (const ParameterSpec& spec : model->parameters(1, 0).stored) {
+    const auto block = blocks.find(spec.name);
+    description.parameters.push_back({.spec = spec,
+                                      .dtype = DType::fp32,
+                                      .format = block == blocks.end() ? WeightFormat{} : format,
+                                      .block = block == blocks.end() ? 0 : block->second});
+  }
+  CheckpointWriter writer(path, description);
+  for (const CheckpointDescription::Parameter& parameter : description.parameters) {
+    const std::string& name = parameter.spec.name;
+    const std::span<const float> values = tensors.at(name);
+    if (!parameter.format.coded()) {
+      writer.append(name, std::as_bytes(values));
+      continue;
+    }
+    const std::int64_t inputs = parameter.spec.shape[1];
+    std::vector<std::byte> codes(static_cast<std::size_t>(inputs));
+    std::vector<std::byte> stored(static_cast<std::size_t>(code_bytes(format.codes, inputs)));
+    std::vector<std::uint16_t> scales(
+        static_cast<std::size_t>(groups_in(inputs, parameter.block, format.group)));
+    for (std::size_t row = 0; row < values.size(); row += codes.size()) {
+      quantize_row(values.subspan(row, codes.size()), format, parameter.block, codes, scales);
+      if (format.codes == WeightCodes::int4) {
+        pack_int4_row(codes, stored);
+      } else {
+        stored = codes;
+      }
+      writer.append(name, stored);
+      writer.append_scales(name, std::as_bytes(std::span(scales)));
+    }
+  }
+  writer.finish();
 }
 
 void write_prompts(const std::string& path, const std::vector<std::vector<TokenId>>& prompts) {
@@ -91,6 +136,12 @@ int main(int argc, char** argv) {
   const std::string folder = std::string(argv[1]) + "/";
   gridmill::write_model(folder + "llama8.h5", gridmill::test::llama_config());
   gridmill::write_model(folder + "xlstm8.h5", gridmill::test::xlstm_config());
+  using gridmill::WeightCodes;
+  for (const auto& [name, config] : {std::pair{"llama8", gridmill::test::llama_config()},
+                                     std::pair{"xlstm8", gridmill::test::xlstm_config()}}) {
+    gridmill::write_coded_model(folder + name + "-int8.h5", config, {WeightCodes::int8, 32});
+    gridmill::write_coded_model(folder + name + "-int4.h5", config, {WeightCodes::int4, 32});
+  }
   gridmill::write_model(folder + "mamba8.h5", gridmill::test::mamba_config());
   gridmill::write_model(folder + "delta8.h5", gridmill::test::delta_config());
   gridmill::write_model(folder + "beside8.h5", gridmill::test::beside_config());

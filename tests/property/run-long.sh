@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole grid matrix: every grid of 1, 2, 4 and 8 ranks with tp up to 8, both gather modes, five models with 8 heads
-# (attention, mLSTM, Mamba-2, gated delta net with windows, all side by side), both compute dtypes, greedy and sampled with log-probabilities, must write the bytes of one rank with the reference
+# (attention, mLSTM, Mamba-2, gated delta net with windows, all side by side), compute dtypes fp32 and bf16, the first two also int8 with weights of 8 and 4 bits, greedy and sampled with log-probabilities, must write the bytes of one rank with the reference
 # backend. Slots (1, 3, 64), threads (1, 2) and the cpu backend's targets rotate from run to run; every third run is killed
 # on the way and resumed on the grid of the run before. Finds what `run.sh` would need too long for.
 #
@@ -32,9 +32,10 @@ launch() { # RANKS COMMAND...
   "$build_dir/tests/launch" -n "$ranks" "$@"
 }
 generate() { # OUTPUT GRID MODEL DTYPE SAMPLING OPTION...
-  local output=$1 dp fsdp tp options
+  local output=$1 dp fsdp tp options model=$3 compute=$4
   read -r dp fsdp tp <<< "$2"
-  options=(--model "$3.h5" --prompts prompts.h5 --output "$output" --compute-dtype "$4" --dp "$dp" --fsdp "$fsdp" --tp "$tp"
+  [[ $4 == int* ]] && model=$3-$4 compute=int8
+  options=(--model "$model.h5" --prompts prompts.h5 --output "$output" --compute-dtype "$compute" --dp "$dp" --fsdp "$fsdp" --tp "$tp"
     --max-length 90 --samples-per-prompt 2 --fsdp-min-weight-size 0 --progress none --log-level error)
   if [[ $5 == greedy ]]; then options+=(--temperature 0); else options+=(--temperature 0.9 --seed 11 --logprobs); fi
   shift 5
@@ -46,7 +47,9 @@ mapfile -t grids < <(list_grids 1 2 4 8)
 runs=0 killed=0 failed=0 number=0
 previous="1 1 1"
 for model in llama8 xlstm8 mamba8 delta8 beside8; do
-  for dtype in fp32 bf16; do
+  dtypes=(fp32 bf16)
+  [[ $model == llama8 || $model == xlstm8 ]] && dtypes+=(int8 int4)
+  for dtype in "${dtypes[@]}"; do
     for sampling in greedy sampled; do
       expected=expected-$model-$dtype-$sampling.h5
       generate "$expected" "1 1 1" "$model" "$dtype" "$sampling" --backend reference --slots 2 --threads 1

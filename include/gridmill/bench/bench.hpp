@@ -11,13 +11,15 @@
 #include "gridmill/generate/request.hpp"
 #include "gridmill/model/model.hpp"
 #include "gridmill/params/parameter_source.hpp"
+#include "gridmill/params/weight_format.hpp"
 
 namespace gridmill {
 
 /// One run of `gridmill bench`. Names and defaults as in docs/cli.md.
 struct BenchConfig {
   std::string shape;  ///< a name (bench_shapes) or a config.json; empty: `model` must exist
-  std::string dtype = "bf16";         ///< of the parameters and of products: bf16, fp32
+  /// Of the parameters and of products: bf16, fp32; of the layers' matrices alone: int8, int4.
+  std::string dtype = "bf16";
   std::vector<int> batches = {1, 8};  ///< rows in flight, one figure each
   int prompt = 64;                    ///< tokens of every prompt
   int gen = 64;                       ///< tokens generated for every row; at least 2
@@ -43,6 +45,8 @@ struct BenchConfig {
 [[nodiscard]] constexpr int row_length(const BenchConfig& config) {
   return config.shared_prefix.value_or(0) + config.prompt + config.gen;
 }
+/// Of the layers' matrices: codes for dtype int8 and int4, in the groups that convert chooses.
+[[nodiscard]] WeightFormat format_of(const BenchConfig& config);
 
 /// Names that --shape takes.
 [[nodiscard]] const std::vector<std::string>& bench_shapes();

@@ -13,6 +13,7 @@
 #include "gridmill/base/dtype.hpp"
 #include "gridmill/base/json.hpp"
 #include "gridmill/params/parameter_spec.hpp"
+#include "gridmill/params/weight_format.hpp"
 
 namespace gridmill {
 
@@ -21,7 +22,19 @@ struct StoredParameter {
   ParameterSpec spec;
   DType dtype = DType::fp32;
   std::uint64_t offset = 0;  ///< of its first byte in the file; contiguous, row-major
-  std::string hash;
+  std::string hash;          ///< of codes and of scales, where it has both
+  /// A matrix in codes: `dtype` is fp32 then, the type of code * scale.
+  WeightFormat format = {};
+  std::int64_t block = 0;  ///< with codes: inputs after which groups restart
+  std::uint64_t scales_offset = 0;
+
+  /// "fp32", "bf16", or codes and their group: "int8/64".
+  [[nodiscard]] std::string type_name() const;
+  [[nodiscard]] std::uint64_t size_bytes() const;  ///< of codes and scales together
+  /// Scales of an output of a matrix in codes.
+  [[nodiscard]] std::int64_t groups() const {
+    return groups_in(spec.shape.back(), block, format.group);
+  }
 };
 
 /// A checkpoint opened for reading. Local: every rank may open it. Const members may be called from
@@ -62,6 +75,13 @@ class CheckpointFile {
   /// @throws FormatError if the file has become shorter, IoError if reading fails.
   void read(const StoredParameter& parameter, IndexRange rows, IndexRange columns,
             std::span<std::byte> out) const;
+  /// Codes [rows] x [columns] of a matrix in codes, one a byte, also those of 4 bits; a range of
+  /// columns begins at a block.
+  void read_codes(const StoredParameter& parameter, IndexRange rows, IndexRange columns,
+                  std::span<std::byte> out) const;
+  /// Its scales in fp16, [rows] x [groups].
+  void read_scales(const StoredParameter& parameter, IndexRange rows, IndexRange groups,
+                   std::span<std::byte> out) const;
   /// Consecutive elements of a parameter of any rank, in row-major order.
   void read_elements(const StoredParameter& parameter, IndexRange elements,
                      std::span<std::byte> out) const;
@@ -81,6 +101,9 @@ class CheckpointFile {
   [[nodiscard]] Json summary() const;
 
  private:
+  struct Slab;
+  void read_slab(const StoredParameter& parameter, const Slab& slab,
+                 std::span<std::byte> out) const;
   struct Impl;
   explicit CheckpointFile(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;

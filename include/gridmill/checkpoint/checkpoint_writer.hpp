@@ -10,6 +10,7 @@
 #include "gridmill/base/dtype.hpp"
 #include "gridmill/base/json.hpp"
 #include "gridmill/params/parameter_spec.hpp"
+#include "gridmill/params/weight_format.hpp"
 
 namespace gridmill {
 
@@ -19,6 +20,9 @@ struct CheckpointDescription {
   struct Parameter {
     ParameterSpec spec;
     DType dtype = DType::fp32;  ///< as stored: fp32 or bf16
+    /// A matrix in codes: then `dtype` means nothing.
+    WeightFormat format = {};
+    std::int64_t block = 0;  ///< with codes: inputs after which groups restart
   };
   Json model;  ///< gridmill's model configuration (docs/models.md)
   std::vector<Parameter> parameters;
@@ -41,6 +45,9 @@ class CheckpointWriter {
   /// order and interleaved.
   /// @throws FormatError for an unknown name or too many bytes.
   void append(const std::string& name, std::span<const std::byte> bytes);
+  /// Next scales, in fp16, of a parameter in codes: [outputs][groups], row-major. The codes
+  /// themselves come through append(): int8, or two codes of 4 bits a byte (pack_int4_row).
+  void append_scales(const std::string& name, std::span<const std::byte> bytes);
   /// Hashes, syncs and renames. @throws FormatError naming parameters that are not complete.
   void finish();
 

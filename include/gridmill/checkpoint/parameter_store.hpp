@@ -26,6 +26,15 @@ enum class ParameterDType : std::uint8_t { checkpoint, bf16, fp32 };
 /// `auto` follows.
 [[nodiscard]] DType dominant_dtype(const CheckpointFile& file, ParameterDType cast);
 
+/// Whether the file holds matrices in codes that are used as such: `cast` leaves them as they are.
+[[nodiscard]] bool has_codes(const CheckpointFile& file, ParameterDType cast);
+
+/// `parameters` with the format of each matrix whose stored parts `backend` multiplies as they are;
+/// matrices of other formats, or of several, are dequantised when they are packed.
+[[nodiscard]] ModelParameters with_stored_formats(ModelParameters parameters,
+                                                  const CheckpointFile& file,
+                                                  const Backend& backend, ParameterDType cast);
+
 struct ParameterOptions {
   /// Keep whole parameters of the tp rank (one copy a node where the backend's memory is the
   /// host's); otherwise a shard, and each unit is gathered when it is used.

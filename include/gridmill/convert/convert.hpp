@@ -6,6 +6,7 @@
 
 #include "gridmill/base/dtype.hpp"
 #include "gridmill/base/json.hpp"
+#include "gridmill/params/weight_format.hpp"
 
 namespace gridmill {
 
@@ -20,6 +21,10 @@ struct ConvertOptions {
   std::string tokenizer = {};
   /// fp32 or bf16 for every parameter; none = as the source has them.
   std::optional<DType> dtype = std::nullopt;
+  /// Matrices of attention, feed-forward, experts and mLSTM inputs and outputs become codes; all
+  /// else stays: embedding, head, norms, biases, routers, the gates of recurrences.
+  WeightFormat weights = {};
+  int threads = 1;  ///< that round weights to codes
 };
 
 /// What was converted.
@@ -28,6 +33,7 @@ struct ConvertReport {
   Json model;                         ///< the model configuration written (docs/models.md)
   std::int64_t parameters = 0;        ///< numbers, not tensors
   std::uint64_t parameter_bytes = 0;  ///< as stored
+  std::int64_t coded_parameters = 0;  ///< numbers stored in codes
   std::string tokenizer_kind;         ///< empty = none
 };
 

@@ -23,7 +23,7 @@ struct RunOptions {
   bool gather_params_once = false;
   std::int64_t fsdp_min_weight_size = 16384;
   std::string param_dtype = "checkpoint";  ///< checkpoint, bf16, fp32
-  std::string compute_dtype = "auto";      ///< auto, bf16, fp32
+  std::string compute_dtype = "auto";      ///< auto, bf16, fp32, int8
   std::string backend = "auto";
   std::string kernel_target = "auto";
   bool share_gpu = false;

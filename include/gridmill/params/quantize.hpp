@@ -12,8 +12,8 @@
 namespace gridmill {
 
 /// Parameters of a model that are worth codes, with the inputs after which their groups restart:
-/// the matrices of its layers, but for the exponential gates of recurrences, whose errors multiply
-/// a whole state.
+/// the matrices of its layers, but for those that hold gates of a recurrence's state, whose errors
+/// multiply all of it.
 [[nodiscard]] std::map<std::string, std::int64_t> codable_parameters(
     const ModelParameters& parameters);
 

@@ -103,7 +103,14 @@ MixerOutput run_mixer(const BlockRun& run, const MlstmSpec& spec, const MlstmPar
                       const PackedRows& input) {
   if (spec.older) return run_older_mlstm(run, spec, parts, input);
   const Mlstm cell = cell_options(run, spec, parts, true);
-  const DeviceMatrix inputs = run.linear(input, parts.inputs, Scratch::projected);
+  const std::int64_t width = run.matrix(parts.inputs.weight).shape.outputs;
+  const std::int64_t gates = run.matrix(parts.gates.weight).shape.outputs;
+  const DeviceMatrix inputs =
+      run.workspace().matrix(run.stream(), Scratch::projected, run.rows(), width + gates);
+  run.backend().linear(run.stream(), input, run.matrix(parts.inputs.weight),
+                       run.vector(parts.inputs.bias), 0, inputs.columns_at(0, width));
+  run.backend().linear(run.stream(), input, run.matrix(parts.gates.weight),
+                       run.vector(parts.gates.bias), 0, inputs.columns_at(width, gates));
   const PackedRows mixed = run.workspace().packed(run.stream(), Scratch::mixed, run.rows(),
                                                   std::int64_t{cell.heads} * cell.v_dim);
   run.backend().mlstm(run.stream(), run.pass.spans, cell, run.state.index, inputs,

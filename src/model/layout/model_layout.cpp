@@ -131,14 +131,15 @@ class LayerLayout {
       add_older_cell(spec, parts);
     } else {
       const IndexRange keys = head_elements(heads, key_width);
-      parts.inputs = unit_.matrix("mlstm_inputs",
-                                  {{own("q"), spec.qk_size, keys, spec.bias},
-                                   {own("k"), spec.qk_size, keys, spec.bias},
-                                   {own("v"), spec.v_size, values, spec.bias},
-                                   {own("o_gate"), spec.v_size, values, spec.bias},
-                                   {own("i_gate"), spec.heads, heads, true},
-                                   {own("f_gate"), spec.heads, heads, true}},
-                                  D_);
+      parts.inputs = unit_.biased_matrix("mlstm_inputs",
+                                         {{own("q"), spec.qk_size, keys, spec.bias},
+                                          {own("k"), spec.qk_size, keys, spec.bias},
+                                          {own("v"), spec.v_size, values, spec.bias},
+                                          {own("o_gate"), spec.v_size, values, spec.bias}},
+                                         D_);
+      parts.gates = unit_.matrix(
+          "mlstm_gates",
+          {{own("i_gate"), spec.heads, heads, true}, {own("f_gate"), spec.heads, heads, true}}, D_);
     }
     if (spec.qk_norm) {
       parts.q_norm = unit_.whole_vector(own("q_norm"), key_width);

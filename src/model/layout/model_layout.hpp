@@ -34,16 +34,16 @@ struct ExpertsParts {
 };
 
 struct MlstmParts {
-  /// q|k|v|o_gate|i_gate|f_gate; older layer: up_x|up_z.
+  /// q|k|v|o_gate; older layer: up_x|up_z.
   LinearParts inputs;
   PartIndex q_norm = -1, k_norm = -1;
   NormParts head_norm;
   LinearParts out;
+  /// i|f: a matrix of its own, since it stays as it is where others become codes.
+  LinearParts gates;
   // Older layer.
   NormParts conv;
   PartIndex q = -1, k = -1, v = -1, skip = -1;
-  /// i|f.
-  LinearParts gates;
 };
 
 struct LinearRecurrenceParts {

@@ -18,9 +18,18 @@ PartIndex UnitBuilder::add(MatrixSpec matrix) {
 
 LinearParts UnitBuilder::matrix(const std::string& name, const std::vector<StoredRows>& parts,
                                 std::int64_t inputs, Fuse fuse) {
+  return matrix(name, parts, inputs, fuse, false);
+}
+
+LinearParts UnitBuilder::biased_matrix(const std::string& name,
+                                       const std::vector<StoredRows>& parts, std::int64_t inputs) {
+  return matrix(name, parts, inputs, Fuse::concatenate, true);
+}
+
+LinearParts UnitBuilder::matrix(const std::string& name, const std::vector<StoredRows>& parts,
+                                std::int64_t inputs, Fuse fuse, bool any_bias) {
   MatrixSpec spec{.name = prefix_ + name, .parts = {}, .shape = {}, .fuse = fuse};
   VectorSpec biases{.name = prefix_ + name + "_bias", .parts = {}};
-  bool any_bias = false;
   for (const StoredRows& part : parts) {
     const std::string parameter = prefix_ + part.name;
     stored_.push_back({parameter, {part.outputs, inputs}});

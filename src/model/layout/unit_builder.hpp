@@ -51,9 +51,13 @@ class UnitBuilder {
               std::vector<ParameterSpec>& stored);
 
   /// Column-parallel: matrices of `inputs` inputs stacked along their outputs, and a vector of
-  /// their biases `<name>_bias`, if one of them has one; zeros stand for the others.
+  /// their biases `<name>_bias`, if one of them has one; zeros stand for the others. A bias of
+  /// zeros is not the same as none: it makes +0 of a -0.
   LinearParts matrix(const std::string& name, const std::vector<StoredRows>& parts,
                      std::int64_t inputs, Fuse fuse = Fuse::concatenate);
+  /// The same with a vector of biases in any case, maybe of zeros alone.
+  LinearParts biased_matrix(const std::string& name, const std::vector<StoredRows>& parts,
+                            std::int64_t inputs);
   /// The same for rows of a parameter that another unit has listed.
   PartIndex tied_matrix(const std::string& name, const MatrixPart& part, std::int64_t inputs);
   /// Row-parallel: all outputs, this rank's blocks of the inputs. The bias is whole.
@@ -80,6 +84,8 @@ class UnitBuilder {
   [[nodiscard]] UnitSpec take() { return std::move(unit_); }
 
  private:
+  LinearParts matrix(const std::string& name, const std::vector<StoredRows>& parts,
+                     std::int64_t inputs, Fuse fuse, bool any_bias);
   PartIndex add(MatrixSpec matrix);
 
   UnitSpec unit_;

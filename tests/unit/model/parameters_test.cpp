@@ -142,12 +142,14 @@ TEST(ModelParameters, QueriesAndTheirKeyValueHeadsStayTogether) {
 
 TEST(ModelParameters, GatesAlwaysHaveBiasesAndZerosStandForTheOthers) {
   const auto parameters = make_model(test::xlstm_config())->parameters(2, 1);
-  const VectorSpec& bias = find_vector(parameters, "layers.0.mlstm_inputs_bias");
-  ASSERT_EQ(bias.parts.size(), 6U);
-  EXPECT_EQ(bias.parts[0].parameter, "");
-  EXPECT_EQ(bias.parts[0].elements.count, 12);
-  EXPECT_EQ(bias.parts[4].parameter, "layers.0.i_gate_bias");
-  EXPECT_EQ(bias.parts[4].elements, (IndexRange{4, 4}));
+  const VectorSpec& zeros = find_vector(parameters, "layers.0.mlstm_inputs_bias");
+  ASSERT_EQ(zeros.parts.size(), 4U);
+  EXPECT_EQ(zeros.parts[0].parameter, "");
+  EXPECT_EQ(zeros.parts[0].elements.count, 12);
+  const VectorSpec& bias = find_vector(parameters, "layers.0.mlstm_gates_bias");
+  ASSERT_EQ(bias.parts.size(), 2U);
+  EXPECT_EQ(bias.parts[0].parameter, "layers.0.i_gate_bias");
+  EXPECT_EQ(bias.parts[0].elements, (IndexRange{4, 4}));
   const auto full = make_model(test::xlstm_full_config())->parameters(2, 1);
   EXPECT_EQ(find_vector(full, "layers.0.mlstm_inputs_bias").parts[0].parameter, "layers.0.q_bias");
 }
