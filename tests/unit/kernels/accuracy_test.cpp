@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "gridmill/base/fp16.hpp"
 #include "unit/kernels/candidates.hpp"
 #include "unit/kernels/product_cases.hpp"
 #include "unit/kernels/row_cases.hpp"
@@ -18,11 +19,7 @@ constexpr double kU = 0x1p-24;
 
 float stored_as(float value, DType dtype) {
   if (dtype == DType::bf16) return bf16_to_fp32(fp32_to_bf16(value));
-  if (dtype == DType::fp16) {  // the helper truncates; the numbers of the suite are in range
-    const auto bits = std::bit_cast<std::uint32_t>(value);
-    return std::fabs(value) < 0x1p-14F ? std::copysign(0.0F, value)
-                                       : std::bit_cast<float>(bits & 0xFFFFE000U);
-  }
+  if (dtype == DType::fp16) return fp16_to_fp32(fp32_to_fp16(value));
   return value;
 }
 
