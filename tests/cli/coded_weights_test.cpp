@@ -151,7 +151,9 @@ TEST_P(CodedWeights, InspectNamesCodesAndChecksThem) {
   int coded = 0;
   for (const Json& tensor : found.at("tensors")) {
     if (tensor.at("dtype") == expected) ++coded;
-    if (tensor.at("name") == "embedding") EXPECT_EQ(tensor.at("dtype"), "fp32");
+    if (tensor.at("name") == "embedding") {
+      EXPECT_EQ(tensor.at("dtype"), "fp32");
+    }
   }
   EXPECT_GE(coded, 5 * 7) << "each of 5 layers: q, k, v, output, gate, up, down";
   const double share = found.at("parameter_bytes").get<double>() / (4 * 260032.0);
