@@ -68,7 +68,8 @@ std::size_t taken_by_passes(const Case& each, const test::Tensors& tensors, Exch
                          .position = static_cast<std::int32_t>(rest ? share : 0),
                          .tokens = fed,
                          .want = LogitsWanted::all});
-        for (const TokenId id : fed) wanted.push_back({.plan = {.temperature = 0}, .target = id});
+        for (const TokenId id : fed)
+          wanted.push_back({.plan = {.temperature = 0, .key = {}}, .target = id});
       }
       if (spans.empty()) continue;
       std::vector<Choice> choices;
