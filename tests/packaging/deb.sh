@@ -33,7 +33,8 @@ cat > "$work/root/tmp/inside.sh" << 'END'
 set -euo pipefail
 cd /root
 bash /usr/share/gridmill/jobs/quickstart.sh | tail -12
-man gridmill-generate | grep -q -- --temperature
+page=$(man gridmill-generate)
+grep -q -- --temperature <<< "$page"
 source /usr/share/bash-completion/bash_completion
 source /usr/share/bash-completion/completions/gridmill
 COMP_WORDS=(gridmill generate --te) COMP_CWORD=2

@@ -37,8 +37,10 @@ completed() {
     bash "$folder/bash-completion/completions/gridmill" "$@"
 }
 [[ $(completed gridmill gen) == generate ]] || fail "gridmill gen<TAB> gives: $(completed gridmill gen)"
-completed gridmill generate --te | grep -qx -- --temperature || fail "gridmill generate --te<TAB> gives no --temperature"
-completed gridmill export --te | grep -q . && fail "gridmill export --te<TAB> gives something"
+words=$(completed gridmill generate --te)
+grep -qx -- --temperature <<< "$words" || fail "gridmill generate --te<TAB> gives: $words"
+words=$(completed gridmill export --te)
+[[ -z $words ]] || fail "gridmill export --te<TAB> gives: $words"
 if command -v zsh > /dev/null; then
   zsh -n "$folder/zsh/vendor-completions/_gridmill" || fail "zsh does not read its completion"
 else
