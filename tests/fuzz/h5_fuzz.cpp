@@ -1,4 +1,4 @@
-// LIBS: convert prompts results checkpoint h5
+// LIBS: convert prompts records results checkpoint h5
 // Any bytes as an HDF5 file that somebody hands over: as prompts, a checkpoint, a result,
 // parameters of xlstm-jax. Each is examined first, as readers do it, and then read in this process,
 // which must survive and take no memory out of proportion. Readers examine a file themselves, too;
@@ -21,6 +21,7 @@
 #include "gridmill/checkpoint/checkpoint_file.hpp"
 #include "gridmill/h5/examination.hpp"
 #include "gridmill/prompts/prompt_source.hpp"
+#include "gridmill/records/result_prompts.hpp"
 #include "gridmill/results/recovery.hpp"
 #include "gridmill/results/result_file.hpp"
 
@@ -50,7 +51,7 @@ void read(Read reader) {
 
 void as_prompts(const std::string& path) {
   const PromptIndex index = PromptIndex::build(path);
-  const auto prompts = PromptSource::open(path, index, "prompt");
+  const auto prompts = open_prompt_source(path, index, "prompt", "");
   const std::uint64_t count = std::min<std::uint64_t>(prompts->count(), 8);
   for (PromptId prompt = 0; prompt < count; ++prompt) static_cast<void>(prompts->read(prompt));
 }
