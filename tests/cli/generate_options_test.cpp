@@ -336,7 +336,8 @@ TEST(GenerateOption, prefix_memory) {
                        "Once upon a time there was a little girl who lived near the woods\n");
   const auto rows = [](const std::string& memory) {
     return generated({"--prompts", "long.txt", "--samples-per-prompt", "5", "--temperature", "1",
-                      "--slots", "2", "--prefix-memory", memory, "--metrics", "shared.jsonl"});
+                      "--max-length", "40", "--slots", "2", "--prefix-memory", memory, "--metrics",
+                      "shared.jsonl"});
   };
   const auto shared = [] {
     return cli().metrics("shared.jsonl").at("shared_prompt_tokens").get<int>();
