@@ -85,7 +85,7 @@ struct CheckpointWriter::Impl {
 
   void append(const std::string& name, Piece Filling::*member, std::span<const std::byte> bytes);
 
-  explicit Impl(std::string output) : path(follow_links(output)), file(path) {}
+  explicit Impl(const std::string& output) : path(follow_links(output)), file(path) {}
 
   [[nodiscard]] static std::string hash_of(const Filling& filling, bool known) {
     const auto of = [known](const Piece& piece) {
