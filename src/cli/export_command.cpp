@@ -85,7 +85,6 @@ bool is_default(RowField field, const ExportOptions& options, const ResultRecord
     case RowField::text:
       return !options.messages || options.group;
     case RowField::prompt:
-      return !options.messages && !options.join;
     case RowField::tokens:
       return !options.messages && !options.join;
     case RowField::logprobs:

@@ -57,7 +57,9 @@ void look_at(FieldValues& kind, std::string_view value) {
   constexpr std::int64_t kExact = std::int64_t{1} << 53;
   if (!json) {
     kind.other = true;
-  } else if (json->is_null()) {
+    return;
+  }
+  if (json->is_null()) {
     kind.missing = true;
   } else if (json->is_string()) {
     kind.text = true;
@@ -285,7 +287,9 @@ std::uint64_t export_table(const ResultRecords& records, const RowChoice& choice
     }
   }
   std::map<std::string, std::unique_ptr<ColumnBuffer>> record_columns;
-  for (const auto& [name, kind] : found.columns) {
+  for (const auto& column : found.columns) {
+    const std::string& name = column.first;  // g++ lets lambdas see parts of a pair, clang does not
+    const FieldValues& kind = column.second;
     const std::string path = record_group + "/" + name;
     const auto same = std::find_if(shape.fields.begin(), shape.fields.end(),
                                    [&](const auto& field) { return field.name == name; });

@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/cli_fixture.hpp"
@@ -16,11 +18,16 @@ using test::cli;
 using test::ProgramResult;
 using Words = std::vector<std::string>;
 
-/// Small and quick; later options win.
+/// Small and quick where `more` says nothing else.
 Words bench(const Words& more) {
   cli().folder().write("tiny.json", R"({"family": "xlstm", "vocab_size": 300, "hidden_size": 24,
     "layers": 2, "heads": 4, "norm_eps": 1e-6, "qk_dim": 16, "v_dim": 32, "ffn_size": 52})");
-  Words words = {"bench", "--prompt", "5", "--gen", "7", "--repeat", "2", "--threads", "1"};
+  Words words = {"bench"};
+  for (const auto& [option, setting] :
+       {std::pair{"--prompt", "5"}, {"--gen", "7"}, {"--repeat", "2"}, {"--threads", "1"}}) {
+    if (std::find(more.begin(), more.end(), option) != more.end()) continue;
+    words.insert(words.end(), {option, setting});
+  }
   words.insert(words.end(), more.begin(), more.end());
   return words;
 }
