@@ -178,8 +178,8 @@ struct CheckpointWriter::Impl {
   }
 };
 
-CheckpointWriter::CheckpointWriter(std::string path, CheckpointDescription description)
-    : impl_(std::make_unique<Impl>(std::move(path))) {
+CheckpointWriter::CheckpointWriter(const std::string& path, CheckpointDescription description)
+    : impl_(std::make_unique<Impl>(path)) {
   impl_->model = description.model;
   for (const auto& [name, content] : description.files) {
     check_name(name, "file");

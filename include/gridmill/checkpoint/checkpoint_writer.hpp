@@ -37,7 +37,7 @@ struct CheckpointDescription {
 class CheckpointWriter {
  public:
   /// @throws OutputError if the file cannot be created.
-  CheckpointWriter(std::string path, CheckpointDescription description);
+  CheckpointWriter(const std::string& path, CheckpointDescription description);
   ~CheckpointWriter();
   CheckpointWriter(CheckpointWriter&&) noexcept;
 
