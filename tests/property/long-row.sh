@@ -34,31 +34,35 @@ export gridmill length
 
 for model in mamba_long delta_long; do
   short=$(peak_kib bash -c "generate short-$model.h5 $model 1000")
-  SECONDS=0
+  start=$(date +%s%3N)
   long=$(peak_kib bash -c "generate expected-$model.h5 $model $length")
-  took=$SECONDS
+  took=$(($(date +%s%3N) - start))  # milliseconds
   if ((long - short > most_growth_kib)); then
     echo "GROWS: $model takes $short KiB for 1,000 tokens, $long KiB for $length"
     exit 1
   fi
   # Stopped in the middle, which saves the row; then killed; then to the end.
   status=0
-  generate out.h5 "$model" "$length" --time-limit "$((took / 3 + 1))s" || status=$?
+  generate out.h5 "$model" "$length" --time-limit "$((took / 3))ms" || status=$?
   if ((status != 75)); then
     echo "NOT STOPPED: $model ended with $status before its time limit"
     exit 1
   fi
   generate out.h5 "$model" "$length" &
   job=$!
-  sleep "$((took / 3 + 1))"
+  sleep "$(printf '%d.%03d' $((took / 3000)) $((took / 3 % 1000)))"
   killed=0
   for process in "$job" $(ranks_below "$job" "$gridmill"); do kill -9 "$process" 2> /dev/null && killed=1; done
   wait "$job" || true
+  if ((killed == 0)); then
+    echo "NOT KILLED: $model ended in less than a third of $took ms"
+    exit 1
+  fi
   generate out.h5 "$model" "$length"
   if ! cmp out.h5 "expected-$model.h5"; then
     echo "DIFFERS: $model"
     exit 1
   fi
   rm out.h5*
-  echo "$model: $length tokens in $took s, $short KiB for 1,000 tokens, $long KiB for all; stopped, killed ($killed), resumed: equal"
+  echo "$model: $length tokens in $took ms, $short KiB for 1,000 tokens, $long KiB for all; stopped, killed, resumed: equal"
 done
