@@ -15,6 +15,7 @@
 
 #include "cli/cli_fixture.hpp"
 #include "cli/error_line.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace gridmill {
 namespace {
@@ -44,30 +45,36 @@ int as_stranger(const std::function<int()>& act) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 101;
 }
 
-/// A folder that everybody may write, and the user's precious file in a folder of his own.
+/// A folder that everybody may write, and the user's precious file beside it.
 class Strangers : public ::testing::Test {
  protected:
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root, which makes a second user";
-    fs::permissions(cli().folder().path(), fs::perms::others_exec | fs::perms::others_read,
+    fs::permissions(place_.path(), fs::perms::others_exec | fs::perms::others_read,
                     fs::perm_options::add);
-    fs::remove_all(cli().file("shared"));
-    fs::create_directories(cli().file("shared"));
-    fs::permissions(cli().file("shared"), fs::perms::all);
-    cli().folder().write("precious", "mine\n");
+    fs::create_directories(shared(""));
+    fs::permissions(shared(""), fs::perms::all);
+    place_.write("precious", "mine\n");
+  }
+  /// Path of `name` in the folder that everybody may write.
+  [[nodiscard]] std::string shared(const std::string& name) const {
+    return place_.file("shared/" + name);
   }
   /// A link of the stranger to the precious file.
-  static void plant(const std::string& name) {
-    const std::string target = cli().file("precious");
-    const std::string link = cli().file("shared/" + name);
+  void plant(const std::string& name) const {
+    const std::string target = place_.file("precious");
+    const std::string link = shared(name);
     ASSERT_EQ(as_stranger([&] { return ::symlink(target.c_str(), link.c_str()) == 0 ? 0 : 1; }), 0);
   }
-  static ProgramResult generate(const std::string& output = "shared/out.h5") {
-    return cli().generate_again({"--output", output});
+  [[nodiscard]] ProgramResult generate() const {
+    return cli().generate_again({"--output", shared("out.h5")});
   }
-  static void expect_nothing_was_written_through(const std::string& where) {
-    EXPECT_EQ(slurp(cli().file("precious")), "mine\n") << where;
+  void expect_nothing_was_written_through(const std::string& where) const {
+    EXPECT_EQ(slurp(place_.file("precious")), "mine\n") << where;
   }
+
+ private:
+  test::TemporaryFolder place_{test::temporary_place_of_all_users()};
 };
 
 TEST_F(Strangers, LinksInPlaceOfTheLockAndTheRunLogAreRefused) {
@@ -75,7 +82,7 @@ TEST_F(Strangers, LinksInPlaceOfTheLockAndTheRunLogAreRefused) {
     plant(name);
     EXPECT_TRUE(fails_with(generate(), 73, {name, "symbolic link"}));
     expect_nothing_was_written_through(name);
-    fs::remove(cli().file("shared/" + name));
+    fs::remove(shared(name));
   }
   EXPECT_EQ(generate().exit_code, 0);
 }
@@ -88,23 +95,23 @@ TEST_F(Strangers, LinksUnderTheNamesOfTemporaryFilesAreInNobodysWay) {
   EXPECT_EQ(generate().exit_code, 0);
   EXPECT_EQ(cli()
                 .run({"score", "--model", "stories.h5", "--prompts", "prompts.txt", "--output",
-                      "shared/score.h5"})
+                      shared("score.h5")})
                 .exit_code,
             0);
   EXPECT_EQ(cli()
                 .run({"convert", std::string(GRIDMILL_MODELS_DIR) + "/tiny-xlstm-shakespeare",
-                      "shared/model.h5"})
+                      shared("model.h5")})
                 .exit_code,
             0);
-  EXPECT_EQ(cli().run({"export", "shared/out.h5", "-o", "shared/rows.jsonl"}).exit_code, 0);
+  EXPECT_EQ(cli().run({"export", shared("out.h5"), "-o", shared("rows.jsonl")}).exit_code, 0);
   expect_nothing_was_written_through("temporary files");
 }
 
 TEST_F(Strangers, TheirOwnFilesAreNotTakenForOurs) {
   for (const std::string name : {"out.h5.lock", "out.h5.runs.jsonl"}) {
-    const std::string path = cli().file("shared/" + name);
+    const std::string path = shared(name);
     ASSERT_EQ(as_stranger([&] { return ::open(path.c_str(), O_CREAT | O_RDWR, 0666) < 0; }), 0);
-    fs::remove(cli().file("shared/out.h5"));
+    fs::remove(shared("out.h5"));
     EXPECT_TRUE(fails_with(generate(), 73, {name, "another user"}));
     fs::remove(path);
   }
@@ -112,7 +119,7 @@ TEST_F(Strangers, TheirOwnFilesAreNotTakenForOurs) {
 
 TEST_F(Strangers, ALockOfAReaderDoesNotKeepTheOwnerOut) {
   ASSERT_EQ(generate().exit_code, 0);
-  const std::string lock = cli().file("shared/out.h5.lock");
+  const std::string lock = shared("out.h5.lock");
   fs::permissions(lock, fs::perms::others_read,
                   fs::perm_options::add);  // as an older version made it
   int ready[2];

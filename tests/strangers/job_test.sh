@@ -11,7 +11,21 @@ if [[ $(id -u) -ne 0 ]]; then
   exit 77
 fi
 source_dir=$(cd "$(dirname "$0")/../.." && pwd)
-work=$(mktemp -d)
+
+# Where temporary files lie that another user reaches: TMPDIR may be in a folder that only its owner may enter.
+open_to_others() { # FOLDER
+  local folder
+  folder=$(realpath "$1") || return
+  while [[ $(stat -c %A "$folder") == *[xt] ]]; do
+    [[ $folder != / ]] || return 0
+    folder=$(dirname "$folder")
+  done
+  return 1
+}
+for place in "${TMPDIR:-/tmp}" /tmp /var/tmp /dev/shm; do
+  if open_to_others "$place"; then break; fi
+done
+work=$(mktemp -d -p "$place")
 trap 'rm -rf "$work"' EXIT
 cp "$stranger" "$work/stranger"
 cd "$work"
