@@ -45,9 +45,7 @@ void RowWalk::keep_best(std::vector<RowId>& rows) const {
   judged.reserve(rows.size());
   for (const RowId row : rows) {
     const StoredRow stored = records_.result().read_row(row);
-    const auto fresh = static_cast<double>(stored.record.length - stored.record.prefix_length);
-    const double sum = ResultRecords::sum_logprob(stored);
-    judged.emplace_back(choice_.by == "mean-logprob" && fresh > 0 ? sum / fresh : sum, row);
+    judged.emplace_back(records_.judged(stored, choice_.by == "mean-logprob").value_or(0), row);
   }
   const std::size_t kept = std::min<std::size_t>(judged.size(), choice_.best);
   std::partial_sort(judged.begin(), judged.begin() + static_cast<std::ptrdiff_t>(kept),

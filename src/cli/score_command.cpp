@@ -10,7 +10,9 @@ ExitCode run_score(const Arguments& arguments, const MpiSession* /*session*/) {
   JobConfig config;
   config.score.enabled = true;
   config.logprobs = true;
-  config.prefix_memory = 0;  // all logits of a row are wanted, also those of what it shares
+  // Rows share nothing: with --logits a shared token would have no logits, and with
+  // --logprobs-for=counted rows know different log-probabilities.
+  config.prefix_memory = 0;
   CommandSyntax syntax{
       .name = "score",
       .example =

@@ -116,6 +116,9 @@ ExitCode run_job(const JobConfig& given) {
   context.load();
   stages.load_s = seconds_since(load_start);
   const SlotPlan slots = context.resolve_slots(plan.max_length, config.prefix_memory);
+  if (root && config.prefix_memory.value_or(0) > 0 && slots.prefixes == 0) {
+    log::warn("--prefix-memory has no room for one common start: only rows in flight share");
+  }
 
   Mailbox mailbox(world);
   MailboxPort port(mailbox);

@@ -26,9 +26,8 @@ std::int32_t resolve_max_length(const JobConfig& config, const ModelInfo& model)
   }
   if (limit != 0 && config.max_length > limit && !config.allow_long) {
     throw UsageError(
-        fmt::format("--max-length is {}, but the model supports rows of {} tokens; lower it or "
-                    "give --allow-long",
-                    config.max_length, limit));
+        fmt::format("--max-length is {}, but the model supports rows of {} tokens; lower it{}",
+                    config.max_length, limit, config.score.enabled ? "" : " or give --allow-long"));
   }
   return static_cast<std::int32_t>(config.max_length);
 }

@@ -43,13 +43,9 @@ RequestMaker::RequestMaker(const JobConfig& config, const JobPlan& plan, const M
                     "token ids in an .h5 file",
                     config.run.model));
   }
-  const std::string& from = config.score.from;
-  constexpr std::size_t kMostDigits = 9;
-  if (!from.empty() && from.size() <= kMostDigits &&
-      from.find_first_not_of("0123456789") == std::string::npos) {
-    counts_from_ = std::stoull(from);
-  }
-  const bool needs_records = config.score.assistant || (!from.empty() && !counts_from_);
+  counts_from_ = config.score.first_counted();
+  const bool needs_records =
+      config.score.assistant || (!config.score.from.empty() && !counts_from_);
   const PromptFormat format = prompts_.index().format;
   if (needs_records && format != PromptFormat::jsonl && format != PromptFormat::results) {
     throw UsageError(fmt::format("{} needs records, and {} holds none",
@@ -64,7 +60,9 @@ RequestMaker::PromptLimit RequestMaker::prompt_limit() const {
   if (options.max_prompt_tokens > 0 && options.max_prompt_tokens < longest) {
     return {options.max_prompt_tokens, "max-prompt-tokens"};
   }
-  if (options.truncate_prompt == "refuse" || options.max_prompt_tokens > 0) {
+  // A row that is scored gets no tokens behind it.
+  if (options.truncate_prompt == "refuse" || options.max_prompt_tokens > 0 ||
+      config_.score.enabled) {
     return {longest, "max-length"};
   }
   const std::int64_t fresh = plan_.limits.max_new_tokens.value_or(1);
@@ -159,8 +157,10 @@ std::variant<RequestMaker::PromptTokens, BadPrompt> RequestMaker::tokens_of(Prom
           fmt::format("token id {} is outside the vocabulary of {} tokens", id, model_.vocab_size)};
     }
   }
-  const std::vector<std::uint8_t>& counts = tokens->counts;
+  std::vector<std::uint8_t>& counts = tokens->counts;
   const auto counts_nothing = [&counts] {
+    // Nothing predicts the first token of a row.
+    if (!counts.empty()) counts.front() = 0;
     return !counts.empty() &&
            std::find(counts.begin(), counts.end(), std::uint8_t{1}) == counts.end();
   };

@@ -64,8 +64,10 @@ std::variant<RequestMaker::PromptTokens, BadPrompt> RequestMaker::turns_of(Promp
         common_beginning(made.ids, encode(whole.substr(0, end), false)));
   };
   for (const auto& [first, end] : turns) {
-    std::fill(made.counts.begin() + tokens_up_to(first), made.counts.begin() + tokens_up_to(end),
-              std::uint8_t{1});
+    // A text cut in the middle of a word may have fewer tokens of the whole than a shorter one.
+    const std::ptrdiff_t from = tokens_up_to(first);
+    const std::ptrdiff_t to = std::max(from, tokens_up_to(end));
+    std::fill(made.counts.begin() + from, made.counts.begin() + to, std::uint8_t{1});
   }
   return made;
 }

@@ -214,20 +214,4 @@ PromptOptions resolve_prompt_options(const PromptOptions& given, const ModelText
   return resolved;
 }
 
-bool mentions_field(const std::string& path, const std::string& name) {
-  constexpr std::size_t kChunkBytes = std::size_t{4} << 20;
-  const std::string wanted = fmt::format("\"{}\"", name);
-  const FileDescriptor file = open_for_reading(path);
-  const std::uint64_t size = file_size(file, path);
-  std::string chunk;
-  for (std::uint64_t at = 0; at < size; at += kChunkBytes) {
-    // With the beginning of the next chunk, where the name may go on.
-    const std::uint64_t length = std::min<std::uint64_t>(size - at, kChunkBytes + wanted.size());
-    chunk.resize(static_cast<std::size_t>(length));
-    read_exactly(file, at, std::as_writable_bytes(std::span(chunk)), path);
-    if (chunk.find(wanted) != std::string::npos) return true;
-  }
-  return false;
-}
-
 }  // namespace gridmill

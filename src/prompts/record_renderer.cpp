@@ -383,45 +383,59 @@ Result made_of(std::string_view record, std::uint64_t number, const Work& work) 
   }
 }
 
-}  // namespace
-
-/// What RFC 8259 does not know does no harm where no prompt is made of it.
-RenderedPrompt RecordRenderer::render(std::string_view record, std::uint64_t number) const {
-  constexpr std::size_t kMostTries = 100;  // a prompt is rendered for each
+/// made_of() of a record as Python writes them: what RFC 8259 does not know does no harm where
+/// nothing is made of it. `same` tells whether two results are equal.
+template <typename Result, typename Work, typename Same>
+Result made_of_any(std::string_view record, std::uint64_t number, const Work& work,
+                   const Same& same) {
+  constexpr std::size_t kMostTries = 100;  // a result is made for each
   const detail::PythonJson python(record);
-  if (python.count() == 0) return render_strict(record, number);
-  RenderedPrompt rendered = render_strict(python.strict_text(), number);
+  if (python.count() == 0) return made_of<Result>(record, number, work);
+  Result made = made_of<Result>(python.strict_text(), number, work);
   for (std::size_t i = 0; i < std::min(python.count(), kMostTries); ++i) {
-    const RenderedPrompt other = render_strict(python.text_with_other(i), number);
-    if (same_prompt(other.prompt, rendered.prompt)) continue;
+    if (same(made_of<Result>(python.text_with_other(i), number, work), made)) continue;
     const auto [what, column] = python.at(i);
     return {BadPrompt{fmt::format(
         "line {}: the prompt is made of {} at column {}, which is no JSON", number, what, column)}};
   }
-  return rendered;
+  return made;
 }
 
-RenderedPrompt RecordRenderer::render_strict(std::string_view record, std::uint64_t number) const {
-  return made_of<RenderedPrompt>(
-      record, number, [&](const Value& value) { return parts_->of_record(value, number); });
+}  // namespace
+
+RenderedPrompt RecordRenderer::render(std::string_view record, std::uint64_t number) const {
+  return made_of_any<RenderedPrompt>(
+      record, number, [&](const Value& value) { return parts_->of_record(value, number); },
+      [](const RenderedPrompt& a, const RenderedPrompt& b) {
+        return same_prompt(a.prompt, b.prompt);
+      });
 }
 
 std::variant<RenderedTurns, BadPrompt> RecordRenderer::render_turns(std::string_view record,
                                                                     std::uint64_t number) const {
-  return made_of<std::variant<RenderedTurns, BadPrompt>>(
-      record, number, [&](const Value& value) { return parts_->turns_of(value, number); });
+  using Made = std::variant<RenderedTurns, BadPrompt>;
+  return made_of_any<Made>(
+      record, number, [&](const Value& value) { return parts_->turns_of(value, number); },
+      [](const Made& a, const Made& b) {
+        const auto* bad = std::get_if<BadPrompt>(&a);
+        const auto* other = std::get_if<BadPrompt>(&b);
+        if (bad != nullptr && other != nullptr) return bad->reason == other->reason;
+        return bad == nullptr && other == nullptr &&
+               std::get<RenderedTurns>(a) == std::get<RenderedTurns>(b);
+      });
 }
 
 Prompt RecordRenderer::field(std::string_view record, std::uint64_t number,
                              const std::string& path) const {
-  return made_of<Prompt>(record, number, [&](const Value& value) -> Prompt {
+  const auto text_or_ids = [&](const Value& value) -> Prompt {
     const std::string where = fmt::format("line {}: field '{}'", number, path);
     const Value* found = find_path(value, path);
     if (found == nullptr) throw Unusable{fmt::format("line {} has no field '{}'", number, path)};
     if (const std::string* text = found->as_text()) return *text;
     if (const List* list = found->as_list()) return ids_of(*list, where);
     throw Unusable{fmt::format("{} is a {}, expected a string", where, kind_of(*found))};
-  });
+  };
+  return made_of_any<Prompt>(record, number, text_or_ids, same_prompt);
 }
 
 RenderedPrompt RecordRenderer::render_text(const std::string& text) const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <numeric>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -231,12 +232,11 @@ RowValue ResultRecords::conversation(const StoredRow& row) const {
   return messages_with(row, std::nullopt);
 }
 
-double ResultRecords::sum_logprob(const StoredRow& row) {
-  double sum = 0;
-  for (std::size_t t = row.record.prefix_length; t < row.logprobs.size(); ++t) {
-    sum += double{row.logprobs[t]};
-  }
-  return sum;
+std::optional<double> ResultRecords::judged(const StoredRow& row, bool mean) const {
+  const std::vector<float> own = own_logprobs(result_.layout(), row);
+  const double sum = std::accumulate(own.begin(), own.end(), 0.0);
+  if (!mean) return sum;
+  return own.empty() ? std::nullopt : std::optional(sum / static_cast<double>(own.size()));
 }
 
 RowValue ResultRecords::value(RowField field, RowId index, const StoredRow& row) const {
@@ -278,11 +278,10 @@ RowValue ResultRecords::value(RowField field, RowId index, const StoredRow& row)
     case RowField::completion_tokens:
       return fresh;
     case RowField::sum_logprob:
-      if (!has_logprobs() || is_failed(row)) return {};
-      return sum_logprob(row);
     case RowField::mean_logprob:
-      if (!has_logprobs() || is_failed(row) || fresh <= 0) return {};
-      return sum_logprob(row) / static_cast<double>(fresh);
+      if (!has_logprobs() || is_failed(row)) return {};
+      if (const auto number = judged(row, field == RowField::mean_logprob)) return *number;
+      return {};
     case RowField::prompt:
       return prompt_of(row);
     case RowField::messages:

@@ -56,7 +56,8 @@ std::optional<double> mean_of(std::span<const float> logprobs) {
   return sum / static_cast<double>(count);
 }
 
-Entry entry_of(RowId row, std::size_t prompt, const StoredRow& stored, const RowTexts& texts) {
+Entry entry_of(RowId row, std::size_t prompt, const StoredRow& stored, const ResultLayout& layout,
+               const RowTexts& texts) {
   const bool failed = stored.record.status == static_cast<std::uint16_t>(RowStatus::failed);
   Entry entry;
   entry.new_tokens = stored.record.length - stored.record.prefix_length;
@@ -66,7 +67,8 @@ Entry entry_of(RowId row, std::size_t prompt, const StoredRow& stored, const Row
         stored.logprobs.end());
   }
   if (!failed) entry.text = texts.text_of(stored, kMostTokens);
-  const std::optional<double> mean = mean_of(entry.logprobs);
+  const std::optional<double> mean =
+      mean_of(failed ? std::vector<float>() : own_logprobs(layout, stored));
   entry.fields = {{"row", row},
                   {"prompt", prompt},
                   {"sample", stored.record.sample_index},
@@ -196,7 +198,7 @@ OrderedJson sample_of(const ResultFile& file, const RowTexts& texts, std::span<c
     const PromptId prompt = stored.record.prompt_index;
     const auto [place, is_new] = places.emplace(prompt, prompts.size());
     if (is_new) prompts.emplace_back(prompt, texts.prompt_of(stored));
-    entries.push_back(entry_of(row, place->second, stored, texts));
+    entries.push_back(entry_of(row, place->second, stored, file.layout(), texts));
   }
   std::vector<std::size_t> sizes;
   sizes.reserve(prompts.size() + entries.size());

@@ -254,9 +254,13 @@ Statistics collect_statistics(const ResultFile& file, std::uint32_t sample_rows)
       statistics.prompt_lengths.add(record.prefix_length);
       statistics.new_lengths.add(fresh);
       if (layout.shape.logprobs == 0 || fresh == 0) continue;
-      logprobs.resize(fresh);
-      file.rows().read(layout.logprobs_at(row) + record.prefix_length * sizeof(float),
-                       std::as_writable_bytes(std::span(logprobs)));
+      if (layout.shape.scores != 0) {  // only some of the tokens count
+        logprobs = own_logprobs(layout, file.read_row(row));
+      } else {
+        logprobs.resize(fresh);
+        file.rows().read(layout.logprobs_at(row) + record.prefix_length * sizeof(float),
+                         std::as_writable_bytes(std::span(logprobs)));
+      }
       for (const float logprob : logprobs) {
         if (std::isfinite(logprob)) {
           statistics.negative_logprobs.add(std::max(0.0, -static_cast<double>(logprob)));

@@ -54,6 +54,15 @@ std::uint32_t stored_logits_crc(const RowFile& file, const ResultLayout& layout,
 }
 }  // namespace
 
+std::vector<float> own_logprobs(const ResultLayout& layout, const StoredRow& row) {
+  const bool scored = layout.shape.scores != 0;
+  std::vector<float> own;
+  for (std::size_t t = scored ? 1 : row.record.prefix_length; t < row.logprobs.size(); ++t) {
+    if (!scored || row.valid.empty() || row.valid[t] != 0) own.push_back(row.logprobs[t]);
+  }
+  return own;
+}
+
 double sum_of_logprobs(std::span<const float> logprobs, std::span<const std::uint8_t> counts) {
   double sum = 0;
   for (std::size_t i = 0; i < logprobs.size(); ++i) {

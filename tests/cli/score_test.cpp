@@ -11,6 +11,7 @@
 #include "cli/cli_fixture.hpp"
 #include "cli/error_line.hpp"
 #include "gridmill/base/format.hpp"
+#include "gridmill/base/json.hpp"
 #include "gridmill/h5/file.hpp"
 #include "gridmill/results/row.hpp"
 
@@ -174,6 +175,17 @@ TEST(ScoreOption, max_length) {
   EXPECT_TRUE(refused);
 }
 
+TEST(ScoreOption, truncate_prompt) {
+  write_texts();
+  ASSERT_EQ(score({}).exit_code, 1);
+  const auto lengths =
+      h5::File::open(cli().file("scores.h5")).dataset("/length").read_as<std::int32_t>();
+  // Nothing is cut where nothing is generated behind a row.
+  ASSERT_EQ(score({"--truncate-prompt", "left"}).exit_code, 1);
+  EXPECT_EQ(h5::File::open(cli().file("scores.h5")).dataset("/length").read_as<std::int32_t>(),
+            lengths);
+}
+
 TEST(ScoreOption, score_from) {
   cli().folder().write("pairs.jsonl", R"({"prompt": "Once upon", "answer": " a time there was"})"
                                       "\n"
@@ -238,6 +250,58 @@ TEST(ScoreOption, score_assistant) {
   EXPECT_NE(scores().read_row(1).failure.find("no turn of the assistant"), std::string::npos);
   write_texts();
   EXPECT_EQ(score({"--score-assistant", "--prompts", "prompts.txt"}).exit_code, 64);
+}
+
+TEST(ScoreOption, score_assistant_of_turns_that_end_within_words) {
+  cli().folder().write("letters.jinja", "{% for m in messages %}{{ m.content }}{% endfor %}");
+  std::string lines;
+  for (int i = 0; i < 200; ++i) {
+    const auto letter = [i](int k) { return static_cast<char>('a' + (i * 7 + k * 11) % 26); };
+    lines += fmt::format(
+        R"({{"messages": [{{"role": "user", "content": "{}{}"}}, {{"role": "assistant", "content": "{}"}},)"
+        R"( {{"role": "user", "content": "{}"}}, {{"role": "assistant", "content": "{}{}"}}]}})"
+        "\n",
+        letter(0), letter(1), letter(2), letter(3), letter(4), letter(5));
+  }
+  cli().folder().write("letters.jsonl", lines);
+  const ProgramResult result = score(
+      {"--prompts", "letters.jsonl", "--chat-template", "letters.jinja", "--score-assistant"});
+  EXPECT_LE(result.exit_code, 1) << result.err;
+  const ResultFile file = scores();
+  for (RowId row = 0; row < 200; ++row) {
+    const StoredRow stored = file.read_row(row);
+    if (!stored.failure.empty()) continue;
+    ASSERT_GE(stored.valid.size(), stored.tokens.size());
+    EXPECT_EQ(stored.valid.front(), 0) << "nothing predicts the first token";
+  }
+}
+
+TEST(ScoreOption, score_from_a_field_beside_what_only_python_reads) {
+  cli().folder().write("texts.jsonl",
+                       "{\"prompt\": \"Tom had\", \"c\": \" a ball.\", \"x\": NaN}\n");
+  const ProgramResult result = score({"--score-from", "c"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  cli().folder().write("texts.jsonl", "{\"prompt\": \"Tom had\", \"c\": NaN}\n");
+  EXPECT_EQ(score({"--score-from", "c"}).exit_code, 1);
+}
+
+TEST(ScoreFile, ExportsTheSumOfTheTokensThatCount) {
+  cli().folder().write("chat.jinja", kTemplate);
+  cli().folder().write(
+      "texts.jsonl",
+      R"({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes."},)"
+      R"( {"role": "user", "content": "Who is Tom?"}, {"role": "assistant", "content": "A boy."}]})"
+      "\n");
+  const ProgramResult result = score({"--chat-template", "chat.jinja", "--score-assistant"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const StoredRow row = scores().read_row(0);
+  const auto counted = std::count(row.valid.begin(), row.valid.end(), 1);
+  const ProgramResult exported =
+      cli().run({"export", "scores.h5", "--fields", "sum_logprob,mean_logprob"});
+  ASSERT_EQ(exported.exit_code, 0) << exported.err;
+  const Json line = Json::parse(exported.out);
+  EXPECT_EQ(line.at("sum_logprob").get<double>(), row.sum_logprob);
+  EXPECT_EQ(line.at("mean_logprob").get<double>(), row.sum_logprob / static_cast<double>(counted));
 }
 
 TEST(ScoreOption, logprobs_for) {

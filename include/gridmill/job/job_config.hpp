@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <set>
@@ -46,6 +47,14 @@ struct ScoreOptions {
   std::string from;        ///< what counts: from this token, or from this field of a record, on
   bool assistant = false;  ///< the assistant's turns of messages count
   bool logits = false;     ///< all logits are stored
+
+  /// `from` as a number; nothing if it names a field or is empty.
+  [[nodiscard]] std::optional<std::size_t> first_counted() const {
+    constexpr std::size_t kMostDigits = 9;
+    const bool number = !from.empty() && from.size() <= kMostDigits &&
+                        from.find_first_not_of("0123456789") == std::string::npos;
+    return number ? std::optional(static_cast<std::size_t>(std::stoull(from))) : std::nullopt;
+  }
 };
 
 /// One run of `gridmill generate` or `gridmill score`.

@@ -66,7 +66,4 @@ struct ModelTexts {
 [[nodiscard]] PromptOptions resolve_prompt_options(const PromptOptions& given,
                                                    const ModelTexts& model, bool uses_messages);
 
-/// Whether the bytes of the file hold `"NAME"` anywhere. @throws MissingInputError
-[[nodiscard]] bool mentions_field(const std::string& path, const std::string& name);
-
 }  // namespace gridmill

@@ -38,6 +38,7 @@ struct RenderedPrompt {
 struct RenderedTurns {
   std::string text;
   std::vector<std::pair<std::size_t, std::size_t>> turns;
+  friend bool operator==(const RenderedTurns&, const RenderedTurns&) = default;
 };
 
 /// Makes prompts of records: JSON objects with a text, with messages, or with fields for a
@@ -65,8 +66,6 @@ class RecordRenderer {
   [[nodiscard]] RenderedPrompt render_text(const std::string& text) const;
 
  private:
-  /// Of JSON as RFC 8259 has it.
-  [[nodiscard]] RenderedPrompt render_strict(std::string_view record, std::uint64_t number) const;
   struct Parts;
   std::unique_ptr<const Parts> parts_;
 };

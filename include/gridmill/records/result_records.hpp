@@ -52,8 +52,8 @@ class ResultRecords {
   [[nodiscard]] RowValue value(RowField field, RowId index, const StoredRow& row) const;
   /// The conversation without an answer; nothing for a prompt that could not be read.
   [[nodiscard]] RowValue conversation(const StoredRow& row) const;
-  /// Sum over the new tokens, in order, in double. @pre has_logprobs()
-  [[nodiscard]] static double sum_logprob(const StoredRow& row);
+  /// Sum or mean of own_logprobs(), in order, in double; no mean of none. @pre has_logprobs()
+  [[nodiscard]] std::optional<double> judged(const StoredRow& row, bool mean) const;
   /// The prompt's own JSON object, as it stands.
   [[nodiscard]] const std::optional<std::string>& record(PromptId prompt) const;
 

@@ -51,6 +51,10 @@ struct StoredRow {
 [[nodiscard]] double sum_of_logprobs(std::span<const float> logprobs,
                                      std::span<const std::uint8_t> counts);
 
+/// Log-probabilities of the tokens that are the row's own: the new ones; in a score file those that
+/// count, but token 0, which nothing predicts. Empty without log-probabilities.
+[[nodiscard]] std::vector<float> own_logprobs(const ResultLayout& layout, const StoredRow& row);
+
 /// `text` as the file keeps it: one line (control characters become blanks), at most 256 bytes, cut
 /// between characters.
 [[nodiscard]] std::string stored_failure_text(std::string_view text);
