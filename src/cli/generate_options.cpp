@@ -252,9 +252,9 @@ void check_score_options(const JobConfig& config) {
   if (score.assistant && config.prompting.continue_final_message) {
     throw UsageError("--score-assistant and --continue-final-message exclude each other");
   }
-  const bool number =
+  const bool digits =
       !score.from.empty() && score.from.find_first_not_of("0123456789") == std::string::npos;
-  if (number && (score.from.size() > 9 || std::stol(score.from) < 1)) {
+  if (digits && score.first_counted().value_or(0) < 1) {
     throw UsageError(fmt::format(
         "--score-from is '{}', expected a number of tokens from 1 on, or a field", score.from));
   }
@@ -293,6 +293,14 @@ void check_generate_options(const JobConfig& config) {
   if (!config.lockstep.enabled && config.lockstep.batch_size != 0) {
     throw UsageError(
         "--batch-size is an option of --lockstep; --slots sets the sequences in flight");
+  }
+  const LockstepOptions plain;
+  if (!config.lockstep.enabled &&
+      (config.lockstep.rng != plain.rng || config.lockstep.jax_threefry != plain.jax_threefry)) {
+    throw UsageError("--rng and --jax-threefry are options of --lockstep");
+  }
+  if (config.lockstep.enabled && config.prefix_memory) {
+    throw UsageError("--lockstep shares no prefixes: leave --prefix-memory out");
   }
 }
 

@@ -74,11 +74,6 @@ std::int64_t PrefixStore::pages() const {
   return pages;
 }
 
-bool PrefixStore::empty() const {
-  return std::all_of(prefixes_.begin(), prefixes_.end(),
-                     [](const StoredPrefix& prefix) { return prefix.length == 0; });
-}
-
 void PrefixStore::remove(StoredPrefix& prefix, BatchState& state) {
   state.reset(prefix.slot);
   prefix.length = 0;

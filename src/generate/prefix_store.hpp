@@ -71,7 +71,6 @@ class PrefixStore {
   void touch(StoredPrefix& prefix) { prefix.used = ++clock_; }
   /// Pages of all prefixes, shared ones counted once a prefix.
   [[nodiscard]] std::int64_t pages() const;
-  [[nodiscard]] bool empty() const;
 
  private:
   [[nodiscard]] StoredPrefix* oldest();

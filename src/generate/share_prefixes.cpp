@@ -92,6 +92,8 @@ void Generator::begin_row(std::size_t index) {
   for (std::size_t i = 0; i < live_; ++i) {
     if (i == index) continue;
     Sequence& other = sequence(arrival_[i]);
+    // A younger row is not waited for, and has nothing to give before it is fed.
+    if (i > index && other.fed == 0) continue;
     if (!kind_of(other).serves(wanted)) continue;
     const std::int64_t common =
         std::min(common_state(prompt, other.request.prompt, wanted.logprobs), most);
@@ -106,7 +108,7 @@ void Generator::begin_row(std::size_t index) {
     if (i > index || other.pending() <= 0) continue;
     const std::int64_t reach =
         std::min(common, anywhere ? other.fed + other.pending() : other.prefix_length() - 1);
-    if (reach > other.fed && reach >= std::max(awaited, std::int64_t{0}) + kLeastShared) {
+    if (reach > other.fed && reach >= awaited + kLeastShared) {
       awaited = reach;
       awaited_row = &other;
     }

@@ -48,6 +48,7 @@ for model in llama8 xlstm8; do
       runs=$((runs + 1))
       shared=$(metric shared_prompt_tokens out.h5)
       [[ $options == *"memory 0" ]] && { ((shared == 0)) || { echo "sharing.sh: off, but $shared tokens were shared" >&2; exit 1; }; }
+      [[ $options == *"memory 0" || $options == *"memory 1" ]] || ((shared > 0)) || { echo "sharing.sh: $model on $grid with $options: nothing was shared" >&2; exit 1; }
       if [[ $options == "--slots 36" ]]; then
         # Each replica computes the common start once; what rows of a prompt have in common behind it is shorter than what is shared.
         read -r dp fsdp _ <<< "$grid"
@@ -65,6 +66,7 @@ for model in llama8 xlstm8; do
     ((code == 75)) || { echo "sharing.sh: a stopped run ended with $code" >&2; exit 1; }
     ((++stops < 200)) || { echo "sharing.sh: no end after $stops stops" >&2; exit 1; }
   done
+  ((stops > 0)) || { echo "sharing.sh: $model was never stopped" >&2; exit 1; }
   check "$model, stopped $stops times" out.h5 $model
 done
 echo "$runs runs wrote the bytes of rows that share nothing"
