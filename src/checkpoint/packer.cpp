@@ -7,6 +7,8 @@
 #include "checkpoint/packer_detail.hpp"
 #include "checkpoint/unit_layout_detail.hpp"
 #include "gridmill/base/check.hpp"
+#include "gridmill/base/error.hpp"
+#include "gridmill/base/format.hpp"
 #include "gridmill/base/parallel.hpp"
 #include "gridmill/params/quantize.hpp"
 
@@ -153,6 +155,12 @@ std::span<const std::byte> Packer::read_dequantized(const StoredParameter& param
                                                     IndexRange rows, IndexRange columns,
                                                     PieceBuffers& buffers) const {
   const WeightFormat& format = parameter.format;
+  if (columns.count > 0 && columns.first % parameter.block != 0) {
+    throw FormatError(
+        fmt::format("{}: its groups restart after {} inputs, so that tp cannot cut it at input {}; "
+                    "use --tp 1, or convert the model again",
+                    parameter.spec.name, parameter.block, columns.first));
+  }
   const std::int64_t first_group = groups_in(columns.first, parameter.block, format.group);
   const std::int64_t groups = groups_in(columns.end(), parameter.block, format.group) - first_group;
   const auto width = static_cast<std::size_t>(columns.count);

@@ -26,7 +26,7 @@ constexpr std::array<NamePair, 9> kInLayer = {{
 }};
 constexpr std::array<NamePair, 1> kOuter = {{{"final_norm", "model.final_layernorm.weight"}}};
 
-/// A list of `count` positive factors; ones if it is missing.
+/// A list of `count` factors other than 0; ones if it is missing.
 std::vector<double> read_factors(ConfigFields& config, const std::string& name, std::size_t count) {
   const Json* list = config.value(name);
   std::vector<double> factors(count, 1.0);

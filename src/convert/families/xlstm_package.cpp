@@ -102,11 +102,8 @@ void finish(ConfigFields& fields) {
                  "dtype_a",
                  "enable_automatic_mixed_precision",
                  "gradient_recurrent_cut",
-                 "gradient_recurrent_clipval",
-                 "forward_clipval",
                  "batch_size_preference",
                  "internal_input_shape",
-                 "input_shape",
                  "output_shape",
                  "constants",
                  "residual",
@@ -143,11 +140,13 @@ LayerSpec read_slstm_layer(const Json& block, const std::string& where, std::int
   if (fields.text("function", "slstm") != "slstm") {
     fields.fail("function", "is unsupported; expected slstm");
   }
+  // The cell clips what it puts out, too, where its gradient is to be clipped.
+  fields.refuse({"gradient_recurrent_clipval", "forward_clipval"});
   finish(fields);
   LayerSpec layer{{{.norm = kNorm, .mixer = slstm}}};
-  const Json& given = object_in(outer, "feedforward");
-  if (!given.empty()) {
-    ConfigFields ffn(given, where + ".feedforward");
+  // Null is none; the package's own default is one.
+  if (!outer.mentioned("feedforward") || outer.given("feedforward")) {
+    ConfigFields ffn(object_in(outer, "feedforward"), where + ".feedforward");
     const std::int64_t size = inner_width(ffn, hidden_size, 1.3);
     const std::string act = ffn.text("act_fn", "gelu");
     FeedForwardSpec mixer{.size = size, .activation = Activation::relu_squared};

@@ -136,7 +136,7 @@ TEST(ConvertMamba2, PutsChannelsInTheOrderOfTheModelTapByTap) {
 /// One sLSTM block of two heads of 4.
 struct TinySlstm {
   Json config = Json::parse(R"({"vocab_size": 16, "embedding_dim": 8, "num_blocks": 1,
-      "slstm_at": [0], "context_length": 32, "slstm_block": {"slstm": {"num_heads": 2}}})");
+      "slstm_at": [0], "context_length": 32, "slstm_block": {"slstm": {"num_heads": 2}, "feedforward": null}})");
   SafetensorsWriter weights;
 
   explicit TinySlstm(bool cuda) {
