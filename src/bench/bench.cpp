@@ -55,9 +55,12 @@ struct Figure {
 
   /// Largest relative change of bandwidth or product rate.
   [[nodiscard]] double moved() const {
-    const auto change = [](double a, double b) { return std::abs(a - b) / std::max(a, b); };
-    return std::max(change(before.read_bytes_per_s, after.read_bytes_per_s),
-                    change(before.bf16_flop_per_s, after.bf16_flop_per_s));
+    const auto change = [](double a, double b) {
+      return a == b ? 0.0 : std::abs(a - b) / std::max(a, b);
+    };
+    return std::max({change(before.read_bytes_per_s, after.read_bytes_per_s),
+                     change(before.bf16_flop_per_s, after.bf16_flop_per_s),
+                     change(before.int8_op_per_s, after.int8_op_per_s)});
   }
   /// What the machine could do: the better of before and after.
   [[nodiscard]] MachineLimits limits() const {
@@ -343,6 +346,11 @@ std::unique_ptr<Backend> make_bench_backend(const BenchConfig& config) {
 }
 
 void bench_in_memory(const BenchConfig& config, const Json& model, Backend& backend) {
+  if (format_of(config).coded()) {
+    throw UsageError(fmt::format(
+        "--dtype {} needs weights in a file; here they are made in memory, in bf16 or fp32",
+        config.dtype));
+  }
   const std::unique_ptr<Model> graph = make_model(model);
   check_rows_fit(config, graph->info());
   const std::unique_ptr<Stream> stream = backend.make_stream();

@@ -111,6 +111,15 @@ void check_bench_options(const BenchConfig& config) {
   if (config.gen < 2) {
     throw UsageError("--gen is 1, expected at least 2: the first token is prefill");
   }
+  if (measures_sharing(config) && config.sampling) {
+    throw UsageError("--sampling cannot be combined with --shared-prefix or --samples");
+  }
+  for (const int batch : config.batches) {
+    if (batch % config.samples != 0) {
+      throw UsageError(
+          fmt::format("--batch {} is no multiple of --samples {}", batch, config.samples));
+    }
+  }
   if (config.shape.empty() && config.model.empty()) {
     throw UsageError("--shape is missing; without it --model has to name a checkpoint");
   }

@@ -48,8 +48,7 @@ double rate_of(ThreadPool& pool, double amount, const Loop& loop) {
   return upper_quartile(std::move(rates));
 }
 
-double product_rate(ThreadPool& pool, DType dtype) {
-  const KernelTable kernels = kernels_for("auto", dtype);
+double product_rate(ThreadPool& pool, const KernelTable& kernels, DType dtype) {
   // 16 chains of 16 lanes a step: a pair of bf16 is two multiply-adds, an fp32 value one.
   const double operations = (dtype == DType::bf16 ? 64.0 : 32.0) * 16 * kProductSteps;
   return rate_of(pool, operations, [&](std::size_t, std::size_t) {
@@ -84,9 +83,10 @@ MachineLimits measure_machine_limits(int threads) {
   limits.read_bytes_per_s = rate_of(pool, kWindowBytes, [&](std::size_t part, std::size_t sample) {
     static_cast<void>(kernels.limit_read(window(part, sample), kFloats));
   });
-  limits.bf16_flop_per_s = product_rate(pool, DType::bf16);
-  limits.fp32_flop_per_s = product_rate(pool, DType::fp32);
-  auto* codes = kernels_for("auto", DType::bf16).int8.limit_product;
+  const KernelTable bf16 = kernels_for("auto", DType::bf16);  // tried once: it takes milliseconds
+  limits.bf16_flop_per_s = product_rate(pool, bf16, DType::bf16);
+  limits.fp32_flop_per_s = product_rate(pool, kernels, DType::fp32);
+  auto* codes = bf16.int8.limit_product;
   limits.int8_op_per_s =
       rate_of(pool, 16.0 * 16 * 4 * 2 * kProductSteps,
               [&](std::size_t, std::size_t) { static_cast<void>(codes(kProductSteps)); });

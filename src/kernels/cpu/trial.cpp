@@ -23,7 +23,7 @@ constexpr std::int64_t kOutputs = kPanels * kPanelOutputs;
 constexpr std::int64_t kPairs = kInputs / 2;
 constexpr double kTrialSeconds = 1e-3;
 
-/// Pairs of bf16 between 1 / 256 and 2 in magnitude, of either sign.
+/// Pairs of bf16 between 1 / 128 and 2 in magnitude, of either sign.
 std::uint32_t random_pair(std::uint32_t index) {
   const auto words = philox4x32({index, 7, 0, 0}, {3, 4});
   return (words[0] & 0x83FF83FFU) | 0x3C003C00U;
