@@ -20,7 +20,7 @@ check=false
 for argument in "$@"; do
   case "$argument" in
     --developer) packages+=(clang libclang-rt-dev clang-format clang-tidy ccache mmdebstrap python3-venv
-                            slurm-wlm munge iproute2 util-linux) ;;
+                            slurm-wlm munge iproute2 util-linux man-db zsh) ;;
     --check) check=true ;;
     *) echo "install-packages.sh: unknown argument $argument" >&2; exit 64 ;;
   esac

@@ -11,9 +11,9 @@ bash "$(dirname "$0")/../../packaging/documents.sh" "$program" "$folder"
 failed=0
 fail() { echo "documents_test.sh: $*" >&2; failed=1; }
 
-# Without a man that checks them, only the options of the pages are compared.
-checker=$(command -v man || echo "")
-[[ -n $checker ]] || echo "skipped: no man here that looks for mistakes in the pages"
+for tool in man zsh; do
+  command -v "$tool" > /dev/null || { echo "SKIPPED: $tool is not installed (jobs/install-packages.sh --developer)"; exit 77; }
+done
 mapfile -t commands < <("$program" --help-as=words | cut -f 1)
 [[ ${#commands[@]} -ge 11 ]] || fail "only ${#commands[@]} commands"
 for command in "${commands[@]}"; do
@@ -24,12 +24,10 @@ for command in "${commands[@]}"; do
   [[ -n $help && $help == "$words" ]] || fail "$command: --help and --help-as=words list other options: $(diff <(echo "$help") <(echo "$words"))"
   [[ $help == "$manual" ]] || fail "$command: --help and the manual page list other options: $(diff <(echo "$help") <(echo "$manual"))"
 done
-if [[ -n $checker ]]; then
-  for page in "$folder"/man/man1/*.gz; do
-    said=$(zcat "$page" | LC_ALL=C.UTF-8 MANROFFSEQ= man --warnings -E UTF-8 -l - 2>&1 > /dev/null || true)
-    [[ -z $said ]] || fail "$(basename "$page"): $said"
-  done
-fi
+for page in "$folder"/man/man1/*.gz; do
+  said=$(zcat "$page" | LC_ALL=C.UTF-8 MANROFFSEQ= man --warnings -E UTF-8 -l - 2>&1 > /dev/null || true)
+  [[ -z $said ]] || fail "$(basename "$page"): $said"
+done
 
 # What TAB gives.
 completed() {
@@ -41,9 +39,5 @@ words=$(completed gridmill generate --te)
 grep -qx -- --temperature <<< "$words" || fail "gridmill generate --te<TAB> gives: $words"
 words=$(completed gridmill export --te)
 [[ -z $words ]] || fail "gridmill export --te<TAB> gives: $words"
-if command -v zsh > /dev/null; then
-  zsh -n "$folder/zsh/vendor-completions/_gridmill" || fail "zsh does not read its completion"
-else
-  echo "skipped: no zsh here that reads its completion"
-fi
+zsh -n "$folder/zsh/vendor-completions/_gridmill" || fail "zsh does not read its completion"
 exit "$failed"
