@@ -13,7 +13,6 @@ ExitCode run_convert(const Arguments& arguments, const MpiSession* /*session*/) 
   ConvertOptions convert_options;
   std::string dtype;
   std::string weights;
-  int group = 0;
   CommandSyntax syntax{
       .name = "convert",
       .example =
@@ -33,8 +32,6 @@ ExitCode run_convert(const Arguments& arguments, const MpiSession* /*session*/) 
       "bf16, fp32: stored type of every parameter; default: as in the source");
   add("weights", po::value(&weights)->value_name("CODES"),
       "int8, int4: layers' matrices become codes with a scale a group; default: as they are");
-  add("group", po::value(&group)->value_name("N"),
-      "inputs that share a scale: 32, 64, 128; default: 64 for int8, 32 for int4");
   syntax.positional.add("source", 1).add("destination", 1);
   if (!parse(syntax, arguments)) return ExitCode::ok;
   if (!dtype.empty()) require_one_of("--dtype", dtype, {"bf16", "fp32"});
@@ -45,10 +42,7 @@ ExitCode run_convert(const Arguments& arguments, const MpiSession* /*session*/) 
     require_one_of("--weights", weights, {"int8", "int4"});
     convert_options.weights =
         default_format(weights == "int8" ? WeightCodes::int8 : WeightCodes::int4);
-    if (group != 0) convert_options.weights.group = group;
     convert_options.threads = usable_cores();
-  } else if (group != 0) {
-    throw UsageError("--group goes with --weights");
   }
 
   const ConvertReport report = convert(convert_options);

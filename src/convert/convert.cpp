@@ -106,7 +106,7 @@ void check_options(const ConvertOptions& options) {
   }
   const int group = options.weights.group;
   if (options.weights.coded() && group != 32 && group != 64 && group != 128) {
-    throw UsageError(fmt::format("--group is {}, expected 32, 64 or 128", group));
+    throw UsageError(fmt::format("groups of {} inputs, expected 32, 64 or 128", group));
   }
 }
 

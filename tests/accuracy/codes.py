@@ -141,9 +141,9 @@ def measure(model, folder):
           f"| greedy tokens of {GREEDY_TOKENS} as with bf16, mean until the first other one |\n|---|---|---|---|")
     variants = [("bf16", None, [], ["--compute-dtype", "bf16"]),
                 ("Q8_0", q8_0, [], ["--compute-dtype", "bf16"]),
-                *((f"int8, groups of {group}", None, ["--weights", "int8", "--group", group], []) for group in (32, 64, 128)),
+                ("int8", None, ["--weights", "int8"], []),
                 ("Q4_0", q4_0, [], ["--compute-dtype", "bf16"]),
-                *((f"int4, groups of {group}", None, ["--weights", "int4", "--group", group], []) for group in (32, 64))]
+                ("int4", None, ["--weights", "int4"], [])]
     for label, rule, convert, options in variants:
         source = model.variant(folder, rule) if rule else None
         model.convert(source, folder / "variant.h5", "--dtype", "fp32", *convert)

@@ -147,7 +147,7 @@ TEST_P(CodedWeights, InspectNamesCodesAndChecksThem) {
   const ProgramResult result = cli().run({"inspect", file("stories"), "--json"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const Json found = Json::parse(result.out);
-  const std::string expected = GetParam() == "int8" ? "int8/64" : "int4/32";
+  const std::string expected = GetParam() + "/32";
   int coded = 0;
   for (const Json& tensor : found.at("tensors")) {
     if (tensor.at("dtype") == expected) ++coded;
@@ -157,7 +157,7 @@ TEST_P(CodedWeights, InspectNamesCodesAndChecksThem) {
   }
   EXPECT_GE(coded, 5 * 7) << "each of 5 layers: q, k, v, output, gate, up, down";
   const double share = found.at("parameter_bytes").get<double>() / (4 * 260032.0);
-  EXPECT_LT(share, GetParam() == "int8" ? 0.40 : 0.28);
+  EXPECT_LT(share, GetParam() == "int8" ? 0.41 : 0.28);
 }
 
 INSTANTIATE_TEST_SUITE_P(Codes, CodedWeights, testing::Values("int8", "int4"),
@@ -166,20 +166,16 @@ INSTANTIATE_TEST_SUITE_P(Codes, CodedWeights, testing::Values("int8", "int4"),
 TEST(ConvertCodes, WhatDoesNotGoTogetherIsRefused) {
   const Words source = {kStories + "/stories260K.bin", cli().file("x.h5"), "--tokenizer",
                         kStories + "/tok512.bin"};
-  for (const Words& extra : {Words{"--weights", "int5"}, Words{"--group", "64"},
-                             Words{"--weights", "int8", "--group", "48"}}) {
-    Words words = source;
-    words.insert(words.end(), extra.begin(), extra.end());
-    EXPECT_EQ(convert(words).exit_code, 64) << extra.back();
-  }
+  Words words = source;
+  words.insert(words.end(), {"--weights", "int5"});
+  EXPECT_EQ(convert(words).exit_code, 64);
   const ProgramResult plain = cli().generate({"--compute-dtype", "int8"});
   EXPECT_EQ(plain.exit_code, 64) << plain.err;
   EXPECT_NE(plain.err.find("--weights int8"), std::string::npos) << plain.err;
 }
 
-TEST(ConvertCodes, GroupsMayBeChosen) {
-  const ProgramResult made =
-      convert({kShakespeare, cli().file("grouped.h5"), "--weights", "int8", "--group", "32"});
+TEST(ConvertCodes, GatesKeepTheirValues) {
+  const ProgramResult made = convert({kShakespeare, cli().file("grouped.h5"), "--weights", "int8"});
   ASSERT_EQ(made.exit_code, 0) << made.err;
   const CheckpointFile file = CheckpointFile::open(cli().file("grouped.h5"));
   int coded = 0;

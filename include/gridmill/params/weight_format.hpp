@@ -21,10 +21,10 @@ struct WeightFormat {
   friend bool operator==(const WeightFormat&, const WeightFormat&) = default;
 };
 
-/// The groups that `gridmill convert` chooses: of 8 bits larger ones cost little accuracy, and of 4
-/// bits small ones gain much.
+/// The groups that `gridmill convert` makes. With larger ones the loss on text is above that of
+/// Q8_0 and Q4_0 (docs/performance.md, "What codes cost").
 [[nodiscard]] constexpr WeightFormat default_format(WeightCodes codes) {
-  return {codes, codes == WeightCodes::int8 ? 64 : codes == WeightCodes::int4 ? 32 : 0};
+  return {codes, codes == WeightCodes::none ? 0 : 32};
 }
 
 /// Bytes of a stored scale.
