@@ -1,5 +1,5 @@
 // Work distribution in virtual time, with the product's own lease code: a table for
-// docs/parallelism.md.
+// docs/performance/simulations.md.
 //
 // usage: lease_simulation [RANKS...]    default: 64; 10000 takes about a minute
 

@@ -1,4 +1,5 @@
-// A pool of KV pages in virtual time, with the product's own generator: a table for docs/cuda.md.
+// A pool of KV pages in virtual time, with the product's own generator; the table of
+// docs/performance/simulations.md.
 // Fails if rows that take pages as they grow ever take longer than rows that set aside the longest
 // length.
 //
@@ -148,7 +149,7 @@ bool compare(const Lengths& kind, const Job& job, int whole_rows) {
 int run_all(const Job& job) {
   std::fputs(
       "| rows | whole rows in the pool | set aside: s | pages: s | times as fast | rows fed a pass "
-      "| with pages | put out | fed again |\n|---|---|---|---|---|---|---|---|---|\n",
+      "| with pages | preempted | fed again |\n|---|---|---|---|---|---|---|---|---|\n",
       stdout);
   bool faster = true;
   for (const Lengths& kind : kinds()) {

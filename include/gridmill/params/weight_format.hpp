@@ -22,7 +22,7 @@ struct WeightFormat {
 };
 
 /// The groups that `gridmill convert` makes. With larger ones the loss on text is above that of
-/// Q8_0 and Q4_0 (docs/performance.md, "What codes cost").
+/// Q8_0 and Q4_0 (docs/performance/codes.md).
 [[nodiscard]] constexpr WeightFormat default_format(WeightCodes codes) {
   return {codes, codes == WeightCodes::none ? 0 : 32};
 }

@@ -13,7 +13,7 @@
 // which stay in L2. A thread's unit is one (sequence, kv head).
 //
 // Figure wanted: decode reads keys and values at 80 % of read bandwidth. Measured (Zen 4, 12 heads
-// of 64, docs/performance.md): 49, 67 and 74 % at 100, 500 and 2000 tokens of context.
+// of 64, docs/performance/cpu.md): 49, 67 and 74 % at 100, 500 and 2000 tokens of context.
 #pragma once
 
 #include "kernels/cpu/attention_page.hpp"

@@ -13,7 +13,7 @@
 // Decode is bound by reading and writing C once.
 //
 // Figures wanted (one thread): 90 % of update bandwidth in decode; at most 8 % of the products'
-// time in prefill from 64 tokens on. Measured (Zen 4, docs/performance.md): 88 to 91 %, 6 %.
+// time in prefill from 64 tokens on. Measured (Zen 4, docs/performance/cpu.md): 88 to 91 %, 6 %.
 #pragma once
 
 #include "kernels/cpu/rows.hpp"

@@ -26,7 +26,7 @@
 //  * Prefetch, more row blocks: every block fetches its equal share of the next sub-panel, to L2.
 //
 // Figures wanted (one thread): 88 % of read bandwidth at 1 to 4 rows, 80 % at 8, 88 % of the bf16
-// peak from 32 rows on. Measured (Zen 4, docs/performance.md): 88 to 94, 85 and 95 %.
+// peak from 32 rows on. Measured (Zen 4, docs/performance/cpu.md): 88 to 94, 85 and 95 %.
 #pragma once
 
 #include "kernels/cpu/blocking.hpp"
