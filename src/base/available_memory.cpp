@@ -163,7 +163,7 @@ std::vector<std::string> group_folders(const Hierarchy& hierarchy, const std::st
 
 /// What a group leaves; empty if it limits nothing. Files of a group count all groups below it.
 Bytes left_in_v2(const std::string& folder) {
-  // Beyond memory.high the kernel stalls whoever allocates: nobody gets far there.
+  // Beyond memory.high the kernel stalls each allocation, so that limit counts too.
   const Bytes limit = least(number_in(folder + "/memory.max"), number_in(folder + "/memory.high"));
   if (!limit) return std::nullopt;
   const std::uint64_t used = number_in(folder + "/memory.current").value_or(0);

@@ -39,7 +39,7 @@ class DeviceStaging {
 };
 
 /// Fills the pieces one after the other and copies them to their places behind `device`. A piece is
-/// filled while the one before is copied; the last ones are still under way on return.
+/// filled while the one before is copied; the last ones are still in flight on return.
 /// @param pack  fills a piece whole.
 void upload_pieces(DeviceStaging& staging, const std::vector<UnitPiece>& pieces, std::byte* device,
                    const std::function<void(const UnitPiece&, std::span<std::byte>)>& pack);

@@ -16,7 +16,7 @@ NodePlan plan_node_copy(const std::vector<Peer>& peers, int own, std::int64_t it
   for (int shard = 0; shard < shards; ++shard) {
     const IndexRange whole = even_shard(items, shards, shard);
     if (whole.count == 0) continue;
-    // Who has this shard, by node; and the nodes where somebody does.
+    // Ranks that have this shard, by node; and the nodes with such a rank.
     std::vector<std::vector<int>> readers(members.size());
     std::vector<std::size_t> sources;
     for (std::size_t node = 0; node < members.size(); ++node) {

@@ -63,7 +63,7 @@ void UnitGather::start(Slot& slot, UnitId unit) {
   const std::size_t own_bytes = layout.block_bytes[own];
   bytes_received_ += layout.gathered_bytes - own_bytes;
   if (device_exchange_ != nullptr) {
-    backend_.order(*travel_, stream_);  // whoever used the buffer before has read it
+    backend_.order(*travel_, stream_);  // the last user of the buffer has read it
     device_exchange_->all_gather(*travel_, resident_[index].block, own_bytes, slot.memory.data());
     return;
   }

@@ -22,7 +22,7 @@ class Destination {
   Destination(const Destination&) = delete;
   Destination& operator=(const Destination&) = delete;
   ~Destination();
-  /// Text that somebody will look at, unless a program reads it from a pipe or a file. @throws
+  /// Text for a terminal, or for a program that reads it from a pipe or a file. @throws
   /// IoError
   void write_text(std::string_view text);
   /// @throws IoError

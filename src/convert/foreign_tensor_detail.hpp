@@ -71,7 +71,7 @@ class ForeignTensors {
   /// @throws FormatError if it is missing, of another shape, or not of a floating type.
   [[nodiscard]] const ForeignTensor& use(const std::string& name, const Extents& expected,
                                          const std::string& where);
-  /// Whoever takes a tensor's numbers by another way than `use` says so.
+  /// For callers that read a tensor's numbers by another way than `use`.
   void mark_used(const std::string& name);
   /// Files every tensor under `new_name(name)`. @throws FormatError if two get one name.
   void rename(const std::function<std::string(const std::string&)>& new_name);

@@ -10,8 +10,8 @@
 
 namespace gridmill::convert_detail {
 
-/// A folder with a model that somebody else made. Files are regular ones and lie in the folder, or
-/// are links of the hub's cache (docs/formats/foreign.md). Remembers which files were opened.
+/// A folder with a model from an untrusted source. Files are regular ones in the folder, or
+/// links of the hub's cache (docs/formats/foreign.md). Remembers which files were opened.
 class ModelFolder {
  public:
   /// @throws IoError if the folder cannot be listed.

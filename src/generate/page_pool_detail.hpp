@@ -9,17 +9,17 @@ namespace gridmill::generate_detail {
 /// Pages of the pool that hold `positions`.
 [[nodiscard]] std::int64_t pages_of(std::int64_t positions);
 
-/// What one row asks of the pool, in pages.
+/// Demand of one row on the pool, in pages.
 struct PageDemand {
   std::int64_t needs = 0;  ///< to be fed all its tokens
-  /// To be taken in: a page more, if it may grow into one. Without it rows would be taken in only
-  /// to be put out a few tokens later, and what they were fed would be lost.
+  /// To be admitted: a page more, if it may grow into one. Without it a row would be admitted and
+  /// preempted a few tokens later, and its fed tokens would be lost.
   std::int64_t wants = 0;
-  std::int64_t first = 0;  ///< what it wanted when it was admitted
+  std::int64_t first = 0;  ///< its `wants` at admission
 };
 
-/// Which rows have pages in the next pass: the oldest ones, so that the oldest is never put out and
-/// ends, whatever the others do.
+/// Which rows have pages in the next pass: the oldest ones, so that the oldest is never preempted
+/// and ends, for any behaviour of the others.
 /// @param rows  oldest first
 /// @param live  how many of them have pages by now
 /// @param pages  of the pool; enough for any one row

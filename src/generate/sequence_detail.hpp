@@ -61,7 +61,7 @@ struct Sequence {
   [[nodiscard]] PageDemand demand() const;
 
   void take(std::int64_t count);
-  /// The slot's state holds the first `length` tokens now, which nobody fed.
+  /// The slot's state holds the first `length` tokens now, which were not fed.
   /// @param known  log-probabilities of tokens 0 .. length, with `likeliest` in their place, where
   /// those of the prompt are wanted.
   void share(std::int64_t length, std::span<const float> known,
@@ -75,7 +75,7 @@ struct Sequence {
     fed = 0;
     keep.clear();
   }
-  /// Of the next `count` tokens, those that were fed before the row was put out.
+  /// How many of the next `count` tokens were fed before the row was preempted.
   [[nodiscard]] std::int64_t refed(std::int64_t count) const;
 };
 

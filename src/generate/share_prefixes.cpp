@@ -76,7 +76,7 @@ void Generator::begin_row(std::size_t index) {
   const std::int64_t most = row.shareable();
   const std::span<const TokenId> prompt = row.request.prompt;
   PrefixKind wanted = kind_of(row);
-  // Known from before the row was put out.
+  // Known from before the preemption.
   if (static_cast<std::int64_t>(row.logprobs.size()) >= row.prefix_length())
     wanted.logprobs = false;
 

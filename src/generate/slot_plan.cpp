@@ -32,9 +32,9 @@ class SequenceBytes {
     if (needs_.bytes_at) return static_cast<double>(needs_.bytes_at(length));
     return static_cast<double>(needs_.fixed_bytes) + rate_ * static_cast<double>(length);
   }
-  /// Of a position of a short sequence; those of long ones take no more.
+  /// Bytes of a position of a short sequence; those of long ones take no more.
   [[nodiscard]] double of_position() const { return needs_.bytes_at ? at(1) - at(0) : rate_; }
-  /// Positions that `slots` sequences can have together in `bytes`, whoever has them.
+  /// Positions that `slots` sequences can have together in `bytes`, for any division among them.
   [[nodiscard]] std::int64_t positions(double bytes, int slots, std::int64_t longest) const {
     const double fixed = at(0) * slots;
     auto most =

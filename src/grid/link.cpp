@@ -59,7 +59,7 @@ bool wait_for(int fd, short events, const Deadline& deadline) {
 enum class Outcome : std::uint8_t {
   linked,
   busy,     ///< the listener had no room or hung up: worth another attempt
-  refused,  ///< nobody there, or somebody else
+  refused,  ///< no listener there, or one of another job
 };
 
 struct Attempt {

@@ -94,7 +94,7 @@ void allocate_pages(const FileDescriptor& file, std::size_t first, std::size_t b
   }
 }
 
-/// Whoever has a descriptor can neither write nor map for writing any more. Mappings that are there
+/// Holders of a descriptor can neither write nor map for writing any more. Existing mappings
 /// stay as they are.
 void take_the_right_to_write(const FileDescriptor& file) {
 #ifndef F_SEAL_FUTURE_WRITE

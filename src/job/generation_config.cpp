@@ -122,7 +122,7 @@ void apply_generation_config(JobConfig& config, const std::map<std::string, std:
       shown.emplace_back(name, value);
       continue;
     }
-    // A missing do_sample is no setting that somebody wrote down.
+    // A missing do_sample is not an explicit setting.
     if (name == "temperature" && content.count("do_sample") == 0 &&
         content.count("temperature") == 0) {
       continue;

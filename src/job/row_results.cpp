@@ -58,7 +58,7 @@ RowResult RowResults::failed(RowId row, const std::string& reason) {
 }
 
 void RowResults::add_logits(const RowLogits& logits) {
-  // A row that was put out of the pool begins again.
+  // A preempted row begins again.
   std::uint32_t& crc = logits_crc_[logits.row];
   if (logits.position == 0) crc = 0;
   crc = crc32c(std::as_bytes(logits.logits.flat()), crc);

@@ -24,7 +24,7 @@ std::atomic<std::int64_t> g_first_stop_ns{0};
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free &&
               std::atomic<std::int64_t>::is_always_lock_free);
 
-/// mpirun, srun and slurmd hand one request on in several ways, within this time.
+/// mpirun, srun and slurmd may deliver one request as several signals, within this time.
 constexpr std::int64_t kSameRequest_ns = 1'000'000'000;
 
 /// Calls only what a signal handler may call.

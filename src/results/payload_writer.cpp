@@ -173,9 +173,9 @@ void PayloadWriter::write_records(std::span<const PendingRecord> records) {
       });
 }
 
-/// A done row is never touched again: whoever puts it once more has lost the file to another run
-/// without knowing it yet, or generates a whole batch for the sake of its missing rows. Either way
-/// it holds the same row, or less of it.
+/// A done row is never written again. A caller that puts it once more has lost the file to another
+/// run unnoticed, or generates a whole batch because of its missing rows. In both cases it
+/// holds the same row, or less of it.
 bool PayloadWriter::is_settled(const RowRecord& old, const PendingRow& row) const {
   if (old.status != static_cast<std::uint16_t>(RowStatus::done) ||
       !is_consistent(layout_, row.row, old)) {
@@ -194,8 +194,8 @@ bool PayloadWriter::is_settled(const RowRecord& old, const PendingRow& row) cons
                   row.row, file_->path(), row.record.length, old.length));
 }
 
-/// A row that is under way may have a record already. It stays if the new payload only appends;
-/// else it goes first, so that a kill in between leaves a missing row and not a damaged one.
+/// A row in flight may have a record already. It stays if the new payload only appends;
+/// else it is removed first, so that a kill in between leaves a missing row and not a damaged one.
 void PayloadWriter::retire_record_unless_it_stays_true(const RowRecord& old,
                                                        const PendingRow& row) {
   const auto logprobs = std::span(row.logprobs);

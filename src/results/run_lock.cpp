@@ -62,8 +62,8 @@ std::string holder_of(const std::string& text) {
 
 enum class Holder { nobody, reader, writer };
 
-/// Who keeps this run from locking the file. Of a run the lock is exclusive, so a shared one is
-/// somebody's who can read the file and is no run.
+/// The holder of the lock that blocks this run. A run takes an exclusive lock, so a shared one
+/// belongs to a reader, not to a run.
 Holder holder_kind(const FileDescriptor& file) {
   struct flock request {};
   request.l_type = F_WRLCK;
@@ -73,7 +73,7 @@ Holder holder_kind(const FileDescriptor& file) {
   return request.l_type == F_RDLCK ? Holder::reader : Holder::writer;
 }
 
-/// Readers could lock the file against its owner: whoever cannot write it cannot read it.
+/// Readers could lock the file against its owner: users who cannot write it cannot read it.
 void hide_from_readers(const FileDescriptor& file) {
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) return;

@@ -37,7 +37,7 @@ class TemporaryFile {
 };
 
 /// Takes the exclusive fcntl lock of the open file description on the whole file, without waiting.
-/// @return 0, or errno: EAGAIN if somebody else holds a lock; other values where there are no
+/// @return 0, or errno: EAGAIN if another open file holds a lock; other values where there are no
 /// locks.
 [[nodiscard]] int try_lock_whole_file(const FileDescriptor& file);
 

@@ -44,12 +44,12 @@ struct GeneratorOptions {
 
 struct GeneratorStatistics {
   std::int64_t passes = 0;          ///< with at least one token
-  std::int64_t empty_passes = 0;    ///< taken part in for the sake of other ranks
+  std::int64_t empty_passes = 0;    ///< passes without own tokens, for other ranks
   std::int64_t mixed_passes = 0;    ///< with prompt tokens and decode rows
   std::int64_t refills = 0;         ///< rows admitted to a slot that had held another one
-  std::int64_t preempted_rows = 0;  ///< times that a row was put out of a full pool
+  std::int64_t preempted_rows = 0;  ///< preemptions from a full pool
   std::int64_t prompt_tokens = 0;   ///< fed for the first time, replayed ones included
-  std::int64_t refed_tokens = 0;    ///< fed again, of rows that were put out
+  std::int64_t refed_tokens = 0;    ///< fed again after a preemption
   std::int64_t shared_tokens = 0;   ///< of prompts, not fed: another row had computed them
   std::int64_t new_tokens = 0;      ///< generated
   std::int64_t completed_rows = 0;
@@ -59,11 +59,11 @@ struct GeneratorStatistics {
 /// Continuous batching: rows come and go slot by slot. One pass mixes prompts (cut in pieces if
 /// long) and decode rows; a row's tokens depend on none of this (docs/numerics.md).
 ///
-/// Where all slots share a pool of positions, a row is taken in when there is room for its prompt
+/// Where all slots share a pool of positions, a row is admitted when there is room for its prompt
 /// and one page to grow into. When a pass needs more pages than there are, the youngest rows are
-/// put out and wait; before any new row, they are fed again what they have generated (preemption by
-/// recomputation; vLLM, Kwon et al. 2023, section 4.5). The oldest row is never put out, so that
-/// there is always one that ends. Lengths alone decide, which every rank of a tp group knows alike.
+/// preempted and wait; before any new row, their tokens are fed again (preemption by recomputation;
+/// vLLM, Kwon et al. 2023, section 4.5). The oldest row is never preempted, so progress is
+/// guaranteed. Decisions depend on lengths only, which are equal on all ranks of a tp group.
 ///
 /// With PrefixSharing a row that begins like another one does not feed these tokens: it waits until
 /// the older one has consumed them, and its state is forked from there. Common starts are kept for
@@ -95,7 +95,7 @@ class Generator {
   /// @return rows that ended in this pass; their slots are free.
   [[nodiscard]] std::vector<Completion> step();
   /// Logits that the last step() has made of rows that ask for them, also of those that ended in
-  /// it; of each row in ascending positions. A row that was put out of a full pool begins again.
+  /// it; for each row in ascending positions. A preempted row begins again.
   /// Valid until the next step().
   [[nodiscard]] std::span<const RowLogits> logits() const { return row_logits_; }
   /// No row in flight.

@@ -59,8 +59,8 @@ class NodeMemory {
   std::span<std::byte> bytes_;
 };
 
-/// Collective over `node`: checks that the bytes that its ranks are about to take together are
-/// there (base/available_memory.hpp), since the kernel would kill somebody
+/// Collective over `node`: checks that the bytes that its ranks are about to allocate together are
+/// available (base/available_memory.hpp), since the kernel would kill a process
 /// instead of failing the call.
 /// @throws ResourceError on every rank of this node.
 void check_node_memory(const Communicator& node, std::size_t bytes, const std::string& what);

@@ -5,9 +5,9 @@
 
 namespace gridmill::h5 {
 
-/// Whoever reads an HDF5 file that gridmill did not write looks at it in a child process first. The
-/// library trusts what a file says: one changed byte makes version 1.10 crash, run in circles or
-/// take gigabytes. The child does everything with the file that a reader does, with limits of time
+/// A child process examines an HDF5 file that gridmill did not write before a reader opens it. The
+/// library trusts file contents: one changed byte makes version 1.10 crash, loop without end or
+/// take gigabytes. The child makes every access that a reader makes, with limits of time
 /// and memory.
 ///
 /// @throws FormatError if the child crashes or needs too much; MissingInputError; SystemError if

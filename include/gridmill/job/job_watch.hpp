@@ -27,10 +27,10 @@ struct LastWords {
 };
 
 /// Watches over a job from a thread of its own, on every rank: for signals to any of them, for the
-/// time limit, for hosts that fall silent. So none of these waits for the end of a pass, of
-/// loading, or of a collective call with somebody who is gone.
+/// time limit, for lost hosts. So none of these waits for the end of a pass, of loading, or of a
+/// collective call with a lost rank.
 ///
-/// Commits have a thread of their own, so a slow disk keeps no sign of life from neighbours. A
+/// Commits have a thread of their own, so a slow disk delays no liveness message. A
 /// process whose last commit fails says so; after a stop it then leaves with the code of that
 /// error.
 ///

@@ -1,9 +1,9 @@
 #pragma once
 
-/// What signals have asked for so far. Functions are local and may be called from any thread.
+/// Stop requests from signals so far. Functions are local and may be called from any thread.
 ///
 /// SIGTERM, SIGUSR1 and SIGINT: stop cleanly (no new prompts, commit, exit 75); a second one, at
-/// least a second later: commit and leave at once. (Launchers hand one request on in several ways.)
+/// least a second later: commit and leave at once. (Signals within a second count as one.)
 /// SIGCONT: commit now (mpirun sends it one second before it kills).
 namespace gridmill::signals {
 
@@ -14,8 +14,8 @@ void install();
 /// without us.
 void restore();
 
-/// While one lives, somebody looks at stop_requests(). Without one a stop request ends the process
-/// at once (75): nothing has begun or all is over, and MPI may wait for a rank that never comes.
+/// While one lives, stop_requests() is polled. Without one a stop request ends the process at once
+/// (75): no work has begun or all is done, and MPI may wait for a rank that never comes.
 class Attended {
  public:
   Attended();

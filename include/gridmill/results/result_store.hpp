@@ -38,9 +38,9 @@ struct StoreCounters {
 /// written. Local: every writing rank has its own; rows of different ranks are different. No MPI
 /// and no HDF5 inside.
 ///
-/// put() takes a copy. A commit thread writes what the rows of a tick hold and makes that durable
+/// put() takes a copy. A commit thread writes the payloads of a tick's rows and makes them durable
 /// (one fdatasync for all of them), then writes their 32-byte records with the next tick. So a
-/// record on disk never describes bytes that are not, and whoever generates rows does not wait for
+/// record on disk never describes bytes that are not, and the generating thread does not wait for
 /// the disk.
 ///
 /// The first failed write, sync or ownership check is final: no further record is written, every

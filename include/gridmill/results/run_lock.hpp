@@ -17,8 +17,8 @@ struct RunEpoch {
 /// Holds OUT.h5.lock (an exclusive fcntl lock of the open file description) for one run, and has
 /// raised the epoch in it. One process of a job. The result file itself is never locked.
 ///
-/// Only those who may write the lock file may read it, so that no other user can lock it; a shared
-/// lock by somebody who can is no run: the file is replaced.
+/// Only users who may write the lock file may read it, so no other user can lock it. A shared lock
+/// belongs to no run: the file is replaced.
 class RunLock {
  public:
   /// @param output  path of the result file.

@@ -1,10 +1,10 @@
-// What the blocks of the vocabulary left behind, joined to one partial a group (docs/numerics.md,
+// Joins the partials of the vocabulary's blocks to one partial a group (docs/numerics.md,
 // section 7).
 //
-// Contract: blocks of a group join pairwise, level by level; an odd one out moves up as it is.
-// Lanes run across the pairs of a level, so a join is what base/numerics and sampling do one by
-// one. A row of 50000 ids has 786 blocks, two exponentials a join: one by one they took as long as
-// 2 % of a step of 32 rows.
+// Contract: blocks of a group join pairwise, level by level; an unpaired last block is carried to
+// the next level unchanged. Lanes run across the pairs of a level; a join has the bits of
+// base/numerics and sampling. A row of 50000 ids has 786 blocks, two exponentials a join: without
+// lanes they took 2 % of a step of 32 rows.
 #pragma once
 
 #include "kernels/cpu/select.hpp"

@@ -74,7 +74,7 @@ class PageProduct {
 
   /// Scores of the keys that any column sees, unscaled. Sums ascend over pieces of 32 elements.
   GRIDMILL_DEVICE void score(const Bf16* keys, const PageKeys& seen) {
-    constexpr int kBatch = Pieces < 4 ? 4 : 8 / Pieces;  ///< tiles of 8 keys under way
+    constexpr int kBatch = Pieces < 4 ? 4 : 8 / Pieces;  ///< tiles of 8 keys in flight
 #pragma unroll
     for (int first = 0; first < kKeyTiles; first += kBatch) {
       Eight loaded[kBatch][Pieces] = {};
@@ -164,7 +164,7 @@ class PageProduct {
   /// keys that no column sees may hold anything.
   template <typename Take>
   GRIDMILL_DEVICE void weigh_values(const Bf16* values, const PageKeys& seen, const Take& take) {
-    constexpr int kBatch = 4;  ///< tiles under way
+    constexpr int kBatch = 4;  ///< tiles in flight
 #pragma unroll
     for (int first = 0; first < kTiles; first += kBatch) {
       Eight loaded[kBatch][2] = {};
@@ -384,7 +384,7 @@ GRIDMILL_KERNEL void tile_kernel(AttendArgs args) {
       sees[eight] = !keys.empty();
       if (sees[eight]) scale[eight] = join_softmax(total[eight], part);
     }
-    // 0 times what is not finite is not 0: then columns that see other keys take turns.
+    // 0 times a value that is not finite is not 0: then columns are computed one at a time.
     const Bf16* values = page_of(args, piece.slot, page, 1, kv_head);
     const bool alike = keys_of(visible_of(first_column), page).end >= any.end &&
                        keys_of(visible_of(last_column), page).begin <= any.begin;

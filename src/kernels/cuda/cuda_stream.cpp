@@ -47,7 +47,7 @@ CudaStream::CudaStream()
 CudaStream::~CudaStream() {
   try {
     cuda::synchronize(handle_);
-  } catch (const Error&) {  // whoever needed the work has been told, or will not ask any more
+  } catch (const Error&) {  // earlier calls have reported it, or the work is not needed any more
   }
   for (const Staged& staged : staged_) {
     if (staged.pinned != nullptr) pinned_free(staged.pinned);

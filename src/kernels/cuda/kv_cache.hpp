@@ -16,7 +16,7 @@ namespace gridmill::cuda {
 
 /// Pages of 64 positions of one pool, taken by a slot when its sequence grows into them and given
 /// back when it is reset. Without KvCacheShape::pool_positions there are enough for every slot at
-/// the longest length; with it whoever feeds rows sees to it that none is ever missing.
+/// the longest length; with it the caller keeps the demand of its rows within the pool.
 /// A window is not used: slots keep all their positions.
 class CudaKvCache final : public KvCache {
  public:

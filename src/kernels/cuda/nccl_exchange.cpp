@@ -37,7 +37,7 @@ NcclExchange::NcclExchange(Exchange& group) : group_(group) {
   check(ncclCommInitRank(&comm_, group.size(), ids.front(), group.rank()), "ncclCommInitRank");
 }
 
-// An abort would be needed only with work in flight; whoever used the stream has waited for it.
+// An abort would be needed only with work in flight; users of the stream have waited for it.
 NcclExchange::~NcclExchange() { static_cast<void>(ncclCommDestroy(comm_)); }
 
 void NcclExchange::all_gather(Stream& stream, const std::byte* part, std::size_t part_bytes,

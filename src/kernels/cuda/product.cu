@@ -47,7 +47,7 @@ class PanelSums {
   }
 
   GRIDMILL_DEVICE void sum(Slice slice, bool aligned) {
-    constexpr int kDepth = 4 / Panels;  ///< steps under way
+    constexpr int kDepth = 4 / Panels;  ///< steps in flight
     if (!aligned) {
       for (std::int64_t k = slice.begin; k < slice.end; k += kStep) {
         const std::int64_t at = k + 8 * part();

@@ -1,7 +1,7 @@
-// y = W x for many rows: the sums of product.cu, in its order, so that a row does not notice which
-// of the two made it. A thread block owns a tile of outputs and rows and goes through all inputs,
+// y = W x for many rows: the sums of product.cu, in its order, so that both kernels give a row the
+// same bits. A thread block owns a tile of outputs and rows and goes through all inputs,
 // one block of them after the other. Inputs come in steps of 64 bytes a line through three stages
-// of shared memory, two of them under way while the third is multiplied.
+// of shared memory, two of them in flight while the third is multiplied.
 #include <cuda_platform.hpp>
 
 #include "kernels/cuda/fragment.cuh"

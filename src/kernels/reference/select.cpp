@@ -27,7 +27,7 @@ LogSumExp log_sum_exp_of_block(std::span<const float> logits) {
   return result;
 }
 
-/// Neighbours join level by level; an odd one out moves up as it is.
+/// Neighbours join level by level; an unpaired last set is carried to the next level unchanged.
 LogSumExp join_blocks(std::vector<LogSumExp> sets) {
   if (sets.empty()) return {};
   while (sets.size() > 1) {
