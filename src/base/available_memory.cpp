@@ -141,7 +141,7 @@ std::optional<std::string> below(const std::string& group, const std::string& to
 std::vector<std::string> group_folders(const Hierarchy& hierarchy, const std::string& root) {
   const auto& [group, mounts] = hierarchy;
   if (group.empty() || mounts.empty()) return {};
-  // Of several mounts the one that shows most of the groups above.
+  // Among several mounts the one that shows most of the groups above.
   const Mount* best = nullptr;
   std::string path;
   for (const Mount& mount : mounts) {
@@ -161,7 +161,7 @@ std::vector<std::string> group_folders(const Hierarchy& hierarchy, const std::st
   }
 }
 
-/// What a group leaves; empty if it limits nothing. Files of a group count all groups below it.
+/// Rest of a group's limit; empty without a limit. Files of a group count all groups below it.
 Bytes left_in_v2(const std::string& folder) {
   // Beyond memory.high the kernel stalls each allocation, so that limit counts too.
   const Bytes limit = least(number_in(folder + "/memory.max"), number_in(folder + "/memory.high"));
@@ -196,7 +196,7 @@ Bytes left_in_groups(const std::string& root) {
   return left;
 }
 
-/// What a limit leaves of which `key` of the process's status is taken.
+/// Rest of a limit whose used part is `key` of the process's status.
 Bytes left_of(Bytes limit, const std::string& root, const std::string& key) {
   if (!limit) return std::nullopt;
   return minus(*limit, kilobytes_in(root + "/proc/self/status", key).value_or(0));

@@ -32,7 +32,7 @@ std::string folder_of(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   return slash == std::string::npos ? "." : path.substr(0, slash + 1);
 }
-/// Of a pipe or device, which has no size.
+/// For a pipe or device, which has no size.
 std::string read_to_the_end(const FileDescriptor& file, const std::string& path) {
   constexpr std::size_t kPiece = std::size_t{64} << 10;
   std::string text;

@@ -31,7 +31,7 @@ struct Place {
 };
 
 Place place_of(const std::string& target) {
-  // Of a long name only a part, so that name and suffix fit the 255 bytes of a file name.
+  // Only a part of a long name, so that name and suffix fit the 255 bytes of a file name.
   constexpr std::size_t kMostOfTheName = 255 - 1 - kRandomDigits - kSuffix.size();
   const std::size_t name = target.rfind('/') + 1;  // npos + 1 = 0
   return {target.substr(0, name), target.substr(name, kMostOfTheName)};

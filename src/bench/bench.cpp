@@ -62,7 +62,7 @@ struct Figure {
                      change(before.bf16_flop_per_s, after.bf16_flop_per_s),
                      change(before.int8_op_per_s, after.int8_op_per_s)});
   }
-  /// What the machine could do: the better of before and after.
+  /// Limits of the machine: the better of before and after.
   [[nodiscard]] MachineLimits limits() const {
     return {.read_bytes_per_s = std::max(before.read_bytes_per_s, after.read_bytes_per_s),
             .update_bytes_per_s = std::max(before.update_bytes_per_s, after.update_bytes_per_s),

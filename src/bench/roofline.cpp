@@ -16,7 +16,7 @@ double flop_rate(const MachineLimits& limits, DType compute_dtype) {
   return compute_dtype == DType::bf16 ? limits.bf16_flop_per_s : limits.fp32_flop_per_s;
 }
 
-/// Of a row's products with codes.
+/// Time of a row's products with codes.
 double coded_seconds(const PassCost& cost, const MachineLimits& limits) {
   return cost.coded_op_of_row == 0 ? 0 : cost.coded_op_of_row / limits.int8_op_per_s;
 }
@@ -49,7 +49,7 @@ PassCost pass_cost(const Model& model, DType compute_dtype, const WeightFormat& 
       if (unit + 1 < parameters.units.size()) cost.flop_of_inner_row += 2 * elements;
     }
   }
-  // What grows with a row is read; what does not is read and written.
+  // States that grow with a row are read; the others are read and written.
   const auto state_at = [&](std::int64_t length) {
     return static_cast<double>(model.state_bytes_per_slot(1, length, compute_dtype));
   };

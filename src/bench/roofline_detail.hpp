@@ -9,7 +9,7 @@
 
 namespace gridmill::bench_detail {
 
-/// What one pass of a model has to move and to multiply at least.
+/// Least bytes and operations of one pass of a model.
 struct PassCost {
   double weight_bytes = 0;          ///< every matrix once, the head included
   double flop_of_row = 0;           ///< products of a row that goes through the head
@@ -29,7 +29,7 @@ struct DecodeBound {
   double multiplying_s = 0;  ///< at the product rate of the compute dtype
   [[nodiscard]] double seconds() const { return std::max(moving_s, multiplying_s); }
 };
-/// Of `rows` rows after `context` tokens each.
+/// Bound for `rows` rows after `context` tokens each.
 [[nodiscard]] DecodeBound decode_bound(const PassCost& cost, const MachineLimits& limits,
                                        DType compute_dtype, int rows, double context);
 /// Least seconds of a prompt of `tokens` tokens among many: multiplying alone, the last token

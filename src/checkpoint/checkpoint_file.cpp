@@ -74,7 +74,7 @@ std::uint64_t offset_of(const h5::Dataset& dataset) {
                   dataset.where()));
 }
 
-/// What the attributes and the scales of a matrix in codes say.
+/// Reads the attributes and scales of a matrix in codes.
 void describe_codes(const h5::File& h5, const h5::Dataset& dataset, const std::string& object,
                     StoredParameter& parameter) {
   const auto refuse = [&](const std::string& why) {

@@ -14,7 +14,7 @@ namespace gridmill::checkpoint_layout {
 
 // Names inside the file (docs/formats/checkpoint.md).
 inline constexpr std::string_view kFormat = "gridmill-checkpoint";
-/// Of a file without codes, and of one with them.
+/// Versions of a file without codes, and of one with them.
 inline constexpr std::int64_t kFormatVersion = 1;
 inline constexpr std::int64_t kCodedFormatVersion = 2;
 inline constexpr std::string_view kParameters = "/parameters";

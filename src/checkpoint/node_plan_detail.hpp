@@ -13,7 +13,7 @@ struct Peer {
   int node = 0;
 };
 
-/// What one rank does so that every node gets one whole copy of something.
+/// Reads and transfers of one rank that give every node one whole copy.
 struct NodePlan {
   struct Move {
     IndexRange items;

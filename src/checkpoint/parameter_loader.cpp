@@ -228,7 +228,7 @@ class Loader {
     return std::min(block_bytes, std::max<std::size_t>(1, options_.staging_bytes / ranks));
   }
 
-  /// Of one buffer: the bound, or less if nothing is that long.
+  /// Size of one buffer: the bound, or less if no piece is that long.
   [[nodiscard]] std::size_t staging_bytes(bool gathers) const {
     const auto ranks = static_cast<std::size_t>(grid_.fsdp().size());
     std::size_t bytes = 0;

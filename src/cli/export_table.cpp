@@ -24,7 +24,7 @@ namespace {
 
 using h5::ColumnKind;
 
-/// What the values of one field of all records have in common.
+/// Common properties of the values of one field in all records.
 struct FieldValues {
   bool text = false, integer = false, number = false, boolean = false, other = false;
   bool missing = false;
@@ -122,7 +122,7 @@ class ColumnBuffer {
   }
   void flush() {
     if (count_ == 0) return;
-    // Of the six, those of other kinds are empty.
+    // The buffers of other kinds are empty.
     if (!integers_.empty()) column_.append(std::span<const std::int64_t>(integers_));
     if (!doubles_.empty()) column_.append(std::span<const double>(doubles_));
     if (!booleans_.empty()) column_.append(std::span<const std::uint8_t>(booleans_));

@@ -18,7 +18,7 @@ enum class HelpFormat {
 /// @throws UsageError if `name` is not "text", "man" or "words".
 [[nodiscard]] HelpFormat help_format(const std::string& name);
 
-/// What --help-as=FORMAT among `arguments` asks for; text without it.
+/// Format of --help-as=FORMAT among `arguments`; text without it.
 [[nodiscard]] HelpFormat asked_help(const Arguments& arguments);
 
 /// Page gridmill-NAME(1) or the list of words of one command with its `options`.

@@ -29,7 +29,7 @@ std::string option_of_variable(const std::string& variable,
   return options.find_nothrow(name, false) != nullptr ? name : "";
 }
 
-/// What may be asked for, without positional arguments.
+/// Listed options, without positional arguments.
 po::options_description listed_options(const CommandSyntax& syntax) {
   po::options_description all(fmt::format("Options of gridmill {}", syntax.name));
   all.add(syntax.options);

@@ -14,7 +14,7 @@ namespace po = boost::program_options;
 
 using Arguments = std::vector<std::string>;
 
-/// What a sub-command accepts, and how its help begins.
+/// Arguments of a sub-command, and the beginning of its help.
 struct CommandSyntax {
   std::string name;     ///< e.g. "generate"
   std::string example;  ///< first lines of the help
@@ -26,7 +26,7 @@ struct CommandSyntax {
   std::string* config_path = nullptr;  ///< gets that FILE, if one is given
 };
 
-/// What was given for each option that was given at all, as text.
+/// Values of the given options, as text.
 using GivenOptions = std::map<std::string, std::string>;
 
 /// Parses flags, then environment (GRIDMILL_MAX_LENGTH for --max-length), then the config file: the

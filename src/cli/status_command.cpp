@@ -105,7 +105,7 @@ std::string text_line(const std::string& path, const ResultSummary& summary) {
       summary.reasons[3]);
 }
 
-/// What the run log says.
+/// Facts from the run log.
 struct Runs {
   std::size_t count = 0;
   bool ended = false;  ///< the last one says how it ended

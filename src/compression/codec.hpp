@@ -13,7 +13,7 @@ struct Step {
   bool ended = false;     ///< decoders: a member or frame is complete
 };
 
-/// What a decoder says of bytes that it cannot unpack.
+/// Message of a decoder about bytes that it cannot unpack.
 struct Damage {
   std::string what;
 };

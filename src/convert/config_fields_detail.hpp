@@ -53,9 +53,9 @@ class ConfigFields {
   /// and empty values are accepted.
   /// @throws FormatError with the word `unsupported`.
   void refuse(std::initializer_list<std::string_view> names, bool neutral_one = false);
-  /// Fields that nobody has read or ignored.
+  /// Fields that were neither read nor ignored.
   [[nodiscard]] std::vector<std::string> unread() const;
-  /// Ends the reading: a field that nobody knows may change what the model computes. Those whose
+  /// Ends the reading: an unknown field may change the computation of the model. Those whose
   /// values switch nothing on (see refuse) are logged in one line.
   /// @throws FormatError with the word `unsupported`.
   void refuse_unread() const;

@@ -107,7 +107,7 @@ void set_feed_forward(Json& model, FlaxLayout& layout, ConfigFields& block,
   if (layout.ffn_bias) model["bias"] = true;
 }
 
-/// What only the older, Mamba-like layer has.
+/// Fields that only the older, Mamba-like layer has.
 void set_older_layer(Json& model, ConfigFields& layer, ConfigFields& cell,
                      std::int64_t hidden_size) {
   const std::int64_t inner = rounded_width(layer, hidden_size, 2.0);

@@ -29,7 +29,7 @@ struct ForeignModel {
   /// Where each of our parameters comes from. The tensors are those above: what is taken may depend
   /// on the form in which they are stored.
   std::function<ParameterTake(const ParameterSpec&, const ForeignTensors&)> take;
-  /// Foreign tensors that nobody needs, and nobody need know of; empty = none.
+  /// Foreign tensors that are not needed and not reported; empty = none.
   std::function<bool(std::string_view)> harmless;
   std::map<std::string, std::string> files;  ///< verbatim into the checkpoint
   /// The folder that the model lies in, maybe with a tokenizer; none for a single file.

@@ -75,7 +75,7 @@ class ForeignTensors {
   void mark_used(const std::string& name);
   /// Files every tensor under `new_name(name)`. @throws FormatError if two get one name.
   void rename(const std::function<std::string(const std::string&)>& new_name);
-  /// Names that nobody used, sorted.
+  /// Unused names, sorted.
   [[nodiscard]] std::vector<std::string> unused() const;
 
  private:

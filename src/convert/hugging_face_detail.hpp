@@ -35,12 +35,12 @@ void strip_text_prefix(ForeignTensors& tensors);
 /// Form of an xLSTM as far as the configuration tells.
 [[nodiscard]] XlstmForm xlstm_form(ConfigFields& config);
 
-/// The description without token ids. Fields that nobody read are left to `config`.
+/// The description without token ids. Fields that were not read are left to `config`.
 /// @throws FormatError naming the field; `unsupported` for what gridmill does not compute.
 [[nodiscard]] ModelSpec read_family(ConfigFields& config, const Family& family);
 /// gridmill's configuration of an xLSTM, token ids excepted.
 [[nodiscard]] Json xlstm_model(ConfigFields& config, XlstmForm form);
-/// What transformers assumes of an xLSTM's tokens.
+/// Defaults of transformers for an xLSTM's tokens.
 [[nodiscard]] TokenDefaults xlstm_tokens(XlstmForm form);
 
 /// bos_id and eod_ids: of generation_config.json, else of config.json, else `defaults`.

@@ -21,7 +21,7 @@ constexpr std::uint32_t kMagic = 0x616B3432;      // "ak42"
 constexpr std::uint64_t kLegacyHeaderBytes = 28;  // seven int32
 constexpr std::uint64_t kHeaderBytes = 256;
 
-/// What the header of any version says.
+/// Fields of the header of any version.
 struct Header {
   int version = 0;
   std::int64_t dim = 0;

@@ -11,7 +11,7 @@
 
 namespace gridmill::convert_detail {
 
-/// What the files beside a tokenizer say: tokenizer_config.json, special_tokens_map.json and
+/// Settings of the files beside a tokenizer: tokenizer_config.json, special_tokens_map.json and
 /// added_tokens.json.
 class TokenizerSettings {
  public:

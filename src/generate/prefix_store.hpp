@@ -23,7 +23,7 @@ namespace gridmill::generate_detail {
 /// Tokens below which sharing costs more than it saves: every prompt begins with the same [bos].
 inline constexpr std::int64_t kLeastShared = 16;
 
-/// What states of equal tokens may differ in, and what is known of the tokens beside the state.
+/// Differences between states of equal tokens, and known facts of the tokens beside the state.
 struct PrefixKind {
   /// Rotates by the factors of long rows (ModelInfo::original_length).
   bool long_row = false;

@@ -11,7 +11,7 @@
 
 namespace gridmill::generate_detail {
 
-/// What one pass feeds of a row: the next `count` tokens.
+/// The part of a row that one pass feeds: the next `count` tokens.
 struct Piece {
   std::int64_t count = 0;
   Origin origin = Origin::given;
@@ -48,12 +48,12 @@ struct Sequence {
   /// Tokens still to feed. The last token of an ended row has nothing to predict; without
   /// logprobs, neither have those before it.
   [[nodiscard]] std::int64_t pending() const;
-  /// Of these, what the next pass may feed.
+  /// The number of these that the next pass may feed.
   [[nodiscard]] std::int64_t pending_now() const;
   /// Tokens that a row can begin with instead of feeding them: the last one of the prompt has to
   /// predict the next, which is drawn, or replayed and may need its log-probability.
   [[nodiscard]] std::int64_t shareable() const { return prefix_length() - 1; }
-  /// What a pass that has room for `share` > 0 of the pending tokens feeds: one origin, and
+  /// The piece for a pass with room for `share` > 0 of the pending tokens: one origin, and
   /// either no known log-probability or known ones alone.
   [[nodiscard]] Piece piece(std::int64_t share) const;
   /// Tokens that the row may have in the end, as far as its request says.

@@ -1,4 +1,4 @@
-// What rows have in common is computed once: which rows fork the state of another one, which wait
+// Common starts of rows are computed once: which rows fork the state of another one, which wait
 // for it, and which states are kept for rows to come.
 
 #include <algorithm>

@@ -11,9 +11,9 @@ namespace {
 
 /// Prefixes beyond which finding one takes longer than it saves, with short prompts.
 constexpr int kMostPrefixes = 64;
-/// Of the longest length, that a device's pool has room for beside the rows.
+/// Starts of the longest length that fit a device's pool beside the rows.
 constexpr int kPrefixesOfADevice = 8;
-/// Of states whose memory is not known to be there.
+/// Starts if the available memory is unknown.
 constexpr int kPrefixesInUnknownMemory = 8;
 
 std::int64_t whole_pages(std::int64_t positions) {
@@ -61,7 +61,7 @@ class SequenceBytes {
   double rate_;
 };
 
-/// What may be kept for common starts.
+/// Limits of kept common starts.
 struct PrefixPlan {
   int count = 0;
   std::int64_t positions = 0;
@@ -148,7 +148,7 @@ SlotPlan plan_slots(const StateBudget& budget, const SequenceNeeds& needs) {
         "{:.1f} MiB; lower --max-length, use fewer ranks a device, or raise --tp",
         longest, bytes.at(longest) / (1 << 20), mib(budget.bytes)));
   }
-  // What is kept has room beside rows that all have the longest length; a device takes its pool at
+  // Kept starts fit beside rows that all have the longest length; a device takes its pool at
   // once.
   const int kept = budget.on_demand ? prefixes.count : std::min(prefixes.count, kPrefixesOfADevice);
   return with_prefixes({.slots = slots,

@@ -14,7 +14,7 @@ namespace gridmill {
 
 namespace {
 
-/// What a launcher sets for each of its tasks.
+/// Environment variables that a launcher sets for each of its tasks.
 struct Launcher {
   const char* tasks;
   const char* task;

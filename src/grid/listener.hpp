@@ -30,7 +30,7 @@ class Listener {
 
 /// Accepts links from ranks that prove to know the secret, until `finished`, which is called about
 /// every millisecond. Strangers may connect in any number, send anything and nothing: they hold up
-/// nobody, since nothing here waits for one connection, and their number is bounded.
+/// no rank, since nothing here waits for one connection, and their number is bounded.
 /// @return one link a rank; of a rank that connected again the newest.
 [[nodiscard]] std::vector<Link> accept_links(std::span<const Listener> listeners,
                                              const Secret& secret, const Introduction& self,

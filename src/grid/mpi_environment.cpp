@@ -23,7 +23,7 @@ struct Setting {
 /// `ess_singleton_isolated` is of Open MPI 4; Open MPI 5 starts a daemon when it is needed.
 constexpr Setting kNoDaemon = {"OMPI_MCA_ess_singleton_isolated", "1"};
 
-/// Of Open MPI 4. Open MPI 5 and MPICH (UCX) find out by themselves and say nothing.
+/// A setting of Open MPI 4. Open MPI 5 and MPICH (UCX) detect this silently.
 constexpr Setting kNoSingleCopy = {"OMPI_MCA_btl_vader_single_copy_mechanism", "none"};
 
 void set(const Setting& setting) {

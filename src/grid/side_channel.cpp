@@ -123,7 +123,7 @@ std::vector<Link> make_links(const Grid& grid) {
     error = error_in_flight();
   }
   // A rank that is through with its own link has the proof of the other end, which has the link
-  // then. So there is nobody to wait for once all ranks are.
+  // then. So no wait is needed once all ranks are.
   std::vector<Link> links;
   {
     Gathering gathering(world);

@@ -16,7 +16,7 @@ struct Recognised {
   ElementType type;
   bool as_stored = false;  ///< its bytes are those of make_type(type)
 };
-/// What the HDF5 type `id` is to us.
+/// The element type of the HDF5 type `id`.
 Recognised recognise(std::int64_t id);
 
 }  // namespace gridmill::h5::detail

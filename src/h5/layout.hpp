@@ -13,14 +13,14 @@ struct Layout {
   std::uint64_t chunk_elements = 1;
 };
 
-/// Of the dataset `id`.
+/// Layout of the dataset `id`.
 /// @throws FormatError
 [[nodiscard]] Layout layout_of(std::int64_t id, const std::string& where);
 
 /// The largest number instead of one that does not fit.
 [[nodiscard]] std::uint64_t saturating_product(std::uint64_t a, std::uint64_t b);
 
-/// What rows and chunks that HDF5 unpacks may take, where the file itself is not larger: a few
+/// Limit of rows and chunks that HDF5 unpacks, if the file itself is not larger: a few
 /// bytes may claim to stand for gigabytes.
 constexpr std::uint64_t kMostUnpackedBytes = std::uint64_t{256} << 20;
 

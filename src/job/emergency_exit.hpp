@@ -15,10 +15,10 @@
 
 namespace gridmill::job_detail {
 
-/// What a look at the job has found.
+/// Findings of one check of the job.
 struct WatchFindings {
   Alarm alarm = Alarm::none;
-  /// The neighbour that this rank misses; empty if another rank misses it, or nobody does.
+  /// The neighbour that this rank misses; empty if another rank or no rank misses it.
   std::string lost{};
   bool commit_requested = false;
   SteadyClock::time_point now{};
@@ -67,7 +67,7 @@ class EmergencyExit {
   void leave(const Reason& reason);
 
   EmergencyExitOptions options_;
-  // Of the thread that looks.
+  // Used by the watching thread only.
   Alarm last_alarm_ = Alarm::none;
   std::optional<SteadyClock::time_point> stop_known_;
 

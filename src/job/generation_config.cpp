@@ -32,7 +32,7 @@ Json object_in(const std::map<std::string, std::string>& files, const std::strin
   return content;
 }
 
-/// What the file says in the options' terms, in the order of kSettings.
+/// Settings of the file in the options' terms, in the order of kSettings.
 std::vector<std::pair<std::string, Json>> settings_in(const Json& content) {
   std::vector<std::pair<std::string, Json>> settings;
   const auto sample = content.find("do_sample");

@@ -9,7 +9,7 @@ namespace gridmill::job_detail {
 /// options to `job`, the identity of a run. What older files do not know is left out where it has
 /// its default, so that those files go on.
 void write_job_fields(const JobConfig& config, Json& job);
-/// What write_job_fields() wrote. @throws Json::exception
+/// Reads the output of write_job_fields(). @throws Json::exception
 void read_job_fields(const Json& job, JobConfig& config);
 
 }  // namespace gridmill::job_detail

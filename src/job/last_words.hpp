@@ -6,7 +6,7 @@
 
 namespace gridmill::job_detail {
 
-/// What a rank of a run that writes rows does before an emergency exit.
+/// Steps of a rank of a run that writes rows before an emergency exit.
 /// @param store   of a leader, else nullptr; may be closed or in close().
 /// @param record  of the rank that completes it, else nullptr.
 [[nodiscard]] LastWords last_words(ResultStore* store, RunRecord* record);

@@ -28,7 +28,7 @@ void refuse_other_options(const JobConfig& config, const JobPlan& plan) {
         "--lockstep takes no --samples-per-prompt, --logprobs or --max-new-tokens: it follows "
         "generate_tokens argument for argument");
   }
-  // What it takes: temperature, seed and the end of document.
+  // The options that apply: temperature, seed and the end of document.
   SamplingOptions sampling;
   sampling.temperature = config.sampling.temperature;
   sampling.seed = config.sampling.seed;

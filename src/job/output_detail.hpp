@@ -43,7 +43,7 @@ struct Output {
   return score.assistant || !score.from.empty();
 }
 
-/// What a store of this run asks before each commit (RunGuard::check). Refers to nothing.
+/// Check of a store of this run before each commit (RunGuard::check). Holds no reference.
 [[nodiscard]] std::function<void()> ownership_check(const JobConfig& config, const Output& output);
 
 }  // namespace gridmill::job_detail

@@ -9,7 +9,7 @@
 
 namespace gridmill::job_detail {
 
-/// What is looked for in a file of prompts.
+/// Fields that are read in a file of prompts.
 struct PromptFields {
   std::string prompt;      ///< --prompt-field
   std::string messages{};  ///< --messages-field, for PromptIndex::mentions_field

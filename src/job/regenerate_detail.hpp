@@ -11,7 +11,7 @@
 
 namespace gridmill::job_detail {
 
-/// What rows of a finished job are generated again from. References must outlive the call.
+/// Inputs for a second generation of rows of a finished job. References must outlive the call.
 struct RegenerationJob {
   RunContext& context;
   const JobConfig& config;  ///< of the job that made the file

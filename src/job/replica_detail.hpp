@@ -65,7 +65,7 @@ class Replica final : private RowSource, private RowSink {
   [[nodiscard]] const ReplicaTimes& times() const { return loop_.times(); }
 
  private:
-  /// What the leader tells its tp group before a pass. Rows are announced when they come into the
+  /// Orders of the leader to its tp group before a pass. Rows are announced when they come into the
   /// leader's hands, so that every rank prepares them, and admitted later, in the same order.
   struct PassOrders {
     std::uint32_t announced = 0;

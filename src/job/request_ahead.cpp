@@ -48,7 +48,7 @@ void RequestAhead::end() {
 void RequestAhead::run(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   while (announced_.wait(lock, stop, [this] { return made_ < entries_.size(); })) {
-    if (stop.stop_requested()) return;  // with rows left that nobody will want
+    if (stop.stop_requested()) return;  // with rows left that are not needed any more
     const RowId row = entries_[made_].row;
     lock.unlock();
     Result result;

@@ -30,7 +30,7 @@ class RowSource {
   virtual void drain() {}
 };
 
-/// What becomes of rows; on the leader of a tp group alone.
+/// Receives finished rows; on the leader of a tp group alone.
 class RowSink {
  public:
   RowSink() = default;

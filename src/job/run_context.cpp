@@ -17,7 +17,7 @@ namespace gridmill {
 
 namespace {
 
-/// What products compute in, as BackendOptions says it.
+/// Compute type of products, in the terms of BackendOptions.
 struct ComputeType {
   DType dtype;
   bool int8_products;

@@ -47,7 +47,7 @@ OrderedJson beginning_of(const JobConfig& config, RunContext& context, const Out
             {"damaged", output.found.damaged}}}};
 }
 
-/// What the file says at the end; the records were checked when they were written.
+/// Counts in the file at the end; the records were checked when they were written.
 struct FinalCounts {
   std::uint64_t failed = 0;
   std::uint64_t unfinished = 0;

@@ -12,8 +12,8 @@
 
 namespace gridmill::job_detail {
 
-/// What differs between equal jobs: this run's line in OUT.h5.runs.jsonl. Every rank has it, since
-/// any of them may be the one that ends the job.
+/// This run's line in OUT.h5.runs.jsonl: facts that differ between equal jobs. Every rank has it,
+/// since any of them may be the one that ends the job.
 class RunRecord {
  public:
   /// Collective: rank 0 appends the record of a run that begins. @throws OutputError, IoError

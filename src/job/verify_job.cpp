@@ -147,7 +147,7 @@ std::vector<RowId> select_rows(const VerifyConfig& config, std::uint64_t rows) {
     auto wanted = static_cast<std::uint64_t>(std::ceil(share));
     std::mt19937_64 engine{std::random_device{}()};
     for (RowId row = 0; row < rows && wanted > 0; ++row) {
-      // Of the rows from here on, as many as are still wanted are equally likely.
+      // All choices of the remaining sample among the rows from here on are equally likely.
       std::uniform_int_distribution<std::uint64_t> draw(0, rows - row - 1);
       if (draw(engine) >= wanted) continue;
       selected.push_back(row);
@@ -182,7 +182,7 @@ std::vector<RowState> scan_file(const Communicator& world, const RowFile& file,
   return states;
 }
 
-/// What is wrong with rows, by number.
+/// Faults of rows, by number.
 class Findings {
  public:
   void add(RowId row, const std::string& what) { found_.emplace(row, what); }

@@ -11,7 +11,7 @@
 #include "gridmill/base/philox.hpp"
 #include "gridmill/kernels/backend.hpp"
 
-// What every backend on the host does alike; one on a device has its own ways.
+// Shared behaviour of the backends on the host; a device backend overrides it.
 namespace gridmill {
 
 void Backend::order(Stream& /*after*/, Stream& before) {

@@ -5,7 +5,7 @@
 
 #include "gridmill/kernels/backend.hpp"
 
-// What every backend checks of the operations on sequences: all throw InternalError.
+// Checks of the operations on sequences, shared by every backend: all throw InternalError.
 namespace gridmill::kernels_detail {
 
 /// Every span lies inside `rows` rows, and slots are different.

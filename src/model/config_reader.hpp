@@ -12,7 +12,7 @@
 
 namespace gridmill::model_detail {
 
-/// Reads a JSON object field by field and refuses what nobody asked for: a configuration never
+/// Reads a JSON object field by field and refuses unread fields: a configuration never
 /// names something that is silently ignored. Every function throws FormatError naming the field.
 class ConfigReader {
  public:
@@ -67,7 +67,7 @@ class ConfigReader {
   std::set<std::string> seen_;
 };
 
-/// What every configuration says of tokens.
+/// Token fields of every configuration.
 struct TokenFields {
   std::int64_t vocab_size = 0;
   TokenId bos_id = -1;

@@ -29,7 +29,7 @@ class Decoder final : public Model {
 
  private:
   ModelSpec spec_;
-  /// Of one rank; places are the same for every tp.
+  /// Layout of one rank; places are the same for every tp.
   ModelLayout layout_;
   /// Places of states in caches that keep windows, and in those that keep whole rows.
   StatePlan states_;

@@ -17,7 +17,7 @@ namespace gridmill::model_detail {
 struct StatePlace {
   int group = -1;
   int index = 0;
-  /// Of an mLSTM whose convolution sees earlier tokens: where these are.
+  /// State group of the earlier tokens of an mLSTM whose convolution reads them.
   int tail_group = -1;
   int tail_index = 0;
 };
@@ -27,19 +27,19 @@ struct StatePlace {
 
 /// Layers whose states have one shape, which a backend allocates together.
 struct StateGroup {
-  /// What distinguishes the shapes; `layers` counts.
+  /// Shape of the state; `layers` counts its layers.
   std::variant<KvCacheShape, MlstmStateShape, RecurrentStateShape> shape;
 };
 
 /// The states of a model on one tp rank, from its description alone.
 struct StatePlan {
   std::vector<StateGroup> groups;
-  /// Of every layer and block.
+  /// Places of every layer and block.
   std::vector<std::vector<StatePlace>> places;
 };
 /// @param extent  row: layers that differ in their windows alone share a group.
 [[nodiscard]] StatePlan plan_states(const ModelSpec& spec, TensorParallel tp, KvExtent extent);
-/// What caches of a backend keep: devices have a pool of whole rows.
+/// Extent that caches of a backend keep: devices have a pool of whole rows.
 [[nodiscard]] KvExtent kv_extent_of(const Backend& backend);
 
 /// Bytes of one slot after `length` tokens.

@@ -123,7 +123,7 @@ void for_each_group(std::size_t inputs, std::int64_t block, int group, const Vis
   }
 }
 
-/// What decays or admits the state of a recurrence.
+/// Gates that decay the state of a recurrence or admit its input.
 bool is_recurrent_gate(const MatrixPart& part) {
   constexpr std::array<std::string_view, 4> kGates = {".i_gate", ".f_gate", ".decay", ".strength"};
   return std::any_of(kGates.begin(), kGates.end(),

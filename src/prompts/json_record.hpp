@@ -27,7 +27,7 @@ struct JsonRecord {
                                                 std::string_view line) const;
 };
 
-/// What a line has that Python's json module writes and RFC 8259 does not know, and the line
+/// Values of a line that Python's json module writes and RFC 8259 does not allow, and the line
 /// without.
 class PythonJson {
  public:

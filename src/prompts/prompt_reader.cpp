@@ -33,7 +33,7 @@ RenderedPrompt PromptReader::read(PromptId prompt) const {
   const std::optional<std::string> record = prompts_.record(prompt);
   if (!record) return {prompts_.read(prompt)};
   RenderedPrompt rendered = renderer_->render(*record, std::uint64_t{prompt} + 1);
-  // Of a record that no reading makes a prompt of, the reason is that of the plain one.
+  // If no reading makes a prompt of a record, the reason is that of the plain one.
   const auto* bad = std::get_if<BadPrompt>(&rendered.prompt);
   return plain_ && bad != nullptr && bad->reason != kNoChatTemplate ? plain : rendered;
 }

@@ -264,7 +264,7 @@ RenderedTurns RecordRenderer::Parts::turns_of(const Value& record, std::uint64_t
     return render_chat(*chat_template, chat, now);
   };
   RenderedTurns rendered{render_first(all.size(), false), {}};
-  // Whatever stands in front of the record's own messages comes before the last of them.
+  // Messages in front of the record's own come before the last of them.
   const std::size_t own = messages->as_list()->items.size();
   for (std::size_t i = all.size() - std::min(own, all.size()); i < all.size(); ++i) {
     if (!has_role(all[i], "assistant")) continue;
@@ -362,7 +362,7 @@ bool same_prompt(const Prompt& a, const Prompt& b) {
          *ids == std::get<std::vector<TokenId>>(b);
 }
 
-/// What `work` makes of the object that `record` holds, or why there is none.
+/// Result of `work` on the object in `record`, or the reason why there is none.
 template <typename Result, typename Work>
 Result made_of(std::string_view record, std::uint64_t number, const Work& work) {
   std::optional<Value> value;

@@ -23,9 +23,9 @@ class LineBytes {
   /// Fills `bytes` from byte `at` of the content. @throws FormatError if they are not there
   virtual void read(std::uint64_t at, std::span<std::byte> bytes) = 0;
 
-  /// Of a plain file, or of an archive: that one is unpacked again from its beginning, or the last
-  /// place before `at` where that is possible, for bytes that lie before the ones read last. So
-  /// reading in order unpacks it once.
+  /// Opens a plain file or an archive. For bytes before the ones read last an archive is unpacked
+  /// again, from its beginning or from the last possible place before `at`. So reading in order
+  /// unpacks it once.
   [[nodiscard]] static std::unique_ptr<LineBytes> open(const std::string& path,
                                                        const PromptIndex& index);
 };

@@ -1,4 +1,4 @@
-// What a prompt file looks like whose lines cannot be used.
+// Guesses the format of a prompt file whose lines cannot be used.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -63,7 +63,7 @@ std::vector<std::string_view> first_lines(std::string_view text, std::size_t mos
   return lines;
 }
 
-/// What is certainly no file of lines, from its first bytes; "" = nothing of the kind.
+/// Kind of a file that is not made of lines, from its first bytes; "" = none recognised.
 std::string other_kind_of(std::string_view text) {
   for (const Beginning& beginning : kBeginnings) {
     if (text.starts_with(beginning.bytes)) return beginning.what;
@@ -92,7 +92,7 @@ std::string other_json_of(std::string_view text) {
   return "";
 }
 
-/// What a line that holds no usable object suggests; "" = nothing.
+/// Hint from a line without a usable object; "" = none.
 std::string hint_of(std::string_view line, const std::string& reason) {
   line = trimmed(line);
   std::string why;

@@ -19,7 +19,7 @@ namespace gridmill {
 
 namespace {
 
-/// What a row adds to the record of its prompt.
+/// Fields that a row adds to the record of its prompt.
 constexpr std::array<RowField, 9> kAdded = {
     RowField::index,         RowField::prompt_index,      RowField::sample_index,
     RowField::text,          RowField::finish_reason,     RowField::prompt,

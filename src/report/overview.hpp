@@ -8,7 +8,7 @@
 
 namespace gridmill::report_detail {
 
-/// What the parts of a page are made of.
+/// Inputs of the parts of a page.
 struct PageInputs {
   const ResultFile& result;
   const Statistics& statistics;

@@ -161,7 +161,7 @@ std::string packed_lengths(std::span<const std::size_t> lengths) {
 std::string packed_logprobs(std::span<const float> logprobs) {
   std::string out;
   for (const float logprob : logprobs) {
-    // What is no number is shown as very unlikely.
+    // A NaN is shown as very unlikely.
     const double size = std::isnan(logprob) ? 16.0 : std::clamp(-double{logprob}, 0.0, 16.0);
     out += kDigits[static_cast<std::size_t>(std::lround(std::sqrt(size) * 63 / 4))];
   }

@@ -55,7 +55,7 @@ enum class Stratum : std::uint8_t { eod, stop, length, failed };
 inline constexpr std::size_t kStrata = 4;
 [[nodiscard]] const char* name_of(Stratum stratum);
 
-/// What one pass over a result file finds.
+/// Results of one pass over a result file.
 struct Statistics {
   std::uint64_t rows = 0;
   std::uint64_t done = 0, failed = 0, partial = 0, damaged = 0;

@@ -41,7 +41,7 @@ struct Timeline {
   double snapshot_s = 0;
   bool has_metrics = false;  ///< intervals or summaries were found
 
-  /// Seconds in which a run was at work. Nobody knows when a run was killed: it counts until the
+  /// Seconds in which a run was at work. The time of a kill is unknown: the run counts until the
   /// next one began, so this is an upper bound.
   [[nodiscard]] double active_s() const;
   /// Whether that happened.

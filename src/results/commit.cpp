@@ -74,7 +74,7 @@ bool Committer::commit_once() {
     queued = std::exchange(queued_, {});
     queued_bytes_ = 0;
   }
-  // An idle store asks nobody: a check opens a file, and thousands of ranks share its server.
+  // An idle store makes no check: a check opens a file, and thousands of ranks share its server.
   if (synced_.empty() && queued.empty()) return false;
   if (options_.check_ownership) options_.check_ownership();
   const std::vector<PendingRecord> written = std::exchange(synced_, {});

@@ -130,7 +130,7 @@ void PayloadWriter::write_slots(Rows rows, std::uint64_t at, std::uint64_t slot_
   write_bytes(at, std::as_bytes(std::span(slots)));
 }
 
-/// What says again what the others do, and zeros behind logits that are there already.
+/// Datasets that repeat the content of others, and zeros behind logits that are already written.
 void PayloadWriter::write_scores(Rows rows) {
   std::vector<double> sums;
   std::vector<std::int32_t> lengths;

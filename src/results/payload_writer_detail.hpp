@@ -39,7 +39,7 @@ class PayloadWriter {
  public:
   PayloadWriter(RowFile& file, const ResultLayout& layout) : file_(&file), layout_(layout) {}
 
-  /// Of a row that comes twice the last one counts. @return the records to write once this is
+  /// If a row comes twice, the last one counts. @return the records to write once this is
   /// durable, in the order of `rows`; none for rows that were done before.
   /// @throws IoError; InternalError if a row is done with other content.
   [[nodiscard]] std::vector<PendingRecord> write(std::vector<PendingRow> rows);

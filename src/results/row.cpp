@@ -38,7 +38,7 @@ std::string stored_failure_text(std::string_view text) {
 }
 
 namespace {
-/// Of the logits of the first `length` positions, read in pieces.
+/// crc32c of the logits of the first `length` positions, read in pieces.
 std::uint32_t stored_logits_crc(const RowFile& file, const ResultLayout& layout, RowId row,
                                 std::uint64_t length) {
   constexpr std::uint64_t kPiece = 1 << 20;

@@ -38,7 +38,7 @@ std::string field_difference(const char* name, std::uint64_t stored, std::uint64
   return stored == expected ? "" : fmt::format("{} is {}, expected {}", name, stored, expected);
 }
 
-/// Of the two datasets of a score file that say again what the others do.
+/// Difference in the two datasets of a score file that repeat the content of others.
 std::string score_difference(const RowFile& file, const ResultLayout& layout,
                              const RowResult& expected) {
   const double sum = sum_of_logprobs(expected.logprobs, expected.valid);

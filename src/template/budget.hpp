@@ -16,7 +16,7 @@ struct Fault {
   bool raised = false;  ///< by raise_exception
 };
 
-/// What one rendering may still spend. Charges come before the work and the memory they stand for.
+/// Remaining budget of one rendering. Charges come before the work and the memory they stand for.
 class Budget {
  public:
   explicit Budget(const RenderLimits& limits) : limits_(limits) {}

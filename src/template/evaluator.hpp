@@ -64,7 +64,7 @@ class Evaluator {
   /// Charges for `text`, and makes it a value.
   [[nodiscard]] Value text(std::string text);
   [[nodiscard]] Value list(std::vector<Value> items, ListKind kind = ListKind::list);
-  /// What `value` prints.
+  /// Printed text of `value`.
   [[nodiscard]] std::string printed(const Value& value);
   /// value.name as filters with `attribute=` have it: dots separate names, digits are indices.
   [[nodiscard]] Value path(const Value& value, const Value& dotted);
@@ -86,7 +86,7 @@ class Evaluator {
   void define(const MacroDefinition& node);
   [[nodiscard]] Value macro_value(const MacroDefinition& node);
   void assign(const Target& target, Value value);
-  /// What `body` writes, in a scope of its own.
+  /// Output of `body`, in a scope of its own.
   [[nodiscard]] std::string captured(const Body& body);
   [[nodiscard]] Value filtered(const std::vector<FilterUse>& filters, Value value);
   void write(std::string_view text);

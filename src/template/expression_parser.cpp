@@ -11,7 +11,7 @@ namespace gridmill::jinja {
 
 namespace {
 
-/// Of an expression's tree, and of brackets in brackets: far beyond real templates, and far from
+/// Depth of an expression's tree, and of nested brackets: far beyond real templates, and far from
 /// the end of the stack.
 constexpr int kDeepestTree = 300;
 constexpr int kDeepestNesting = 100;

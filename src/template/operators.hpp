@@ -56,7 +56,7 @@ enum class Comparison : std::uint8_t {
 [[nodiscard]] const Value* find_key(const Dict& dict, const Value& key, Budget& budget);
 /// Finds a method's or attribute's owner. @throws Fault if `value` is undefined.
 void refuse_undefined(const Value& value);
-/// What iterating over `value` gives. A `once` list gives its items the first time only.
+/// Items of an iteration over `value`. A `once` list gives its items the first time only.
 [[nodiscard]] std::vector<Value> items_of(const Value& value, Budget& budget);
 [[nodiscard]] std::int64_t length_of(const Value& value, Budget& budget);
 [[nodiscard]] std::string escape_html(std::string_view text);

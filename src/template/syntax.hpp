@@ -108,7 +108,7 @@ struct Expression {
 struct Statement;
 using Body = std::vector<Statement>;
 
-/// What `set` and `for` assign to: a name, an attribute of a namespace, or a tuple of targets.
+/// Target of `set` and `for`: a name, an attribute of a namespace, or a tuple of targets.
 struct Target {
   NameId name = 0;
   std::string attribute;      ///< empty = the name itself

@@ -97,7 +97,7 @@ void BpeModel::add_merge(std::string_view left, std::string_view right, std::siz
   };
   const std::uint64_t pair = pair_key(id_of(left), id_of(right));
   const TokenId merged = id_of(std::string(left) + std::string(right));
-  // Of equal pairs the last one counts, as in the reference library.
+  // The last one of equal pairs counts, as in the reference library.
   merges_.insert_or_assign(pair, RankedMerge{static_cast<double>(rank), merged});
 }
 

@@ -12,7 +12,7 @@
 
 namespace gridmill::tokenizer_detail {
 
-/// What one token stands for in decoded text.
+/// Decoded text of one token.
 struct DecodedToken {
   std::string bytes;
   /// The same as the first token of a text, if that differs.
@@ -40,9 +40,9 @@ class TokenDecoder {
   /// @throws FormatError, with the word `unsupported` for other types and orders.
   TokenDecoder(const Json& component, const std::string& where);
 
-  /// What a token of the vocabulary stands for.
+  /// Decoded text of a token of the vocabulary.
   [[nodiscard]] DecodedToken decode_token(std::string_view token) const;
-  /// What an added token stands for: its own text.
+  /// Decoded text of an added token: its own text.
   [[nodiscard]] DecodedToken decode_added_token(std::string_view content) const;
   [[nodiscard]] const DecodeRules& rules() const { return rules_; }
 

@@ -20,7 +20,7 @@ struct Symbol {
 };
 inline constexpr TokenId kNoToken = -1;
 
-/// What two neighbours may become.
+/// A possible merge of two neighbours.
 struct Merge {
   double priority;  ///< smaller first; equal: leftmost first
   TokenId id;

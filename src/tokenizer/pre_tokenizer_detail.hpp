@@ -13,7 +13,7 @@
 
 namespace gridmill::tokenizer_detail {
 
-/// What becomes of a match of a `Split`.
+/// Treatment of a match of a `Split`.
 enum class SplitBehavior { removed, isolated, merged_with_previous, merged_with_next, contiguous };
 
 /// Applies a behaviour to the cuts of a text.

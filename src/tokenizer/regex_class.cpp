@@ -22,7 +22,7 @@ struct CharacterSet {
     members += other.members;
     alternatives.insert(alternatives.end(), other.alternatives.begin(), other.alternatives.end());
   }
-  /// What matches one character of the set.
+  /// A pattern that matches one character of the set.
   [[nodiscard]] std::string matcher() const {
     if (alternatives.empty()) return fmt::format("[{}]", members);
     std::string text = "(?:";

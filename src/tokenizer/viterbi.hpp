@@ -30,7 +30,7 @@ class ViterbiPieces {
     TokenId id;  ///< kNoToken: an unknown character
   };
 
-  /// Of equal pieces the last one counts.
+  /// The last one of equal pieces counts.
   /// @throws FormatError if the piece is empty or too long.
   void add(std::string_view piece, TokenId id, double score, const std::string& where) {
     words_.add(piece, id, where);

@@ -20,14 +20,14 @@ struct MemorySources {
 
 /// Memory that may still be taken, in bytes; empty = unknown or unlimited.
 struct AvailableMemory {
-  /// What the kernel calls available, or what one of the control groups above this process leaves,
-  /// whichever is less. Other processes of the node or the group take from it, too. Page cache is
-  /// no use: it goes when memory is wanted.
+  /// Available memory of the kernel, or the rest of one of the control groups above this process,
+  /// whichever is less. Other processes of the node or the group take from it, too. Page cache
+  /// counts as free.
   std::optional<std::uint64_t> shared_bytes;
-  /// What the limits of this process alone leave.
+  /// Rest of the limits of this process alone.
   std::optional<std::uint64_t> own_bytes;
 
-  /// What one of `ranks` processes that take alike may take.
+  /// Share of one of `ranks` processes that take equal amounts.
   [[nodiscard]] std::optional<std::uint64_t> share_of(int ranks) const;
 };
 

@@ -6,8 +6,8 @@
 
 namespace gridmill {
 
-/// A file under construction: a new file in the folder of `target`, under a name that nobody can
-/// guess (TARGET.<16 hexadecimal digits>.tmp), never through a link. Its mode follows the umask.
+/// A file under construction: a new file in the folder of `target`, under a name that cannot be
+/// guessed (TARGET.<16 hexadecimal digits>.tmp), never through a link. Its mode follows the umask.
 /// It takes the target's name when it is published, and is gone if it is not.
 ///
 /// A process that is killed leaves it behind. The next TemporaryFile of the same target removes

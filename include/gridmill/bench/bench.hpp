@@ -18,7 +18,7 @@ namespace gridmill {
 /// One run of `gridmill bench`. Names and defaults as in docs/cli.md.
 struct BenchConfig {
   std::string shape;  ///< a name (bench_shapes) or a config.json; empty: `model` must exist
-  /// Of the parameters and of products: bf16, fp32; of the layers' matrices alone: int8, int4.
+  /// Type of parameters and products: bf16, fp32; of the layers' matrices alone: int8, int4.
   std::string dtype = "bf16";
   std::vector<int> batches = {1, 8};  ///< rows in flight, one figure each
   int prompt = 64;                    ///< tokens of every prompt
@@ -45,7 +45,7 @@ struct BenchConfig {
 [[nodiscard]] constexpr int row_length(const BenchConfig& config) {
   return config.shared_prefix.value_or(0) + config.prompt + config.gen;
 }
-/// Of the layers' matrices: codes for dtype int8 and int4, in the groups that convert chooses.
+/// Format of the layers' matrices: codes for dtype int8 and int4, in the groups of convert.
 [[nodiscard]] WeightFormat format_of(const BenchConfig& config);
 
 /// Names that --shape takes.

@@ -96,7 +96,7 @@ class CheckpointFile {
   /// @return names of parameters whose bytes differ from what was written.
   [[nodiscard]] std::vector<std::string> damaged_parameters(std::size_t part = 0,
                                                             std::size_t parts = 1) const;
-  /// What is in the file, for people and scripts: format, sizes, model configuration, tokenizer,
+  /// Contents of the file, for people and scripts: format, sizes, model configuration, tokenizer,
   /// files, and of each parameter name, shape, dtype and hash.
   [[nodiscard]] Json summary() const;
 

@@ -14,7 +14,7 @@
 
 namespace gridmill {
 
-/// What goes into a checkpoint file besides the numbers (docs/formats/checkpoint.md).
+/// Contents of a checkpoint file besides the numbers (docs/formats/checkpoint.md).
 // NOLINTNEXTLINE(bugprone-exception-escape): the analyser cannot see through Json's move
 struct CheckpointDescription {
   struct Parameter {

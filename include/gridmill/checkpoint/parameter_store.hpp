@@ -17,7 +17,7 @@
 
 namespace gridmill {
 
-/// What every parameter is cast to, once, before anything else.
+/// Type that every parameter is cast to, once, before any other step.
 enum class ParameterDType : std::uint8_t { checkpoint, bf16, fp32 };
 /// @throws UsageError for a name that is none of checkpoint, bf16, fp32.
 [[nodiscard]] ParameterDType parameter_dtype_from_name(std::string_view name);

@@ -10,7 +10,7 @@
 
 namespace gridmill {
 
-/// What `gridmill convert SRC DST` is asked to do.
+/// Options of `gridmill convert SRC DST`.
 struct ConvertOptions {
   /// A Hugging Face folder (config.json and safetensors), a GGUF file, a llama2.c model file, or an
   /// xlstm-jax parameter file (HDF5).
@@ -27,7 +27,7 @@ struct ConvertOptions {
   int threads = 1;  ///< that round weights to codes
 };
 
-/// What was converted.
+/// Summary of a conversion.
 struct ConvertReport {
   std::string source_kind;            ///< "Hugging Face", "GGUF", "llama2.c", "xlstm-jax"
   Json model;                         ///< the model configuration written (docs/models.md)

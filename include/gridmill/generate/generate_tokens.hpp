@@ -21,7 +21,7 @@ namespace gridmill {
 using ParameterProvider = std::function<std::shared_ptr<ParameterSource>(
     bool gather_params_once, std::optional<DType> param_dtype)>;
 
-/// What the seed calls `state`: a model's function and its parameters.
+/// The `state` of the seed: a model's function and its parameters.
 struct GenerationState {
   const Model& model;
   ExecutionContext& context;
@@ -32,7 +32,7 @@ struct GenerationState {
 struct PrefixMask {
   PrefixMask(TensorView<const std::uint8_t, 2> matrix)  // NOLINT(google-explicit-constructor)
       : flags(matrix) {}
-  /// Of a one-dimensional prefix: [B], read as [B, 1].
+  /// Mask of a one-dimensional prefix: [B], read as [B, 1].
   PrefixMask(std::span<const std::uint8_t> column)  // NOLINT(google-explicit-constructor)
       : flags(column.data(), {static_cast<std::int64_t>(column.size()), 1}) {}
 

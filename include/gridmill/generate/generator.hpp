@@ -22,7 +22,7 @@ struct Sequence;
 class PrefixStore;
 }  // namespace generate_detail
 
-/// What rows have in common is computed once.
+/// Common starts of rows are computed once.
 struct PrefixSharing {
   bool enabled = false;
   /// Common starts of prompts that are kept for rows to come; each has a slot of its own.
@@ -36,7 +36,7 @@ struct GeneratorOptions {
   std::int64_t max_length = 0;  ///< longest row a slot can hold
   /// Positions of all slots together where the KV cache is one pool; 0 = each slot has its own
   /// `max_length`. Rows take pages of it as they grow. At least one row of `max_length` has to fit.
-  /// Of no meaning to a recurrent model.
+  /// Without effect for a recurrent model.
   std::int64_t pool_positions = 0;
   std::int64_t pass_rows = 512;  ///< tokens fed in one pass, if the decode rows leave room
   PrefixSharing sharing{};
@@ -110,7 +110,7 @@ class Generator {
 
  private:
   [[nodiscard]] generate_detail::Sequence& sequence(SlotId slot) const;
-  /// Of all rows, oldest first.
+  /// Demands of all rows, oldest first.
   [[nodiscard]] std::vector<generate_detail::PageDemand> demands() const;
   /// Decides which rows have pages in the next pass.
   void share_pool();
@@ -118,7 +118,7 @@ class Generator {
   void share_prefixes();
   /// Keeps the state of a row where it stands, if that is asked for.
   void keep_prefixes(SlotId slot);
-  /// Of a row with pages, the `index`-th oldest, that has fed nothing: forks, waits, or neither.
+  /// Begins the `index`-th oldest row, which has pages and no fed tokens: forks, waits, or neither.
   void begin_row(std::size_t index);
   /// Positions at which a row that begins is to be kept.
   void plan_keeping(std::size_t index);

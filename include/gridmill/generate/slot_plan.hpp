@@ -12,7 +12,7 @@
 
 namespace gridmill {
 
-/// What the sequences of a replica need on one rank.
+/// Memory of the sequences of a replica on one rank.
 struct SequenceNeeds {
   int slots = 0;  ///< as asked for; 0 = as many as fit
   std::int64_t max_length = 1;
@@ -64,7 +64,7 @@ struct SlotPlan {
                                           const ModelParameters& parameters, int tp_size,
                                           int slots);
 
-/// What a command asks for; 0 = what suits the backend.
+/// Request of a command; 0 = the backend's choice.
 struct SlotRequest {
   int slots = 0;
   std::int64_t pass_rows = 0;

@@ -28,7 +28,7 @@ struct PhiloxRandom {
 
 using RandomSource = std::variant<JaxRandom, PhiloxRandom>;
 
-/// What a sampler may draw from in one step. With JAX the key is the step's own.
+/// Random numbers of a sampler in one step. With JAX the key is the step's own.
 struct StepRandom {
   RandomSource source;
   std::span<const std::uint32_t> positions;  ///< [B] absolute position of each drawn token

@@ -17,7 +17,7 @@
 namespace gridmill {
 
 /// Collective: if any rank passes an error, every rank throws the one of the lowest such rank (same
-/// kind, code and message); else nobody throws. For stage boundaries: open, load, create, close.
+/// kind, code and message); else no rank throws. For stage boundaries: open, load, create, close.
 void agree(const Communicator& comm, const std::optional<Error>& local);
 
 /// Collective: runs `stage`, which must make no collective call (CollectiveStage is for one that

@@ -11,7 +11,7 @@
 
 namespace gridmill {
 
-/// What a rank lets all others know. A higher one replaces a lower one.
+/// An alarm from a rank to all others. A higher one replaces a lower one.
 enum class Alarm : std::uint8_t {
   none,
   stop,     ///< the job shall stop cleanly

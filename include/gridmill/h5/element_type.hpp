@@ -6,7 +6,7 @@
 
 namespace gridmill::h5 {
 
-/// What an element of a dataset is.
+/// Kind of an element of a dataset.
 enum class Kind : std::uint8_t {
   fp16,
   bf16,  ///< 16-bit HDF5 float: sign 1, exponent 8 (bias 127), mantissa 7; h5py reads it as float32

@@ -11,7 +11,7 @@
 
 namespace gridmill::h5 {
 
-/// What a column holds.
+/// Kind of the values of a column.
 enum class ColumnKind : std::uint8_t {
   integer,  ///< int64
   number,   ///< float64
@@ -29,7 +29,7 @@ class Column {
   /// The next elements. @throws IoError; InternalError for another kind, or more than N.
   void append(std::span<const std::int64_t> values);
   void append(std::span<const double> values);
-  /// Of booleans: 0 or 1.
+  /// Booleans: 0 or 1.
   void append(std::span<const std::uint8_t> values);
   /// A text ends at its first 0 byte.
   void append(std::span<const std::string> texts);

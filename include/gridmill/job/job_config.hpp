@@ -41,7 +41,7 @@ struct LockstepOptions {
   std::string jax_threefry = "classic";
 };
 
-/// What `gridmill score` does with its prompts, which are whole rows.
+/// Options of `gridmill score`, whose prompts are whole rows.
 struct ScoreOptions {
   bool enabled = false;
   std::string from;        ///< what counts: from this token, or from this field of a record, on
@@ -71,13 +71,13 @@ struct JobConfig {
   SamplingOptions sampling;
   RowLimits limits;         ///< eod_token_ids: empty = the model's; -1 = never stop
   bool ignore_eos = false;  ///< as if eod_token_ids were -1
-  /// Of both structs, names of the fields that the user has given.
+  /// Names of the fields of both structs that the user has given.
   std::set<std::string> given{};
   std::string generation_config = "eod";  ///< eod, all, none
   bool add_special_tokens = true;
   std::uint32_t samples_per_prompt = 1;
   bool logprobs = false;
-  /// Of the object in a record that overrides options; dots lead into objects.
+  /// Name of the object in a record that overrides options; dots lead into objects.
   std::string sampling_field = "sampling";
   std::int32_t top_logprobs = 0;     ///< likeliest tokens kept a position; implies `logprobs`
   std::string logprobs_for = "all";  ///< all, generated; score: all, counted

@@ -29,7 +29,7 @@ struct JobPlan {
 /// Options of `gridmill score` out of a job's identity. @throws Json::exception
 [[nodiscard]] ScoreOptions score_options_from_json(const Json& fields);
 
-/// What the prompts are, for the identity of a job.
+/// Hash and size of the prompts, for the identity of a job.
 struct PromptFileInfo {
   std::string hash;
   std::uint64_t count = 0;

@@ -17,7 +17,7 @@ namespace job_detail {
 class EmergencyExit;
 }  // namespace job_detail
 
-/// What a process does before it leaves while its main thread is busy. Called by another thread.
+/// Steps of a process before it leaves while its main thread is busy. Called by another thread.
 struct LastWords {
   /// Makes durable what is finished. @throws Error if it cannot, or may not any more.
   std::function<void()> commit;

@@ -16,7 +16,7 @@ struct RowRange {
   friend bool operator==(const RowRange&, const RowRange&) = default;
 };
 
-/// The rows of a job that nobody has been given yet. Leases live in memory only: after a crash the
+/// The rows of a job that are not leased yet. Leases live in memory only: after a crash the
 /// result file says what is missing. Knows no MPI and no clock, so that simulations drive the same
 /// code.
 class LeaseQueue {

@@ -9,7 +9,7 @@ namespace gridmill {
 /// least 1. Collective over the node.
 [[nodiscard]] int threads_for_rank(const Grid& grid);
 
-/// What every rank has room for, of what each has. Collective over the world, equal everywhere.
+/// The plan that fits on every rank. Collective over the world, equal everywhere.
 [[nodiscard]] SlotPlan least_plan(const Grid& grid, const SlotPlan& mine);
 
 }  // namespace gridmill

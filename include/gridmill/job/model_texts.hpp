@@ -6,7 +6,7 @@
 
 namespace gridmill {
 
-/// What a checkpoint brings along for its prompts.
+/// Texts of a checkpoint that its prompts need.
 /// @param tokenizer  the checkpoint's; null if it has none.
 [[nodiscard]] ModelTexts model_texts(const CheckpointFile& checkpoint, const Tokenizer* tokenizer);
 

@@ -36,9 +36,9 @@ class RunContext {
   /// Collective: reads this rank's parameters, and gathers them if asked to.
   void load();
 
-  /// What generate_tokens calls its state: this model, and parameters that are loaded (collective)
-  /// as a call wants them, unless they are already. Without param_dtype a call takes them as the
-  /// options of this context say. Refers to this context.
+  /// The state of generate_tokens: this model, and parameters that are loaded (collective) in the
+  /// form of the call, unless they are loaded already. Without param_dtype a call takes them in the
+  /// form of this context's options. Refers to this context.
   [[nodiscard]] GenerationState generation_state();
   /// The defaults of generate_tokens, gathering as this context does, with this rank's place in the
   /// grid and its exit group.

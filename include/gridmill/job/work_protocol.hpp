@@ -12,7 +12,7 @@
 
 namespace gridmill {
 
-/// What rank 0 and the leaders of the replicas tell each other. Trivially copyable: travels as
+/// A message between rank 0 and the leaders of the replicas. Trivially copyable: travels as
 /// bytes.
 struct WorkMessage {
   enum class Kind : std::uint32_t {
@@ -89,7 +89,7 @@ class LeaseServer {
   bool at_once_ = false;
 };
 
-/// What a leader is doing.
+/// Load of a leader.
 struct LeaderLoad {
   std::uint64_t in_flight = 0;   ///< rows
   std::uint64_t free_slots = 0;  ///< rows that could begin at once

@@ -54,7 +54,7 @@ struct Norm {
   bool operator==(const Norm& other) const = default;
 };
 
-/// What stands between a recurrence and the product behind it: norm(y) * act(z), or with
+/// Operation between a recurrence and the product behind it: norm(y) * act(z), or with
 /// `gate_first` norm(y * act(z)).
 struct GatedNorm {
   /// Over each of `groups` equal parts of the columns; weight [columns], or [columns / groups] for
@@ -185,7 +185,7 @@ class Backend {
 
   // --- memory
   [[nodiscard]] virtual std::unique_ptr<Stream> make_stream() = 0;
-  /// What is submitted to `after` from now on runs behind all that `before` has been given so far.
+  /// Later work of `after` runs behind all work that was submitted to `before` so far.
   virtual void order(Stream& after, Stream& before);
   /// Collective over `group`: an exchange among its ranks that reaches their buffers directly, over
   /// the links of their devices; nullptr, on all of them, where there is none (then `group` itself
@@ -200,8 +200,8 @@ class Backend {
   virtual void upload(Stream& stream, std::span<const std::byte> host, std::byte* device) = 0;
   /// `host` is filled once the stream is synchronised.
   virtual void download(Stream& stream, const std::byte* device, std::span<std::byte> host) = 0;
-  /// Of one process, `node_ranks` of which share this node; on a device `workspace_bytes` stay free
-  /// for what passes need.
+  /// Budget of one of the `node_ranks` processes on this node; on a device `workspace_bytes` stay
+  /// free for passes.
   [[nodiscard]] virtual StateBudget state_budget(int node_ranks,
                                                  std::uint64_t workspace_bytes) const;
   [[nodiscard]] virtual std::unique_ptr<KvCache> make_kv_cache(const KvCacheShape& shape) = 0;
@@ -381,7 +381,7 @@ class Backend {
                            std::int64_t most, RankedToken* listed) = 0;
 
   // --- for benchmarks
-  /// What the memory and the products of the machine that runs this backend give at best, now. On
+  /// Measured limits of memory and products on the machine that runs this backend. On
   /// the host: of `threads` threads (kernels/machine_limits.hpp). @throws as there.
   [[nodiscard]] virtual MachineLimits machine_limits(int threads);
   /// Fills `panels` panels of a matrix with values uniform in (-kRandomWidth / 2, kRandomWidth /

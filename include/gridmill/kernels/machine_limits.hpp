@@ -2,7 +2,7 @@
 
 namespace gridmill {
 
-/// What this host's CPU and memory give at best, in all on some number of threads.
+/// Measured limits of this host's CPU and memory, in all on some number of threads.
 struct MachineLimits {
   double read_bytes_per_s = 0;    ///< ascending reads of memory
   double update_bytes_per_s = 0;  ///< reads and writes in place, both counted

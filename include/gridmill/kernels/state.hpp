@@ -47,14 +47,14 @@ struct MlstmStateShape {
 struct RecurrentStateShape {
   int layers = 0;
   int slots = 0;
-  /// Of linear_recurrence: S [dk, dv] of every head. 0 heads = none.
+  /// State of linear_recurrence: S [dk, dv] of every head. 0 heads = none.
   int heads = 0;
   int key_width = 0;
   int value_width = 0;
-  /// Of short_convolution: its last inputs, [taps - 1][channels], the oldest first.
+  /// State of short_convolution: its last inputs, [taps - 1][channels], the oldest first.
   int tail_rows = 0;
   int tail_channels = 0;
-  /// Of slstm: y, c, n and m, [4][H hd].
+  /// State of slstm: y, c, n and m, [4][H hd].
   int cell_width = 0;
 
   /// Where each begins in the floats of a layer, and how many these are.

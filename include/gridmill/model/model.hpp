@@ -37,7 +37,7 @@ struct RowSpan {
   std::int64_t allowed_length = 0;
 };
 
-/// What happens to the wanted rows, in the order of spans and tokens. At least one of `choices` and
+/// Operations on the wanted rows, in the order of spans and tokens. At least one of `choices` and
 /// `logits` is set, unless no row is wanted.
 struct HeadRequest {
   std::span<const SelectRow> rows = {};    ///< one a wanted row, for `choices`
@@ -91,7 +91,7 @@ struct ExecutionContext {
   Exchange& tp;  ///< group of the tp ranks that share prompts
 };
 
-/// What callers need to know of a model, whatever its family.
+/// Properties of a model of any family, for callers.
 struct ModelInfo {
   std::string family;  ///< llama, xlstm, ...
   std::int64_t vocab_size = 0;
@@ -105,7 +105,7 @@ struct ModelInfo {
   std::int64_t original_length = 0;
 };
 
-/// What a KV cache keeps of the layers with a window: that, or the whole row (a pool on a device).
+/// Extent that a KV cache keeps for layers with a window: the window, or the row (device pool).
 enum class KvExtent : std::uint8_t { window, row };
 
 /// A compute graph; const, all that changes is in BatchState.
@@ -117,7 +117,7 @@ class Model {
   virtual ~Model() = default;
 
   [[nodiscard]] virtual const ModelInfo& info() const = 0;
-  /// What rank `tp_rank` of `tp_size` needs. Pure arithmetic.
+  /// Parameters of rank `tp_rank` of `tp_size`. Pure arithmetic.
   /// @throws UsageError if this model cannot be split `tp_size` ways.
   [[nodiscard]] virtual ModelParameters parameters(int tp_size, int tp_rank) const = 0;
   /// Memory for `slots` sequences of at most `max_length` tokens (of any length if the model is

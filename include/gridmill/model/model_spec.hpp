@@ -53,7 +53,7 @@ struct RotarySpec {
   bool operator==(const RotarySpec& other) const = default;
 };
 
-/// What a q/k norm normalises, and how many weights it has.
+/// Extent that a q/k norm normalises; it also gives the number of weights.
 enum class QkNormScope : std::uint8_t {
   head,       ///< every head alone, one weight [Dh] for all
   each_head,  ///< every head alone, a weight of its own: [H Dh], [K Dh]
@@ -130,7 +130,7 @@ struct ExpertsSpec {
   bool operator==(const ExpertsSpec& other) const = default;
 };
 
-/// What the gates of the older mLSTM layer see: q|k|v, or one of three stages of the
+/// Inputs of the gates of the older mLSTM layer: q|k|v, or one of three stages of the
 /// up-projection.
 enum class GateInput : std::uint8_t { qkv, x, conv, conv_act };
 
@@ -152,7 +152,7 @@ struct MlstmSpec {
   std::int64_t v_size = 0;
   /// Over each head's values.
   NormSpec head_norm;
-  /// Of every q and k head, one weight [dqk] each, without bias.
+  /// Norm of every q and k head, one weight [dqk] each, without bias.
   std::optional<NormSpec> qk_norm = std::nullopt;
   double denominator_eps = 1e-6;
   /// 0 = none.
@@ -187,7 +187,7 @@ struct RecurrenceScales {
 /// Mamba-2 and the gated delta net: [q | k | v] through a short convolution and silu, a decay a
 /// head, linear_recurrence, and an output gate silu(gate u).
 struct LinearRecurrenceSpec {
-  /// Of values.
+  /// Heads of values.
   std::int64_t heads = 0;
   /// Divides heads (Mamba-2: groups).
   std::int64_t key_heads = 0;
@@ -198,7 +198,7 @@ struct LinearRecurrenceSpec {
   /// 1 to kMostConvolutionTaps.
   std::int64_t conv_kernel = 0;
   bool conv_bias = false;
-  /// Of x / sqrt(sum x^2 + eps) of every q and k head; 0 = as they are.
+  /// eps of x / sqrt(sum x^2 + eps) of every q and k head; 0 = no norm.
   double l2_norm_eps = 0;
   double query_scale = 1;
   /// + skip v, a number a head.
@@ -216,7 +216,7 @@ struct LinearRecurrenceSpec {
 struct SlstmSpec {
   /// Divides the hidden size.
   std::int64_t heads = 0;
-  /// Of the convolution before the gates i and f; 0 = none.
+  /// Taps of the convolution before the gates i and f; 0 = none.
   std::int64_t conv_kernel = 0;
   /// Over each head, weight [D] if `norm_weight`; without bias.
   NormSpec head_norm;
@@ -229,7 +229,7 @@ struct SlstmSpec {
 using Mixer = std::variant<AttentionSpec, FeedForwardSpec, ExpertsSpec, MlstmSpec,
                            LinearRecurrenceSpec, SlstmSpec>;
 
-/// What a block reads.
+/// Input of a block.
 enum class BlockInput : std::uint8_t {
   stream,       ///< the residual stream as all earlier blocks left it
   beside,       ///< the residual stream that the block before it read, through a norm of its own

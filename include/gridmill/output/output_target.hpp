@@ -13,7 +13,7 @@ struct CommandInput {
   std::string path;  ///< file, or folder whose files are read; empty = not given
 };
 
-/// What a command does to the file that it writes.
+/// How a command writes its output.
 enum class OutputUse {
   replaced,   ///< a new file takes its place when it is complete
   continued,  ///< rows are added to it at offsets

@@ -5,7 +5,7 @@
 
 namespace gridmill {
 
-/// What the numbers of a matrix are kept as.
+/// Stored form of the numbers of a matrix.
 enum class WeightCodes : std::uint8_t {
   none,  ///< values: in a checkpoint fp32 or bf16, in memory the compute dtype
   int8,  ///< codes -127 to 127 and a scale a group

@@ -58,7 +58,7 @@ struct PromptIndex {
   friend bool operator==(const PromptIndex&, const PromptIndex&) = default;
 };
 
-/// What the extension of `path` stands for. @throws UsageError
+/// Format of a file by the extension of `path`. @throws UsageError
 [[nodiscard]] PromptFormat prompt_format_of(const std::string& path);
 
 }  // namespace gridmill

@@ -40,7 +40,7 @@ struct PromptOptionField {
 };
 [[nodiscard]] std::span<const PromptOptionField> prompt_option_fields();
 
-/// What differs from the defaults: empty for prompts that are texts as they stand.
+/// Options that differ from the defaults: empty for prompts that are plain texts.
 [[nodiscard]] Json to_json(const PromptOptions& options);
 /// @throws Json::exception if `fields` did not come from to_json().
 [[nodiscard]] PromptOptions prompt_options_from_json(const Json& fields);
@@ -48,7 +48,7 @@ struct PromptOptionField {
 /// @throws UsageError for values out of range and for options that contradict each other.
 void check_prompt_options(const PromptOptions& options);
 
-/// What a model brings along for its prompts.
+/// Texts of a model that its prompts need.
 struct ModelTexts {
   std::string name;  ///< for messages; empty = no model
   /// chat_template.jinja and tokenizer_config.json, if they are there.

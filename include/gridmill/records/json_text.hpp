@@ -12,7 +12,7 @@ namespace gridmill {
 
 /// A text as a JSON string; ill-formed UTF-8 becomes U+FFFD.
 [[nodiscard]] std::string json_string(std::string_view text);
-/// What a record can say, as JSON on one line. Keeps the order of keys and integers of any size.
+/// A value of a record as JSON on one line. Keeps the order of keys and integers of any size.
 [[nodiscard]] std::string json_of(const jinja::Value& value);
 /// Null where a row has no such value. @param columns  of top_ids and top_logprobs: they are lists
 /// of lists of so many entries; 0 = one list.

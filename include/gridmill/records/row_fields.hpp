@@ -12,7 +12,7 @@
 
 namespace gridmill {
 
-/// What can be said of a row of a result file.
+/// Fields of a row of a result file.
 enum class RowField : std::uint8_t {
   index,
   prompt_index,
@@ -45,7 +45,7 @@ struct JsonText {
 using RowValue = std::variant<std::monostate, bool, std::int64_t, double, std::string, JsonText,
                               std::span<const TokenId>, std::span<const float>>;
 
-/// When a field is exported that nobody has named.
+/// When a field is exported without being named.
 enum class Presence : std::uint8_t {
   always,
   if_any,  ///< in rows that have it

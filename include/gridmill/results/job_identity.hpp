@@ -6,7 +6,7 @@
 
 namespace gridmill {
 
-/// What makes two jobs equal: every option and input that influences a row, and nothing else. Equal
+/// Fields that make two jobs equal: the options and inputs that influence a row, no others. Equal
 /// identities promise byte-identical result files.
 // NOLINTNEXTLINE(bugprone-exception-escape): the analyser cannot see through Json's move
 struct JobIdentity {

@@ -15,7 +15,7 @@ inline constexpr std::size_t kFailureBytes = 256;
 /// Likeliest tokens of a position, at most.
 inline constexpr std::uint32_t kMostTopLogprobs = 1024;
 
-/// What a result or score file holds. Trivially copyable.
+/// Sizes and optional datasets of a result or score file. Trivially copyable.
 struct ResultShape {
   std::uint64_t rows = 0;                ///< N
   std::uint32_t samples_per_prompt = 1;  ///< row = prompt * samples_per_prompt + sample

@@ -9,7 +9,7 @@
 
 namespace gridmill {
 
-/// What recovery thinks of a row. The first four have the numbers of RowStatus.
+/// Verdict of recovery on a row. The first four have the numbers of RowStatus.
 enum class RowState : std::uint8_t { missing = 0, done = 1, failed = 2, partial = 3, damaged = 4 };
 
 struct ScanOptions {

@@ -29,7 +29,7 @@ struct RowResult {
   std::uint16_t flags = 0;                ///< RowFlags; files of version 2
   std::string_view failure{};             ///< one line for a failed row, else empty
   std::span<const std::uint8_t> valid{};  ///< [max_length] if the file has them, else none
-  /// Of a file with logits: crc32c of the row's, [length, vocab], which are in the file before the
+  /// With logits: crc32c of the row's logits, [length, vocab], which are in the file before the
   /// row is put (ResultStore::put_logits).
   std::uint32_t logits_crc = 0;
 };
@@ -66,7 +66,7 @@ void split_top(std::span<const TokenLogprob> top, std::vector<TokenId>& ids,
 /// The record of `result`, sealed. `failure` must be a stored_failure_text.
 [[nodiscard]] RowRecord make_record(const ResultLayout& layout, const RowResult& result);
 
-/// What a payload holds, as stored.
+/// Parts of a payload, as stored.
 struct RowPayload {
   std::span<const TokenId> tokens{};
   std::span<const float> logprobs{};

@@ -15,7 +15,7 @@ struct RankedToken {
   bool operator==(const RankedToken& other) const = default;
 };
 
-/// What selection does to one row, over the whole vocabulary: the definition that backends are
+/// Selection of one row over the whole vocabulary: the definition that backends are
 /// held to (docs/numerics.md, section 7).
 struct ChosenToken {
   /// Ids that could have been drawn, ascending; of a greedy row the chosen one.

@@ -12,7 +12,7 @@ namespace gridmill {
 /// Unsigned keys in the order of logits: larger logits have larger keys. Zeros and subnormal
 /// numbers, which some backends count as zeros, have the same one.
 [[nodiscard]] std::uint32_t order_key(float x);
-/// The key of -inf; only forbidden ids (and NaNs, which nobody selects from) are not above it.
+/// The key of -inf; only forbidden ids (and NaNs, which are never selected from) are not above it.
 inline constexpr std::uint32_t kForbiddenKey = 0x007FFFFFU;
 
 /// exp(y - max_y) of an id whose adjusted logit is `x`, y = x / temperature; 1 where y is the
@@ -38,7 +38,7 @@ struct KeptSet {
   bool operator==(const KeptSet& other) const = default;
 };
 
-/// What is known of a row's adjusted logits before the first pass. Those of disjoint sets of ids
+/// Known properties of a row's adjusted logits before the first pass. Those of disjoint sets of ids
 /// add up. Trivially copyable.
 struct LogitPeak {
   /// The largest; -inf if every id is forbidden.
@@ -48,7 +48,7 @@ struct LogitPeak {
   void add(const LogitPeak& other);
 };
 
-/// What every pass over the logits of a row goes by. Trivially copyable.
+/// Inputs of every pass over the logits of a row. Trivially copyable.
 struct FilterRow {
   float temperature = 1;
   /// The largest adjusted logit / temperature.

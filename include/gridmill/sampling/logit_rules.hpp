@@ -7,7 +7,7 @@
 
 namespace gridmill {
 
-/// What the options of a row say about one id.
+/// Rules of a row's options for one id.
 struct TokenRule {
   TokenId id = 0;
   float bias = 0;
@@ -23,7 +23,7 @@ struct TokenRule {
   bool operator==(const TokenRule& other) const = default;
 };
 
-/// What happens to the logits of one row before selection (docs/numerics.md, section 7): a view.
+/// Changes of the logits of one row before selection (docs/numerics.md, section 7): a view.
 struct LogitRules {
   /// One an id at most, ids ascending. Ids without a rule keep their logit, unless `only_allowed`.
   std::span<const TokenRule> tokens{};

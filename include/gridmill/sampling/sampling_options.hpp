@@ -81,7 +81,7 @@ void set_from_json(RowLimits& limits, const OptionField& field, const Json& valu
 /// left out where they have their default, so that those files go on.
 void write_identity(const SamplingOptions& options, Json& job);
 void write_identity(const RowLimits& limits, Json& job);
-/// What write_identity() wrote. @throws UsageError, Json::exception
+/// Reads the output of write_identity(). @throws UsageError, Json::exception
 [[nodiscard]] SamplingOptions read_sampling_identity(const Json& job);
 [[nodiscard]] RowLimits read_limits_identity(const Json& job);
 

@@ -42,7 +42,7 @@ struct SamplingPlan {
 /// philox4x32(counter = (id / 4, position, sample, prompt), key = (seed low, seed high)).
 [[nodiscard]] float gumbel_noise(const DrawKey& key, TokenId id);
 
-/// What a token scores: its logit for greedy, else logit / temperature + gumbel_noise. The largest
+/// Score of a token: its logit for greedy, else logit / temperature + gumbel_noise. The largest
 /// score is selected; the lowest id wins a tie.
 [[nodiscard]] float selection_score(const SamplingPlan& plan, TokenId id, float logit);
 
@@ -62,13 +62,13 @@ struct SelectPartial {
   std::int32_t has_target = 0;
   std::int32_t has_nan = 0;  ///< some logit of the group is NaN
   float max_logit = 0;       ///< log-sum-exp of the group = max_logit + log(sum_exp)
-  float sum_exp = 0;         ///< 0 for a group without ids, or if nobody wants it
+  float sum_exp = 0;         ///< 0 for a group without ids, or if it is not requested
 };
 
 /// A selected token.
 struct Choice {
   TokenId id = -1;  ///< -1 = every id is forbidden
-  /// Of `id` under softmax(logits), before temperature and everything else (log_probability()).
+  /// Log-probability of `id` under softmax(logits), before all options (log_probability()).
   float logprob = 0;
   float target_logprob = 0;  ///< of SelectRow::target, if one was given
   bool has_nan = false;      ///< some logit was NaN; the other fields mean nothing

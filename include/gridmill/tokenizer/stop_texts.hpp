@@ -30,7 +30,7 @@ class StopTexts {
   /// The tokenizer must outlive this. No stop may be empty.
   StopTexts(const Tokenizer& tokenizer, std::vector<std::string> stops,
             std::span<const TokenId> prompt);
-  /// Of several matches that with the earliest beginning, then the first of the list.
+  /// Among several matches: the one with the earliest beginning, then the first of the list.
   [[nodiscard]] std::optional<StopMatch> push(TokenId id);
 
  private:

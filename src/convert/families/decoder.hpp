@@ -11,7 +11,7 @@
 // Parts of a configuration that most families share.
 namespace gridmill::convert_detail {
 
-/// What a configuration class of transformers assumes for fields that are missing.
+/// Defaults of a configuration class of transformers for missing fields.
 struct DecoderDefaults {
   std::optional<std::int64_t> vocab_size = std::nullopt;
   std::optional<std::int64_t> heads = std::nullopt;

@@ -30,7 +30,7 @@ struct Family {
   ParameterTake (*take)(const WantedParameter& wanted) = nullptr;
   /// Adds tensors that are made from stored ones (see derived_tensors.hpp); may be nullptr.
   void (*derive)(ForeignTensors& tensors, const ModelSpec& model) = nullptr;
-  /// Tensors that no text model needs and nobody need know of; may be nullptr.
+  /// Tensors that no text model needs and that are not reported; may be nullptr.
   bool (*harmless)(std::string_view tensor) = nullptr;
   /// Whether `read` reads quantization_config; else it is refused.
   bool reads_quantization = false;

@@ -7,7 +7,7 @@
 
 namespace gridmill::convert_detail {
 
-/// What a family assumes of its rotary embedding.
+/// Defaults of a family for its rotary embedding.
 struct RotaryDefaults {
   const char* theta_field = "rope_theta";
   double theta = 10000;

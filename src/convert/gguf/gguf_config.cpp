@@ -71,7 +71,7 @@ class Keys {
   void ignore(std::initializer_list<const char*> names) {
     for (const char* name : names) read_.insert(prefix_ + name);
   }
-  /// Keys of the architecture that nobody read may change what the model computes.
+  /// Unread keys of the architecture may change the computation of the model.
   void refuse_unread() const {
     for (const auto& [key, value] : file_.metadata.items()) {
       if (!key.starts_with(prefix_) || read_.contains(key)) continue;

@@ -25,7 +25,7 @@ namespace {
 
 constexpr float kOneOver127 = 7.874015718698502e-3F;
 
-/// What the JSON of a four-bit weight says.
+/// Fields of the JSON of a four-bit weight.
 struct State {
   std::int64_t rows = 0;
   std::int64_t columns = 0;

@@ -24,7 +24,7 @@ namespace gridmill::convert_detail {
 
 namespace {
 
-/// Of config_groups: weights of one kind, several kinds of layers.
+/// An entry of config_groups: weights of one kind, several kinds of layers.
 struct Group {
   std::int64_t bits = 0;
   std::int64_t group_size = 0;  ///< 0: none

@@ -7,7 +7,7 @@
 
 #include "convert/foreign_tensor_detail.hpp"
 
-// What the readers of quantised weights share.
+// Shared code of the readers of quantised weights.
 namespace gridmill::convert_detail {
 
 /// A matrix (out, in) that a file holds as codes and scales. Its values are made in fp32 while they

@@ -71,7 +71,7 @@ void expand_quantised(const Quantisation& quantisation, ForeignTensors& tensors,
 
 std::vector<std::string> bases_of(const ForeignTensors& tensors, const std::string& ending) {
   std::vector<std::string> bases;
-  for (const std::string& name : tensors.unused()) {  // nobody has used any
+  for (const std::string& name : tensors.unused()) {  // none was used
     if (name.ends_with(ending)) bases.push_back(name.substr(0, name.size() - ending.size()));
   }
   return bases;

@@ -315,7 +315,7 @@ struct DecodeTiles {
 template <class Steps>
 DecodeTiles<Steps> take_tiles(const AttendArgs& args, const Piece& piece,
                               TileMemory<Steps>& memory) {
-  // What CpuBackend::attend sets aside for a tile beside its outputs and queries.
+  // Room that CpuBackend::attend reserves for a tile beside its outputs and queries.
   static_assert(sizeof(DecodeTile<Steps>) <= 64 * sizeof(float));
   const int group = args.attention.heads / args.attention.kv_heads;
   auto* tiles = reinterpret_cast<DecodeTile<Steps>*>(memory.next);

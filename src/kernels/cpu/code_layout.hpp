@@ -36,7 +36,7 @@ static constexpr CodedExtent coded_extent(std::int64_t inputs, int group, std::i
   return {groups, group / step, last, (groups - 1) * (group / step) + last};
 }
 
-/// Of one group with `steps` steps: bytes in a panel of 48 outputs, and of one row.
+/// Sizes of one group with `steps` steps: bytes in a panel of 48 outputs, and of one row.
 static constexpr std::int64_t coded_panel_group(std::int64_t steps) {
   return steps * 48 * 4 + 48 * kScaleBytes;
 }

@@ -20,7 +20,7 @@ KeptRowView row_view(const KeptLogits& kept, std::int64_t row) {
 std::uint32_t floor_of(const SamplingPlan& plan, std::span<const std::uint32_t> block_keys,
                        std::vector<std::uint32_t>& scratch) {
   const auto k = static_cast<std::size_t>(std::max(plan.top_k, 0));
-  // What min-p leaves out does not count among the k.
+  // Ids that min-p excludes do not count among the k.
   if (k == 0 || plan.min_p > 0 || block_keys.size() < k) return 0;
   scratch.assign(block_keys.begin(), block_keys.end());
   const auto nth = scratch.begin() + static_cast<std::ptrdiff_t>(k - 1);

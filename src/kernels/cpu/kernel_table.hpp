@@ -5,7 +5,7 @@
 
 #include "gridmill/kernels/backend.hpp"
 
-// What the backend hands to a target's kernels: plain data, no behaviour (see target.hpp).
+// Arguments of a target's kernels from the backend: plain data, no behaviour (see target.hpp).
 namespace gridmill::cpu {
 
 /// Outputs of a weight panel: 3 vectors of 16 lanes. Eight rows by three vectors is the register
@@ -254,7 +254,7 @@ struct ExpertsArgs {
   int group = 0;             ///< with codes: inputs that share a scale
   ExpertGate gate{};
   PackedRows packed_out;
-  // Of experts_down.
+  // For experts_down.
   const std::int64_t* rows = nullptr;  ///< one a packed row
   const float* weights = nullptr;      ///< one a packed row
   std::int64_t block_count = 0;

@@ -1,4 +1,4 @@
-// What the machine can do at best, as plain loops over registers and memory: benchmarks state their
+// Limits of the machine, from plain loops over registers and memory: benchmarks state their
 // figures as shares of these, measured in the same run.
 #pragma once
 

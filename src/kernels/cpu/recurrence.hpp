@@ -123,7 +123,7 @@ void add_strip(const LinearRecurrence& options, const RecurrenceChunk& chunk, st
   }
 }
 
-/// What a token of update delta adds to S and reads out, over V vectors of columns.
+/// Update of S and output of a token of update delta, over V vectors of columns.
 template <int V>
 struct Correction {
   F32x16 d[V];

@@ -14,7 +14,7 @@ GRIDMILL_SIMD int lanes_left(std::int64_t n, std::int64_t i) {
   return static_cast<int>(smaller<std::int64_t>(16, n - i));
 }
 
-/// What a norm subtracts and multiplies with.
+/// Offset and factor of a norm.
 struct NormFactors {
   float mean, scale;
 };

@@ -1,8 +1,8 @@
 // The head and the selection of a token, without keeping logits (docs/numerics.md, sections 7, 8).
 //
 // Contract: for each row and each block of 64 ids: the best score and its lowest id, the largest
-// logit m, and sum exp(x - m) in 16 lanes by id mod 16 (0 both, if nobody asked). Blocks of a group
-// join level by level in select_join.hpp.
+// logit m, and sum exp(x - m) in 16 lanes by id mod 16 (both 0 if not requested). Blocks of a
+// group join level by level in select_join.hpp.
 //
 // Blocking: four panels = 192 ids = 3 blocks at a time; their logits for all rows of a pass (at
 // most 4 x 256 x 48 floats) stay in L2 and are dropped. Noise is drawn 64 ids at a time: lanes are

@@ -1,4 +1,4 @@
-// What a target file (target_*.cpp) sets before it includes the kernels.
+// Macros that a target file (target_*.cpp) sets before it includes the kernels.
 //
 // Each target file is one translation unit with its own -m flags, and everything it compiles lies
 // in its own namespace: an inline function or template outside of it could be the copy that the

@@ -4,7 +4,7 @@
 
 namespace gridmill::cpu {
 
-/// What a table's bf16 products do on this machine: a matrix of [192, 1024] in the second cache by
+/// Rate of a table's bf16 products on this machine: a matrix of [192, 1024] in the L2 cache by
 /// 32 rows.
 struct ProductTrial {
   bool exact = false;     ///< its bits are those of docs/numerics.md, section 2

@@ -1,4 +1,4 @@
-// What kernels of attention have in common: where keys and values lie, which of them a row sees,
+// Shared code of the kernels of attention: offsets of keys and values, which of them a row sees,
 // how parts of a softmax are joined, and where results go.
 #pragma once
 
@@ -82,7 +82,7 @@ struct Softmax {
   float norm = 0.0F;
 };
 
-/// What sums are multiplied by when those of further keys join them.
+/// Factors of sums when those of further keys join them.
 struct Rescale {
   float before = 1.0F;
   float here = 0.0F;

@@ -18,7 +18,7 @@ GRIDMILL_DEVICE float clamped(float x, float clip) {
   return x < -clip ? -clip : x;
 }
 
-/// What a warp's head is made of: norm and clamp of one element.
+/// Steps for an element of a warp's head: norm and clamp.
 struct HeadNorm {
   const float* weight = nullptr;  ///< nullptr: no norm
   float mean = 0.0F;

@@ -53,8 +53,8 @@ GRIDMILL_DEVICE std::uint32_t pair_of(float low, float high) {
 /// then by the values. Heads have at most 32 `Pieces` elements; what is missing is 0.
 ///
 /// Column c of an eight lies with the four lanes of group c, which hold the same of it all along.
-/// Of scores, lane part t has keys 8 t .. 8 t + 7 of each half of the page: as the second product
-/// wants them, since which key stands where in the first is free.
+/// Lane part t has the scores of keys 8 t .. 8 t + 7 of each half of the page. The second product
+/// needs this order, and the first product may have any order of keys.
 template <int Pieces, int Eights>
 class PageProduct {
  public:
@@ -347,7 +347,7 @@ GRIDMILL_KERNEL void tile_kernel(AttendArgs args) {
   const int columns = piece.rows * per_kv;
   if (first_column >= columns) return;
   const std::int64_t split = first_split(attention, piece.position) + block_z();
-  // What any of the warp's columns sees.
+  // Keys that any of the warp's columns sees.
   const int behind = first_column + 8 * Eights;
   const int last_column = (behind < columns ? behind : columns) - 1;
   const auto visible_of = [&](int column) {

@@ -74,8 +74,8 @@ void CudaBackend::download(Stream& stream, const std::byte* device, std::span<st
 }
 
 StateBudget CudaBackend::state_budget(int node_ranks, std::uint64_t workspace_bytes) const {
-  // What the runtime itself takes meanwhile (code of kernels, a stream's small arrays), and the
-  // device's memory is never given out to the last page.
+  // For memory that the runtime takes meanwhile (kernel code, small arrays). The device also never
+  // gives out its memory to the last page.
   constexpr std::uint64_t kReserve = std::uint64_t{256} << 20;
   const int devices = device_count();
   const auto sharers = static_cast<std::uint64_t>((node_ranks + devices - 1) / devices);

@@ -89,7 +89,7 @@ void CudaStream::end_pass() {
 }
 
 LaunchStream CudaStream::handle() {
-  // Of a pass, the device works on one list while the host gathers the next.
+  // In a pass the device works on one list while the host gathers the next.
   constexpr std::size_t kMostItems = 48;
   if (!gathering_) return {handle_, nullptr};
   if (gathered_.items.size() >= kMostItems) flush();

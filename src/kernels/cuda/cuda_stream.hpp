@@ -79,7 +79,7 @@ class CudaStream final : public Stream {
   /// Work of this stream from now on waits for what `before` has been given so far.
   void follow(CudaStream& before);
 
-  /// What a piece of scratch is for: pieces with different uses do not overlap.
+  /// Use of a piece of scratch: pieces with different uses do not overlap.
   enum class Use : std::uint8_t { logits, blocks, factors, hidden, sums, norms };
   [[nodiscard]] std::byte* scratch(Use use, std::size_t size_bytes);
 

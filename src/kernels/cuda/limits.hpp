@@ -8,7 +8,7 @@
 #include "kernels/cuda/cuda_stream.hpp"
 #include "kernels/cuda/runtime.hpp"
 
-// What the device gives at best, and random numbers made on it: for benchmarks.
+// Measured limits of the device, and random numbers made on it: for benchmarks.
 namespace gridmill::cuda {
 
 constexpr int kLimitThreads = 256;

@@ -41,7 +41,7 @@ GRIDMILL_DEVICE float product_of(const MlstmFactors& factors, const MlstmParts& 
   return warp_sum(product);
 }
 
-/// What h is divided by, for every lane of a warp.
+/// Denominator of h, for every lane of a warp.
 GRIDMILL_DEVICE float denominator_of(const MlstmArgs& args, std::int64_t row, int head) {
   const int qk_dim = args.mlstm.qk_dim;
   const MlstmParts parts = parts_of(qk_dim);

@@ -1,4 +1,4 @@
-// What the kernels of the mLSTM have in common: where inputs, states and factors lie.
+// Shared code of the kernels of the mLSTM: offsets of inputs, states and factors.
 #pragma once
 
 #include <cuda_platform.hpp>

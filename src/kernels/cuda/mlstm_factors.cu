@@ -1,4 +1,4 @@
-// What the mLSTM recurrence of docs/numerics.md, section 6, multiplies by: normed and scaled
+// Factors of the mLSTM recurrence of docs/numerics.md, section 6: normed and scaled
 // queries, normed keys times the input gate, the forget gate. Only m goes from token to token;
 // where spans have more than one, a kernel of its own walks through it, and all else is done for
 // all rows at once.
@@ -17,7 +17,7 @@ constexpr int kGateTokens = 1024;  ///< that are walked through at a time, by as
 constexpr int kAhead = 16;         ///< tokens that are loaded before m goes through them
 constexpr int kFactorWarps = 4;    ///< of a thread block, each with a row and head of its own
 
-/// What the gates of a token are made of, besides m. Both are NaN if the input gate is.
+/// Inputs of the gates of a token, besides m. Both are NaN if the input gate is.
 struct GateInputs {
   float log_forget;
   float input;

@@ -1,5 +1,5 @@
-// What the products of few and of many rows have in common: where weights lie, which inputs a block
-// sums, and what follows the sum.
+// Shared code of the products of few and of many rows: offsets of weights, which inputs a block
+// sums, and the epilogue.
 #pragma once
 
 #include <cuda_platform.hpp>

@@ -11,7 +11,7 @@
 
 namespace gridmill::cuda {
 
-/// What follows the sum of a product.
+/// Epilogue of a product.
 enum class Epilogue : std::uint8_t {
   plain,      ///< out = cap(sum + bias)
   activated,  ///< packed = act(sum + bias)
@@ -37,7 +37,7 @@ struct ProductArgs {
   DeviceMatrix out;
   PackedRows packed_out;
   float gate_limit = 0;  ///< gated: ExpertGate::limit
-  // Of `weighted`; one entry a row, on the device.
+  // For `weighted`; one entry a row, on the device.
   const std::int64_t* rows = nullptr;
   const float* weights = nullptr;
   std::int64_t block_rows = 0;  ///< rows of `out` from block to block

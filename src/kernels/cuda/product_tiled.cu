@@ -86,7 +86,7 @@ class Tile {
   static constexpr int kChunkInputs = kStepInputs / kChunks;
 
   /// A thread copies one chunk of every (threads / 4)-th line. Where the tile hangs over, it has
-  /// the first panel, or row, again: nobody stores the sums.
+  /// the first panel, or row, again: the sums are not stored.
   GRIDMILL_DEVICE Tile(const ProductArgs& args, int row_tile, int panel_tile) : args_(args) {
     const std::int64_t stride = padded_inputs(args.x.inputs);
     const std::int64_t first_panel = static_cast<std::int64_t>(panel_tile) * Shape::kPanels;
@@ -305,7 +305,7 @@ GRIDMILL_DEVICE void join(int block, int blocks, float (&sums)[Shape::kSums], Ev
   if (block + 1 < blocks) copy_sums(sums, waiting[level]);
 }
 
-/// What follows the sums, of which sum(i) is the thread's i-th: in a loop, since the code of every
+/// Epilogue of the sums; sum(i) is the thread's i-th. It is a loop, since the code of every
 /// activation for every sum would fill the caches of instructions.
 template <DType Compute, typename Shape, typename Sum>
 GRIDMILL_DEVICE void finish_tile(const ProductArgs& args, const Sum& sum) {

@@ -8,7 +8,7 @@
 
 #include "gridmill/base/dtype.hpp"
 
-// What the backend needs of the CUDA runtime, so that all of it but this header's implementation
+// The part of the CUDA runtime that the backend uses, so that all of it but this implementation
 // also runs on the emulation of the tests.
 struct CUstream_st;
 struct CUevent_st;
@@ -41,7 +41,7 @@ struct LaunchGrid {
 void open_device(int node_rank, bool share);
 /// Name and compute capability, e.g. "NVIDIA H100 80GB HBM3 (sm_90)".
 [[nodiscard]] std::string device_name();
-/// Of the toolkit and the driver, e.g. "13.0 (driver: none)".
+/// Versions of the toolkit and the driver, e.g. "13.0 (driver: none)".
 [[nodiscard]] std::string runtime_version();
 /// True if a device could be opened.
 [[nodiscard]] bool has_device();
@@ -51,14 +51,14 @@ struct Multiprocessors {
   std::size_t shared_bytes = 0;  ///< of each, for all thread blocks on it
   std::size_t threads = 0;       ///< of each, for all of which local memory is set aside
 };
-/// Of the device of this process.
+/// For the device of this process.
 [[nodiscard]] Multiprocessors multiprocessors();
 
 struct DeviceMemory {
   std::size_t free_bytes = 0;
   std::size_t all_bytes = 0;
 };
-/// Of the device of this process.
+/// For the device of this process.
 [[nodiscard]] DeviceMemory device_memory();
 /// Which device of the world this process has; equal for processes that share one.
 [[nodiscard]] std::array<std::byte, 16> device_identity();
@@ -79,7 +79,7 @@ void synchronize(StreamHandle stream);
 /// Waits for all work of every stream.
 void synchronize_device();
 
-/// Of memory that is not pinned the source is read before the call returns.
+/// If the source is not pinned, it is read before the call returns.
 void copy_to_device(StreamHandle stream, std::span<const std::byte> host, std::byte* device);
 /// `host` is filled when the stream has been synchronised.
 void copy_to_host(StreamHandle stream, const std::byte* device, std::span<std::byte> host);

@@ -9,7 +9,7 @@
 
 namespace gridmill::cuda {
 
-/// What a SelectRow says of the first stage.
+/// Fields of a SelectRow for the first stage.
 struct FirstStageRow {
   float temperature = 1;
   DrawKey key;

@@ -8,7 +8,7 @@
 #include "gridmill/params/weight.hpp"
 #include "kernels/reference/fma_loops.hpp"
 
-// What several operations of the reference share: rounding, packed rows, panels, norms.
+// Shared code of several operations of the reference: rounding, packed rows, panels, norms.
 namespace gridmill::reference {
 
 /// Rounds to the compute dtype. bf16: nearest even, subnormal values become a zero of their sign.

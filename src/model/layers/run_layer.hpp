@@ -10,7 +10,7 @@
 
 namespace gridmill::model_detail {
 
-/// What every layer of one pass sees.
+/// Inputs of every layer of one pass.
 struct Pass {
   ExecutionContext& context;
   SequenceStates& states;

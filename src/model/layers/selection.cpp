@@ -40,7 +40,7 @@ class SecondStage {
         Scratch::block_keys, static_cast<std::size_t>(logits.rows * kept_.blocks()));
   }
 
-  /// Of each row the `count` most likely ids (0 = none), by the logits as they are.
+  /// The `count` most likely ids of each row (0 = none), by the unchanged logits.
   std::vector<std::vector<RankedToken>> most_likely(std::span<const std::int32_t> counts);
   /// Applies the rules and draws. The logits are the adjusted ones from now on.
   std::vector<Drawn> draw(std::span<const SamplingPlan> plans);

@@ -13,7 +13,7 @@ struct SelectionHead {
   const Weight& weight;
   float soft_cap = 0;
   std::int64_t vocab_size = 0;
-  /// Of this rank.
+  /// Ids of this rank.
   IndexRange ids;
 };
 

@@ -9,7 +9,7 @@
 
 namespace gridmill::model_detail {
 
-/// What a piece of scratch memory holds; one buffer each.
+/// Content of a piece of scratch memory; one buffer each.
 enum class Scratch : std::uint8_t {
   residual,       ///< [rows, D]
   normed_beside,  ///< the same of blocks beside the first one

@@ -27,7 +27,7 @@ struct FeedForwardParts {
 
 struct ExpertsParts {
   PartIndex router = -1, router_bias = -1;
-  /// Of each expert: gate|up interleaved, and down.
+  /// For each expert: gate|up interleaved, and down.
   std::vector<FeedForwardParts> experts;
   FeedForwardParts shared;
   PartIndex shared_router = -1;

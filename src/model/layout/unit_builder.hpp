@@ -76,7 +76,7 @@ class UnitBuilder {
   }
   /// A weight, and `<name>_bias` held likewise.
   NormParts norm(const StoredVector& weight, bool bias);
-  /// Of the residual stream.
+  /// A norm of the residual stream.
   NormParts norm(const std::string& name, std::int64_t size, bool bias) {
     return norm({name, size, all_of(size)}, bias);
   }
