@@ -13,7 +13,7 @@
 namespace gridmill::log {
 
 namespace {
-// Set once at start-up; the process has one stderr, so this is not state that a test could want
+// Set once at start-up; the process has one stderr, so this is not state that a test could need
 // twice.
 std::atomic<int> g_level{static_cast<int>(Level::info)};
 std::atomic<int> g_rank{0};

@@ -130,7 +130,7 @@ void EmbeddingLookup::embed(Stream& stream, std::span<const TokenId> ids, Device
     if (!ids.empty()) backend_.embed(stream, table_.weight, table_.ids.first, ids, out);
     return;
   }
-  // Rows of this tp rank's ids come over the fsdp group; then the tp ranks, which all want the same
+  // Rows of this tp rank's ids come over the fsdp group; then the tp ranks, which all need the same
   // ids, put their parts together.
   const auto own = static_cast<std::size_t>(tp_.rank());
   std::vector<TokenId> mine;

@@ -126,7 +126,7 @@ class Loader {
     });
   }
 
-  /// Collective over the world; only the ranks of a node know how much it has.
+  /// Collective over the world; only the ranks of a node can read its free memory.
   void check_memory(std::size_t bytes, const std::string& what) {
     CollectiveStage stage(grid_.world());
     stage.collective([&] { check_node_memory(grid_.node(), bytes, what); });

@@ -35,7 +35,7 @@ using GivenOptions = std::map<std::string, std::string>;
 /// @throws UsageError for unknown options, missing or malformed values.
 [[nodiscard]] std::optional<GivenOptions> parse_quietly(const CommandSyntax& syntax,
                                                         const Arguments& arguments);
-/// Prints what `arguments` ask for: --help, or --help-as=man|words (for packages; not listed).
+/// Prints the help of `arguments`: --help, or --help-as=man|words (for packages; not listed).
 void print_help(const CommandSyntax& syntax, const Arguments& arguments);
 
 /// parse_quietly() for commands of one process: prints the help.

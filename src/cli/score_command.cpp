@@ -11,7 +11,7 @@ ExitCode run_score(const Arguments& arguments, const MpiSession* /*session*/) {
   config.score.enabled = true;
   config.logprobs = true;
   // Rows share nothing: with --logits a shared token would have no logits, and with
-  // --logprobs-for=counted rows know different log-probabilities.
+  // --logprobs-for=counted rows have different log-probabilities.
   config.prefix_memory = 0;
   CommandSyntax syntax{
       .name = "score",

@@ -43,7 +43,7 @@ struct ParameterName {
 };
 [[nodiscard]] ParameterName split_parameter_name(const std::string& name);
 
-/// @throws InternalError: convert does not know where a parameter that the model wants comes from.
+/// @throws InternalError: convert has no source for a parameter of the model.
 [[noreturn]] void throw_no_source(const std::string& parameter);
 
 /// Reads a Hugging Face folder. @throws as convert()

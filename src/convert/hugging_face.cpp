@@ -105,7 +105,7 @@ void open_described(const TextConfig& text, ConfigFields& config, const Family& 
 void open_xlstm(ConfigFields& config, ForeignModel& foreign) {
   static_cast<void>(xlstm_model(config, xlstm_form(config)));
   add_safetensors_folder(*foreign.folder, foreign.tensors);
-  // The names of the tensors tell the two forms apart, whatever config.json says.
+  // The names of the tensors distinguish the two forms, for any config.json.
   const XlstmForm form =
       foreign.tensors.contains("embedding.weight") ? XlstmForm::large : XlstmForm::transformers;
   foreign.model = xlstm_model(config, form);

@@ -32,7 +32,7 @@ void strip_text_prefix(ForeignTensors& tensors);
 /// The family that config.json describes, by model_type, else by architectures; nullptr for xLSTM.
 /// @throws FormatError with the word `unsupported` for any other.
 [[nodiscard]] const Family* hugging_face_family(ConfigFields& config);
-/// Form of an xLSTM as far as the configuration tells.
+/// Form of an xLSTM as far as the configuration determines it.
 [[nodiscard]] XlstmForm xlstm_form(ConfigFields& config);
 
 /// The description without token ids. Fields that were not read are left to `config`.

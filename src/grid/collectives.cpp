@@ -56,7 +56,7 @@ class ElementType {
   MPI_Datatype type_ = MPI_DATATYPE_NULL;
 };
 
-/// Counts and displacements in elements, as MPI wants them.
+/// Counts and displacements in elements, in the form of MPI.
 struct Blocks {
   std::vector<int> counts;
   std::vector<int> offsets;

@@ -11,7 +11,7 @@ using Secret = std::array<std::byte, kSecretBytes>;
 /// HMAC-SHA-256 (RFC 2104).
 using KeyedHash = std::array<std::byte, 32>;
 
-/// Random bytes of the kernel that nobody can guess. @throws SystemError
+/// Unpredictable random bytes of the kernel. @throws SystemError
 [[nodiscard]] Secret random_secret();
 
 /// Proves knowledge of `key` for `text` without revealing it. @throws SystemError

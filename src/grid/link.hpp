@@ -36,7 +36,7 @@ class Link {
   [[nodiscard]] std::string peer_name() const;
   /// A sign of life. Not sent while the peer leaves many unread: the last byte must always fit.
   void send_beat(std::uint8_t byte);
-  /// A byte that the peer has to know.
+  /// A byte that must reach the peer.
   void send(std::uint8_t byte);
   [[nodiscard]] Heard hear();
 
@@ -45,9 +45,9 @@ class Link {
   Introduction peer_;
 };
 
-/// Proves to the listener at `place` that this rank belongs to the job, and asks for the same.
+/// Proves to the listener at `place` that this rank belongs to the job, and checks the listener.
 /// Waits as long as the listener may be busy with links of its own.
-/// @throws SystemError naming the place if nobody there knows the job's secret.
+/// @throws SystemError naming the place if no listener there knows the job's secret.
 [[nodiscard]] Link connect(const Place& place, const Secret& secret, const Introduction& self);
 
 }  // namespace gridmill::detail

@@ -158,7 +158,7 @@ int examine_by_fork(const std::string& path) {
   if (child < 0) no_child(errno);
   if (child > 0) return wait_for(child);
   for (const int fault : kFaults) {
-    ::signal(fault, SIG_DFL);  // NOLINT(cert-err33-c): no reports, the parent tells
+    ::signal(fault, SIG_DFL);  // NOLINT(cert-err33-c): no reports, the parent reports
   }
   const sigset_t blocked = requests();
   ::sigprocmask(SIG_SETMASK, &blocked, nullptr);

@@ -94,7 +94,7 @@ void EmergencyExit::leave(const Reason& reason) {
   // A stop promises that finished rows are safe; where they are not, the reason counts.
   const bool broken_promise = failure && reason.code == ExitCode::stopped_early;
   const Error why(broken_promise ? failure->code() : reason.code, text);
-  // One line for the job: of rank 0, or of those who know more.
+  // One line for the job: from rank 0, or from the ranks that know the cause.
   if (options_.rank == 0 || reason.missed || failure) {
     const bool error = why.code() != ExitCode::stopped_early;
     options_.say(fmt::format("gridmill: {}{}\n", error ? "error: " : "", why.what()));

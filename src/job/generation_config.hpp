@@ -7,8 +7,8 @@
 
 namespace gridmill::job_detail {
 
-/// Takes from the model's generation_config.json what --generation-config asks for, unless the user
-/// has given it; one line says what was taken, or which settings are not in effect.
+/// Takes the settings of --generation-config from the model's generation_config.json, unless given
+/// by the user; one line names the settings that were taken, or are not in effect.
 /// @param files  of the checkpoint.
 /// @throws FormatError for a file that is no JSON object, or a value out of range.
 void apply_generation_config(JobConfig& config, const std::map<std::string, std::string>& files);

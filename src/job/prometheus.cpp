@@ -9,7 +9,7 @@ namespace gridmill::job_detail {
 
 namespace {
 
-/// Inside quotes; the format wants UTF-8.
+/// Inside quotes; the format requires UTF-8.
 std::string label_value(std::string_view text) {
   std::string out;
   for (const char c : printable(text)) {

@@ -13,7 +13,7 @@ namespace gridmill::job_detail {
 /// Source: https://prometheus.io/docs/instrumenting/exposition_formats/, text format 0.0.4.
 [[nodiscard]] std::string prometheus_text(const OrderedJson& record, const std::string& output);
 
-/// Whether --metrics PATH asks for this format: the collector reads files that end in `.prom`.
+/// Whether --metrics PATH selects this format: the collector reads files that end in `.prom`.
 [[nodiscard]] bool is_prometheus_file(const std::string& path);
 
 }  // namespace gridmill::job_detail

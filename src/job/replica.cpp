@@ -95,7 +95,7 @@ void Replica::end_pass(const Generator& generator) {
 }
 
 void Replica::forward_signals() {
-  // The side channel tells every rank; messages do where hosts cannot connect to each other.
+  // The side channel reaches every rank; messages replace it if hosts cannot connect to each other.
   JobWatch& watch = parts_.context.watch();
   const int stops = signals::stop_requests();
   if (stops > stops_forwarded_) {

@@ -39,7 +39,7 @@ class RowSink {
   virtual ~RowSink() = default;
   /// A row that ended; it refers to memory that goes away.
   virtual void put(const RowResult& result) = 0;
-  /// Logits of a row that will be put. Of a job that wants them.
+  /// Logits of a row that will be put, in a job with logits.
   virtual void put_logits(const RowLogits& logits) = 0;
   /// After the rows of a pass.
   virtual void end_pass(const Generator& generator) = 0;

@@ -44,7 +44,7 @@ auto agree_and_record(const Communicator& world, RunRecord& record, Stage&& stag
 /// call. @param record  to be completed, if the run has begun.
 [[noreturn]] void abort_with(const Error& error, RunRecord* record = nullptr);
 
-/// Rank 0, when every rank has closed its store: counts what the file says, tells the user, and
+/// Rank 0, when every rank has closed its store: counts the file's rows, prints the counts, and
 /// completes the run's record.
 [[nodiscard]] ExitCode conclude(const JobConfig& config, const Output& output, RunRecord& record);
 

@@ -56,7 +56,7 @@ MachineLimits Backend::machine_limits([[maybe_unused]] int threads) {
 
 std::string_view backend_of(std::string_view name, std::string_view kernel_target) {
   if (name != "auto") return name;
-  // A kernel target asks for the cpu backend.
+  // A kernel target selects the cpu backend.
   if (kernel_target == "auto" && has_cuda_device()) return "cuda";
   return has_cpu_backend() ? "cpu" : "reference";
 }

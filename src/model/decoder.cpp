@@ -13,7 +13,7 @@ namespace gridmill::model_detail {
 
 namespace {
 
-/// The spans of a pass as kernels want them, and which of its rows the head sees.
+/// The spans of a pass in the form of the kernels, and the rows that the head reads.
 struct Rows {
   std::vector<TokenSpan> spans;
   std::vector<TokenId> ids;

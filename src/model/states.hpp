@@ -22,7 +22,7 @@ struct StatePlace {
   int tail_index = 0;
 };
 
-/// AttentionSpec::window as kernels want it; 0 = none.
+/// AttentionSpec::window in the form of the kernels; 0 = none.
 [[nodiscard]] std::int32_t window_of(const AttentionSpec& spec);
 
 /// Layers whose states have one shape, which a backend allocates together.

@@ -35,7 +35,7 @@ int code_unit(std::string_view line, std::size_t at) {
 bool is_high(int unit) { return unit >= 0xD800 && unit < 0xDC00; }
 bool is_low(int unit) { return unit >= 0xDC00 && unit < 0xE000; }
 
-/// Everything on the line that Python writes and RFC 8259 does not know, in order.
+/// All values on the line that Python writes and RFC 8259 does not allow, in order.
 std::vector<Token> odd_tokens(std::string_view line) {
   constexpr std::array<std::string_view, 3> kWords = {"NaN", "-Infinity", "Infinity"};
   std::vector<Token> tokens;

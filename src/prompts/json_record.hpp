@@ -11,7 +11,7 @@
 namespace gridmill::detail {
 
 /// A line of a .jsonl file, read as Python's json module reads it: it also takes NaN, Infinity and
-/// -Infinity as values and halves of surrogate pairs in strings, which RFC 8259 does not know but
+/// -Infinity as values and halves of surrogate pairs in strings, which RFC 8259 does not allow but
 /// json.dumps() writes. They do no harm in fields that gridmill does not use.
 struct JsonRecord {
   /// NaN and infinities are null in it, halves of surrogate pairs U+FFFD.

@@ -41,7 +41,7 @@ RenderedPrompt PromptReader::read(PromptId prompt) const {
 std::variant<std::string, BadPrompt> PromptReader::record_of(PromptId prompt) const {
   if (!renderer_) throw InternalError("prompts of token ids have no records");
   if (std::optional<std::string> record = prompts_.record(prompt)) return std::move(*record);
-  // The source knows why: a failed row of a result file is one reason.
+  // The source has the reason: a failed row of a result file is one.
   Prompt plain = prompts_.read(prompt);
   if (auto* bad = std::get_if<BadPrompt>(&plain)) return std::move(*bad);
   return BadPrompt{fmt::format("line {} is not a JSON object", std::uint64_t{prompt} + 1)};

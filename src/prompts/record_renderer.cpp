@@ -383,8 +383,8 @@ Result made_of(std::string_view record, std::uint64_t number, const Work& work) 
   }
 }
 
-/// made_of() of a record as Python writes them: what RFC 8259 does not know does no harm where
-/// nothing is made of it. `same` tells whether two results are equal.
+/// made_of() of a record as Python writes them: values outside RFC 8259 are allowed where
+/// no result depends on them. `same` compares two results.
 template <typename Result, typename Work, typename Same>
 Result made_of_any(std::string_view record, std::uint64_t number, const Work& work,
                    const Same& same) {

@@ -47,7 +47,7 @@ class ResultStore::Impl {
     reporting([&] { committer_.discard(rows); });
   }
 
-  /// In every state: another thread may want the last commit while close() is in it. After
+  /// In every state: another thread may request the last commit while close() runs it. After
   /// close() nothing is queued, and only the first error is thrown again.
   void flush() {
     reporting([&] { committer_.flush(); });

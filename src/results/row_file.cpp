@@ -44,7 +44,7 @@ class PosixRowFile final : public RowFile {
     // Only the shared file position moves, which pread and pwrite do not use.
     const off_t data = ::lseek(file_.get(), static_cast<off_t>(offset), SEEK_DATA);
     if (data >= 0) return static_cast<std::uint64_t>(data);
-    // ENXIO: no data up to the end. Anything else: the file system cannot tell, so look.
+    // ENXIO: no data up to the end. Other errors: not supported here, so read the data.
     return errno == ENXIO ? std::numeric_limits<std::uint64_t>::max() : offset;
   }
 

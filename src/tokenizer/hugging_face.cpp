@@ -26,7 +26,7 @@ const Json& component_of(const Json& root, const char* name) {
 using SubwordModel = std::variant<BpeModel, UnigramModel>;
 
 SubwordModel read_model(const Json& model, bool is_byte_level, const std::string& where) {
-  // Old files have no type; their shape tells the two apart.
+  // Old files have no type; their shape distinguishes the two.
   const std::string untyped = has(model, "merges")                                  ? "BPE"
                               : has(model, "vocab") && model.at("vocab").is_array() ? "Unigram"
                                                                                     : "";

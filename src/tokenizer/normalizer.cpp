@@ -10,7 +10,7 @@
 namespace gridmill::tokenizer_detail {
 namespace {
 
-// Bounds on what a file may ask for; real ones have two or three steps of a few bytes.
+// Bounds for a file; real ones have two or three steps of a few bytes.
 constexpr std::size_t kMostSteps = 64;
 constexpr std::size_t kLongestContent = 1024;
 constexpr std::size_t kGrowth = 64;

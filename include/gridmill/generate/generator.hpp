@@ -94,7 +94,7 @@ class Generator {
   /// Collective as Model::forward.
   /// @return rows that ended in this pass; their slots are free.
   [[nodiscard]] std::vector<Completion> step();
-  /// Logits that the last step() has made of rows that ask for them, also of those that ended in
+  /// Logits of the last step() for rows that request them, also for rows that ended in
   /// it; for each row in ascending positions. A preempted row begins again.
   /// Valid until the next step().
   [[nodiscard]] std::span<const RowLogits> logits() const { return row_logits_; }
@@ -149,7 +149,7 @@ class Generator {
   std::vector<RowSpan> spans_;                       ///< of the pass at hand
   std::vector<SelectRow> rows_;
   std::vector<Choice> choices_;
-  Tensor<float, 2> pass_logits_;  ///< of all wanted rows of the pass, if some row asks for them
+  Tensor<float, 2> pass_logits_;  ///< of all wanted rows of the pass, if some row requests them
   std::vector<RowLogits> row_logits_;
   GeneratorStatistics statistics_;
 };

@@ -32,7 +32,7 @@ class MpiSession {
   int size_ = 1;
 };
 
-/// Ends every process of the job with `code`; for an error that other ranks cannot hear about.
+/// Ends every process of the job with `code`; for an error that cannot be reported to other ranks.
 [[noreturn]] void abort_job(ExitCode code);
 
 /// "Open MPI v4.1.4" or "MPICH Version: 4.2.1".

@@ -33,14 +33,14 @@ struct SideChannelOptions {
 /// channel detects a process that died within two seconds (its link ends without a goodbye), and a
 /// host that is cut off after a time of silence.
 ///
-/// A tree: the ranks of a node talk to the lowest of them (Unix socket), and those to rank 0 (TCP,
+/// A tree: ranks of a node connect to the lowest of them (Unix socket), and those to rank 0 (TCP,
 /// any port). One byte a second a link. Both ends of a link prove that they know a secret of the
 /// job, which only MPI carries; on a Unix socket both belong to one user besides. No socket accepts
 /// connections once the channel stands. Makes no MPI call after its construction.
 class SideChannel {
  public:
-  /// Collective over grid.world(). If hosts cannot connect to each other, rank 0 warns, and no rank
-  /// hears of others: alarms stay local.
+  /// Collective over grid.world(). If hosts cannot connect to each other, rank 0 warns, and ranks
+  /// exchange no alarms: alarms stay local.
   /// @throws ResourceError on every rank if one gets no thread.
   SideChannel(const Grid& grid, SideChannelOptions options);
   SideChannel(const SideChannel&) = delete;
@@ -48,9 +48,9 @@ class SideChannel {
   /// Local: says goodbye to neighbours, which then do not miss this rank.
   ~SideChannel();
 
-  /// Lets all ranks know. From any thread.
+  /// Sends an alarm to all ranks. From any thread.
   void raise(Alarm alarm);
-  /// The highest alarm that this rank knows of.
+  /// The highest alarm that this rank has received or raised.
   [[nodiscard]] Alarm alarm() const { return alarm_.load(std::memory_order_relaxed); }
   /// The neighbour that this rank found lost, "rank 3 on node17"; empty if another rank did. To be
   /// called by on_tick.

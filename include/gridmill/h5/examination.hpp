@@ -11,7 +11,7 @@ namespace gridmill::h5 {
 /// and memory.
 ///
 /// @throws FormatError if the child crashes or needs too much; MissingInputError; SystemError if
-/// there is no child to be had. An error that the child itself can tell is none here: the reader
+/// no child can be started. An error that the child itself reports is none here: the reader
 /// meets it again, and has the better message.
 void examine(const std::string& path);
 

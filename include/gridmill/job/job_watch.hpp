@@ -45,7 +45,7 @@ class JobWatch {
   static constexpr std::chrono::milliseconds kPatience{7000};
 
   /// Collective over grid.world(). Handlers must be installed (signals::install).
-  /// @param time_limit  asks for a stop when so much time has passed from now.
+  /// @param time_limit  stops the job when so much time has passed from now.
   explicit JobWatch(const Grid& grid, std::optional<std::chrono::milliseconds> time_limit = {});
   JobWatch(const JobWatch&) = delete;
   JobWatch& operator=(const JobWatch&) = delete;

@@ -21,8 +21,8 @@ struct RowRange {
 /// code.
 class LeaseQueue {
  public:
-  /// @param rows     what is missing, ascending and disjoint.
-  /// @param leaders  replicas that ask, >= 1.
+  /// @param rows     missing rows, ascending and disjoint.
+  /// @param leaders  replicas that request leases, >= 1.
   /// @param cap      largest lease, >= 1.
   /// @param group    rows of a prompt, >= 1: row / group is the prompt.
   LeaseQueue(std::vector<RowRange> rows, int leaders, std::uint64_t cap, std::uint64_t group = 1);

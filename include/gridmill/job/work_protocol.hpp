@@ -19,7 +19,7 @@ struct WorkMessage {
     request,   ///< leader to server: more rows, please
     grant,     ///< server to leader: rows; none = nothing left, or none now
     report,    ///< leader to server: counters since the last report
-    stop,      ///< any rank to server: a signal or the time limit asks for a clean stop
+    stop,      ///< any rank to server: a signal or the time limit requests a clean stop
     drain,     ///< server to leader: no new rows, commit, leave
     finished,  ///< leader to server: idle for good
   };
@@ -29,9 +29,9 @@ struct WorkMessage {
   std::uint32_t ranges = 0;
   std::int32_t from = 0;      ///< rank of the sender
   std::uint32_t at_once = 0;  ///< stop, drain: leave without finishing the pass
-  /// grant: few rows are left, so that a leader asks for what it can begin at once and no more.
+  /// grant: few rows are left, so a leader requests only rows that it can begin at once.
   std::uint32_t few = 0;
-  /// grant without rows: others are to get what is left; ask again when a row has ended.
+  /// grant without rows: the rest is for others; request again when a row has ended.
   std::uint32_t later = 0;
   std::uint64_t held = 0;  ///< request: rows in flight and in hand
   std::uint64_t free = 0;  ///< request: rows beyond these that could begin at once

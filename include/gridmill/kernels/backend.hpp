@@ -142,7 +142,7 @@ struct BackendOptions {
   bool int8_products = false;
   int threads = 1;
   int node_rank = 0;          ///< of this process among those of its node: cuda takes this device
-  bool share_device = false;  ///< cuda: more processes than devices take turns over them
+  bool share_device = false;  ///< cuda: more processes than devices may share them
   std::string kernel_target = "auto";  ///< cpu: avx512bf16, avx512, avx2; others take "auto" only
 };
 

@@ -140,7 +140,7 @@ class Model {
   }
   /// Feeds the spans (each slot at most once), in one pass over the layers. Collective over the tp
   /// group, and over the fsdp group when units are gathered: then a rank without work calls it with
-  /// no spans. Finished on return when `head` wants something, else possibly still running on the
+  /// no spans. Finished on return when `head` requests rows, else possibly still running on the
   /// stream.
   /// @throws UsageError for ids outside [0, V).
   virtual void forward(ExecutionContext& context, std::span<const RowSpan> spans, BatchState& state,

@@ -14,7 +14,7 @@
 namespace gridmill {
 
 // A model as data (docs/models.md has the formulas, the JSON form and the parameter names). A
-// checkpoint stores one ModelSpec; the engine knows no families. Widths are those of the whole
+// checkpoint stores one ModelSpec; no engine code is for one family. Widths are those of the whole
 // model, not of a tp rank.
 
 struct NormSpec {

@@ -61,7 +61,7 @@ struct ModelTexts {
 /// @param uses_messages  whether records may hold messages; without them (and without --system and
 /// --few-shot) a chat template stays out, so that it does not belong to the job.
 /// @throws MissingInputError; FormatError for a file that is no template or no .jsonl; UsageError
-/// for a name that the model does not have, or a template that asks for the time without
+/// for a name that the model does not have, or a template that uses the time without
 /// --chat-time.
 [[nodiscard]] PromptOptions resolve_prompt_options(const PromptOptions& given,
                                                    const ModelTexts& model, bool uses_messages);

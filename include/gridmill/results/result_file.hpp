@@ -36,7 +36,7 @@ class ResultFile {
 
   /// Where a file to be opened comes from.
   enum class Origin : std::uint8_t {
-    own,       ///< this user's jobs wrote it: its checksum tells whether it is as it was
+    own,       ///< this user's jobs wrote it: its checksum shows changes
     anywhere,  ///< anybody may have made all of it, also the checksum
   };
   /// Looks at the file in a child process first (h5::examine) if it comes from anywhere, or its

@@ -10,7 +10,7 @@ namespace gridmill {
 /// Names one run of a job on one result file. Trivially copyable, for a broadcast.
 struct RunEpoch {
   std::uint64_t number = 0;  ///< one more than that of the run before
-  std::uint64_t nonce = 0;   ///< tells runs apart whose lock file was removed in between
+  std::uint64_t nonce = 0;   ///< distinguishes runs whose lock file was removed in between
   friend bool operator==(const RunEpoch&, const RunEpoch&) = default;
 };
 
@@ -34,7 +34,7 @@ class RunLock {
   RunEpoch epoch_;
 };
 
-/// Every writing rank: is this run still the owner? A lock alone does not tell a rank whose node
+/// Every writing rank: is this run still the owner? A lock alone does not stop a rank whose node
 /// was given up by the scheduler while a new run started elsewhere.
 class RunGuard {
  public:

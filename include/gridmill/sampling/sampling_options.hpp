@@ -42,7 +42,7 @@ struct RowLimits {
   bool operator==(const RowLimits& other) const = default;
 };
 
-/// One option: the only place that knows its names, its help and its range.
+/// One option: the only place with its names, its help and its range.
 struct OptionField {
   /// "top-p"; empty = no option of its own.
   const char* option = "";
@@ -77,7 +77,7 @@ void set_from_json(RowLimits& limits, const OptionField& field, const Json& valu
                                                   const SamplingOptions& right);
 [[nodiscard]] const OptionField* first_difference(const RowLimits& left, const RowLimits& right);
 
-/// Adds the fields to `job`, the identity of a run. Options that version 1 files do not know are
+/// Adds the fields to `job`, the identity of a run. Options that version 1 files do not have are
 /// left out where they have their default, so that those files go on.
 void write_identity(const SamplingOptions& options, Json& job);
 void write_identity(const RowLimits& limits, Json& job);

@@ -13,7 +13,7 @@
 
 namespace gridmill::convert_detail {
 
-/// A parameter that the description asks for.
+/// A parameter that the description needs.
 struct WantedParameter {
   const ParameterSpec& spec;
   const ModelSpec& model;

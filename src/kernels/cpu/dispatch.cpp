@@ -16,7 +16,7 @@ namespace gridmill::cpu {
 
 namespace {
 
-// Every CPU with AVX2 has F16C, which clang 14 cannot ask for.
+// Every CPU with AVX2 has F16C, which clang 14 cannot query.
 bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

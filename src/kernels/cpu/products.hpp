@@ -14,7 +14,7 @@
 //    AVX2 has 16 registers of half the width: 4 rows by 1 vector (8 + 4 + 2).
 //  * k: sub-panels of at most 768 units = 144 KiB stay in L2 while all row blocks pass over them;
 //    accumulators rest in a [rows][48] buffer between sub-panels. A unit of 8 rows takes 192 bytes
-//    in 24 cycles, a quarter of what L2 gives, and the core asks for them itself. Sub-panels of 24
+//    in 24 cycles, a quarter of L2's rate, and the core prefetches them itself. Sub-panels of 24
 //    KiB in L1 were slower by 4 %: each begins and ends with 24 accumulators from and to memory.
 //    AVX2, one vector wide, takes twice as much a cycle: 128 units, from L1.
 //  * Rows: up to 256 a pass, fewer if their inputs would take more than 512 KiB of L2.

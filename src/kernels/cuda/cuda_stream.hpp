@@ -61,14 +61,14 @@ class CudaStream final : public Stream {
   [[nodiscard]] LaunchStream handle();
   /// For all else, behind what has been gathered.
   [[nodiscard]] StreamHandle direct();
-  /// Submits what has been gathered. Where something else than kernels is due now and then, a call
-  /// in every pass sees to it that lists begin and end where they did before.
+  /// Submits what has been gathered. If other work than kernels is due at times, a call
+  /// in every pass makes lists begin and end at the same places as before.
   void flush();
 
   /// Copies a small array of the host to the device without waiting for the stream. The address
   /// holds until 31 more arrays have been staged, or the stream is synchronised; the array may
   /// change at once. An array that was staged shortly before, in the same pass, is not copied
-  /// again: layers ask for the same spans. nullptr for an empty one.
+  /// again: layers use the same spans. nullptr for an empty one.
   template <typename T>
   [[nodiscard]] const T* stage(std::span<const T> host) {
     return reinterpret_cast<const T*>(stage_bytes(std::as_bytes(host)));

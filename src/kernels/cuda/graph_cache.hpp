@@ -20,7 +20,7 @@ class GraphCache {
 
   /// @throws SystemError if the device refuses it.
   void submit(const WorkList& list);
-  /// Forgets all: for when pinned memory that copies of a graph know is freed.
+  /// Drops all graphs: for use when pinned memory in copies of a graph is freed.
   void clear();
 
  private:

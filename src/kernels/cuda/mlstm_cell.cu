@@ -24,7 +24,7 @@ struct alignas(16) Four {
   float x[4];
 };
 
-/// Shared memory of a thread block. Tiles of tokens take turns in its two halves.
+/// Shared memory of a thread block. Tiles of tokens alternate between its two halves.
 template <int Rows>
 struct Staged {
   static constexpr int kTokens = Rows > 32 ? 4 : 8;

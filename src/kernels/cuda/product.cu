@@ -238,7 +238,7 @@ void launch_panels(LaunchStream stream, const ProductArgs& args, std::int64_t pa
 }
 
 /// How many panels a thread block takes is a matter of speed alone. With 8 rows, what is loaded of
-/// them is half of what is loaded of one panel; with 64, four times as much. But a chip wants at
+/// them is half of what is loaded of one panel; with 64, four times as much. But a chip needs at
 /// least a thread block for every multiprocessor (132), better two.
 template <DType Compute, int Tiles>
 void launch_tiles(LaunchStream stream, const ProductArgs& args) {

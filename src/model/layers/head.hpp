@@ -22,7 +22,7 @@ struct Head {
 };
 
 /// Only rows `wanted` of the residual stream `x` go through the norm and the head. Fills what
-/// `request` asks for; finished on return. Collective over the tp group.
+/// `request` names; finished on return. Collective over the tp group.
 void run_head(const Head& head, ExecutionContext& context, Workspace& workspace,
               const UnitWeights& weights, ConstDeviceMatrix x, std::span<const std::int64_t> wanted,
               const HeadRequest& request);

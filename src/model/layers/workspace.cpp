@@ -8,7 +8,7 @@ std::byte* Workspace::bytes(Stream& stream, Scratch what, std::size_t size_bytes
   Buffer& buffer = buffers_[static_cast<std::size_t>(what)];
   if (buffer.size_bytes() < size_bytes || buffer.data() == nullptr) {
     stream.synchronize();  // earlier work may still use the old buffer
-    // Passes grow row by row as slots fill: a quarter more at a time (workspace_bytes knows).
+    // Passes grow row by row as slots fill: a quarter more at a time (workspace_bytes includes it).
     const std::size_t grown = std::max(size_bytes, buffer.size_bytes() + buffer.size_bytes() / 4);
     buffer = Buffer();
     buffer = backend_->allocate(std::max<std::size_t>(grown, 64));
