@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs what gridmill needs on Debian 12 (13 is prepared, not run to its end), with sudo if not root.
+# Installs the packages that gridmill needs on Debian 12 (13 is prepared, without a complete run yet), with sudo if not root.
 #
 # usage: install-packages.sh [--developer] [--check]
 #   --developer  adds the tools of .ci/run: clang, sanitizer and fuzzer run-times, clang-format, clang-tidy, ccache, mmdebstrap,
 #                and a Slurm for tests/slurm (its services are not needed)
-#   --check      installs nothing; lists what is missing and fails if anything is
+#   --check      installs nothing; lists missing packages and fails if there are any
 set -euo pipefail
 
 # Build, link and run.
@@ -12,7 +12,7 @@ packages=(g++ make cmake ninja-build pkg-config git ca-certificates
           libopenmpi-dev openmpi-bin libhdf5-dev libboost-program-options-dev
           libfmt-dev nlohmann-json3-dev libxxhash-dev libpcre2-dev libutf8proc-dev libssl-dev
           zlib1g-dev libzstd-dev)
-# The release preset builds tests and benchmarks too; h5py is the judge of the files we write, h5repack rewrites one, zstd
+# The release preset builds tests and benchmarks too; h5py checks the written files, h5repack rewrites one, zstd
 # packs and unpacks.
 packages+=(libgtest-dev libbenchmark-dev python3-h5py hdf5-tools zstd)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a fresh clone to generated text: installs packages, builds, converts both shipped models, and lets each
-# generate on a 2 x 2 (dp x fsdp) grid of MPI ranks. May be run again at any time; everything it makes is in build/ and out/.
+# generate on a 2 x 2 (dp x fsdp) grid of MPI ranks. May be run again at any time; its outputs are in build/ and out/.
 set -euo pipefail
 # An installed gridmill (PREFIX/share/gridmill/jobs/quickstart.sh) is not built again: its jobs run in a new folder here.
 share=$(cd "$(dirname "$0")/.." && pwd)

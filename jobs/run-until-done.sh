@@ -6,8 +6,8 @@
 #   jobs/run-until-done.sh out.h5 mpirun -n 8 gridmill generate --config job.cfg --output out.h5
 #
 # Exit code: that of the last run. A code that a new run would not change (usage, bad input, ...) is final at once. SIGTERM, SIGINT
-# and SIGUSR1 stop the job cleanly (mpirun hands SIGUSR1 on to its ranks) and are final too.
-# Environment: GRIDMILL (gridmill; the program that is asked for the rows), FRUITLESS_RUNS (3: give up after so many runs without
+# and SIGUSR1 stop the job cleanly (mpirun forwards SIGUSR1 to its ranks) and are final too.
+# Environment: GRIDMILL (gridmill; the program that counts the rows), FRUITLESS_RUNS (3: give up after so many runs without
 # progress), PAUSE_S (3: between two runs).
 set -uo pipefail
 
@@ -21,7 +21,7 @@ gridmill=${GRIDMILL:-gridmill}
 fruitless_runs=${FRUITLESS_RUNS:-3}
 say() { echo "run-until-done.sh: $*" >&2; }
 
-# What the file has: rows done and failed, and tokens of partial rows.
+# Progress in the file: rows done and failed, and tokens of partial rows.
 progress() {
   [[ ! -e $output ]] || "$gridmill" status "$output" --json 2> /dev/null
 }
@@ -71,7 +71,7 @@ for ((run = 1; ; ++run)); do
     code=$?
   done
   job=''
-  # Done, or nothing that a new run would change. mpirun has codes of its own for a host that it lost, also 1.
+  # Done, or a new run would change nothing. mpirun has codes of its own for a host that it lost, also 1.
   case $code in
     0 | 6[4-9] | 70 | 73 | 74 | 126 | 127) exit "$code" ;;
     75 | 71) ;;
