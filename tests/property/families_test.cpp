@@ -91,8 +91,10 @@ void write_prompts(const std::string& path) {
   file.close();
 }
 
-/// What two tp ranks cannot share; everything else they have to.
-const std::set<std::string> kUnsplit = {"olmo2"};
+/// What two tp ranks cannot share: a norm or gates over all heads, or an odd number of heads.
+const std::set<std::string> kUnsplit = {
+    "llama_linear_rope_v4cfg", "mamba2", "nxai_slstm_mixed", "olmo2",
+    "olmo3_window_yarn",       "olmoe",  "smollm_like"};
 
 /// What this gridmill does not run yet, each refused in one line. Take a name out when it runs.
 const std::set<std::string> kRefused = {"phi2_parallel"};
@@ -205,7 +207,10 @@ TEST_P(FamilyMatrix, EveryGridWritesTheSameBytes) {
   } else {
     EXPECT_EQ(split.exit_code, 64) << split.err;
     EXPECT_NE(split.err.find("tp"), std::string::npos) << split.err;
-    EXPECT_EQ(std::count(split.err.begin(), split.err.end(), '\n'), 1) << split.err;
+    const std::string prefix = "gridmill: error:";  // mpirun adds lines of its own
+    const std::size_t first = split.err.find(prefix);
+    EXPECT_NE(first, std::string::npos) << split.err;
+    EXPECT_EQ(split.err.find(prefix, first + 1), std::string::npos) << split.err;
   }
 }
 
