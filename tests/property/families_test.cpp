@@ -128,7 +128,7 @@ class FamilyMatrix : public testing::TestWithParam<Family> {
 
   ProgramResult generate(const GridShape& grid, const Words& extra) {
     ::unlink(folder_.file("out.h5").c_str());
-    Words command = {GRIDMILL_PROGRAM,
+    Words command = {program(),
                      "generate",
                      "--model",
                      folder_.file("model.h5"),
