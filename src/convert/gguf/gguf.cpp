@@ -14,6 +14,17 @@ namespace gridmill::convert_detail {
 
 namespace {
 
+/// @throws FormatError: an adapter, a projector of pictures or statistics of quantisation, which
+/// may
+///         name the architecture of their model.
+void refuse_parts_of_models(const GgufFile& file) {
+  const auto type = file.metadata.find("general.type");
+  if (type == file.metadata.end() || *type == "model") return;
+  throw FormatError(
+      fmt::format("{}: key general.type is {}: this is no model, so it is unsupported", file.path,
+                  type->dump(-1, ' ', true, Json::error_handler_t::replace)));
+}
+
 /// @throws FormatError: a file of several, whose others have the rest of the tensors.
 void refuse_parts(const GgufFile& file) {
   const auto parts = file.metadata.find("split.count");
@@ -52,6 +63,7 @@ const Family& family_of(std::string_view model_type) {
 GgufModel open_gguf(const std::string& path) {
   auto file = std::make_shared<const GgufFile>(read_gguf_file(path));
   refuse_parts(*file);
+  refuse_parts_of_models(*file);
   const GgufArchitecture& architecture = gguf_architecture(*file);
   ForeignModel foreign;
   foreign.kind = "GGUF";

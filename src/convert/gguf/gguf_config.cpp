@@ -2,11 +2,12 @@
 #include <array>
 #include <cmath>
 #include <optional>
-#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "convert/gguf/gguf.hpp"
+#include "convert/gguf/gguf_keys.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 
@@ -33,71 +34,6 @@ constexpr std::array kArchitectures = {
     GgufArchitecture{"starcoder2", "starcoder2", false, "norm_epsilon"},
 };
 
-/// Reads the keys of an architecture and remembers which.
-class Keys {
- public:
-  Keys(const GgufFile& file, std::string_view architecture)
-      : file_(file), prefix_(std::string(architecture) + ".") {}
-
-  [[nodiscard]] const Json* find(const std::string& name) {
-    read_.insert(prefix_ + name);
-    const auto found = file_.metadata.find(prefix_ + name);
-    return found == file_.metadata.end() ? nullptr : &*found;
-  }
-  /// Copies a key to a field of another name. @return whether it is there
-  bool copy(const std::string& name, Json& config, const char* field) {
-    const Json* found = find(name);
-    if (found != nullptr) config[field] = *found;
-    return found != nullptr;
-  }
-  std::int64_t size(const std::string& name, std::optional<std::int64_t> fallback = std::nullopt) {
-    constexpr std::int64_t kLargest = std::int64_t{1} << 31;
-    const Json* found = find(name);
-    if (found == nullptr && fallback) return *fallback;
-    if (found == nullptr) fail(name, "is missing");
-    if (!found->is_number_integer() || *found < 1 || *found > kLargest) {
-      fail(name, fmt::format("is {}, expected 1 to {}", shown(*found), kLargest));
-    }
-    return found->get<std::int64_t>();
-  }
-  double number(const std::string& name, double fallback) {
-    const Json* found = find(name);
-    if (found == nullptr) return fallback;
-    if (!found->is_number() || !std::isfinite(found->get<double>())) {
-      fail(name, "is " + shown(*found) + ", expected a number");
-    }
-    return found->get<double>();
-  }
-  void ignore(std::initializer_list<const char*> names) {
-    for (const char* name : names) read_.insert(prefix_ + name);
-  }
-  /// Unread keys of the architecture may change the computation of the model.
-  void refuse_unread() const {
-    for (const auto& [key, value] : file_.metadata.items()) {
-      if (!key.starts_with(prefix_) || read_.contains(key)) continue;
-      const bool off = value == 0 || value == false || value.empty();
-      if (!off) {
-        fail(key.substr(prefix_.size()),
-             "is " + shown(value) + ": gridmill does not know what it means, so it is unsupported");
-      }
-    }
-  }
-  [[noreturn]] void fail(const std::string& name, const std::string& problem) const {
-    throw FormatError(fmt::format("{}: key {}{} {}", file_.path, prefix_, name, problem));
-  }
-
- private:
-  const GgufFile& file_;
-  std::string prefix_;
-  std::set<std::string> read_;
-
-  static std::string shown(const Json& value) {
-    constexpr std::size_t kLongest = 80;
-    const std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
-    return text.size() > kLongest ? text.substr(0, kLongest) + "..." : text;
-  }
-};
-
 std::vector<double> values_of(const ForeignTensors& tensors, const char* name, std::int64_t count) {
   const ForeignTensor* found = tensors.find(name);
   if (found == nullptr || element_count(found->shape()) != count) {
@@ -106,6 +42,7 @@ std::vector<double> values_of(const ForeignTensors& tensors, const char* name, s
   std::vector<float> values(static_cast<std::size_t>(count));
   found->read(0, values);
   std::vector<double> decimals;
+  decimals.reserve(values.size());
   for (const float value : values) decimals.push_back(shortest_decimal(value));
   return decimals;
 }
@@ -145,9 +82,60 @@ Json factored_rotary(const std::vector<double>& factors, double theta) {
           {"original_max_position_embeddings", kOriginal}};
 }
 
-void set_rotary(Keys& keys, const ForeignTensors& tensors, std::int64_t head_width, Json& config) {
-  const double theta = keys.number("rope.freq_base", 10000);
-  config["rope_theta"] = theta;
+/// The scaling of rotary frequencies as rope_scaling.
+void set_rotary_scaling(GgufKeys& keys, const ForeignTensors& tensors, std::int64_t width,
+                        Json& config) {
+  const std::int64_t max_length = config["max_position_embeddings"].get<std::int64_t>();
+  const std::int64_t original = keys.size("rope.scaling.original_context_length", max_length);
+  // As in llama.cpp: without a type it is linear, and rope.scale_linear is an old name.
+  std::string kind = keys.text("rope.scaling.type", "linear");
+  const std::string factor_key =
+      keys.find("rope.scaling.factor") == nullptr ? "rope.scale_linear" : "rope.scaling.factor";
+  const double factor = keys.number(factor_key, 1);
+  const auto refuse_factor = [&](const std::string& beside) {
+    if (factor != 0 && factor != 1) {
+      keys.fail(factor_key, fmt::format("is {} beside {}, which is unsupported", factor, beside));
+    }
+  };
+  if (tensors.contains("rope_factors_long.weight")) {
+    if (kind == "linear" || kind == "none") kind = "longrope";
+    refuse_factor("tensor rope_factors_long.weight");
+  } else if (tensors.contains("rope_freqs.weight")) {
+    if (kind == "linear" || kind == "none") kind = "factors";
+    refuse_factor("tensor rope_freqs.weight");
+  }
+  if (kind != "longrope") keys.refuse("rope.scaling.attn_factor", {1});
+  if (kind == "longrope" && tensors.contains("rope_factors_long.weight")) {
+    config["original_max_position_embeddings"] = original;
+    config["rope_scaling"] = {
+        {"rope_type", "longrope"},
+        {"short_factor", values_of(tensors, "rope_factors_short.weight", width / 2)},
+        {"long_factor", values_of(tensors, "rope_factors_long.weight", width / 2)},
+        {"attention_factor", keys.number("rope.scaling.attn_factor", 1)}};
+  } else if (kind == "factors") {
+    config["rope_scaling"] = factored_rotary(values_of(tensors, "rope_freqs.weight", width / 2),
+                                             config["rope_theta"].get<double>());
+  } else if (kind == "linear") {
+    if (factor != 0 && factor != 1) {
+      config["rope_scaling"] = {{"rope_type", "linear"}, {"factor", factor}};
+    }
+  } else if (kind == "yarn" && !tensors.contains("rope_freqs.weight") &&
+             !tensors.contains("rope_factors_long.weight")) {
+    config["rope_scaling"] = {
+        {"rope_type", "yarn"}, {"factor", factor}, {"original_max_position_embeddings", original}};
+    keys.copy("rope.scaling.yarn_beta_fast", config["rope_scaling"], "beta_fast");
+    keys.copy("rope.scaling.yarn_beta_slow", config["rope_scaling"], "beta_slow");
+    keys.refuse("rope.scaling.yarn_ext_factor", {1});
+  } else if (kind == "none") {
+    refuse_factor("rope.scaling.type \"none\"");
+  } else {
+    keys.fail("rope.scaling.type", "is \"" + kind + "\", which is unsupported here");
+  }
+}
+
+void set_rotary(GgufKeys& keys, const ForeignTensors& tensors, std::int64_t head_width,
+                Json& config) {
+  config["rope_theta"] = keys.number("rope.freq_base", 10000);
   const std::int64_t width = keys.size("rope.dimension_count", head_width);
   if (width > head_width) {
     keys.fail("rope.dimension_count",
@@ -158,52 +146,90 @@ void set_rotary(Keys& keys, const ForeignTensors& tensors, std::int64_t head_wid
     config["partial_rotary_factor"] =
         (static_cast<double>(width) + 0.25) / static_cast<double>(head_width);
   }
-  const Json* type = keys.find("rope.scaling.type");
-  const std::string kind =
-      type != nullptr && type->is_string() ? type->get<std::string>() : std::string("none");
-  const std::int64_t max_length = config["max_position_embeddings"].get<std::int64_t>();
-  const std::int64_t original = keys.size("rope.scaling.original_context_length", max_length);
-  const double factor = keys.number("rope.scaling.factor", 1);
-  const double magnitude = keys.number("rope.scaling.attn_factor", 1);
-  keys.ignore({"rope.scaling.finetuned"});
-  if (tensors.contains("rope_factors_long.weight")) {
-    config["original_max_position_embeddings"] = original;
-    config["rope_scaling"] = {
-        {"rope_type", "longrope"},
-        {"short_factor", values_of(tensors, "rope_factors_short.weight", width / 2)},
-        {"long_factor", values_of(tensors, "rope_factors_long.weight", width / 2)},
-        {"attention_factor", magnitude}};
-  } else if (tensors.contains("rope_freqs.weight")) {
-    config["rope_scaling"] =
-        factored_rotary(values_of(tensors, "rope_freqs.weight", width / 2), theta);
-  } else if (kind == "linear") {
-    config["rope_scaling"] = {{"rope_type", "linear"}, {"factor", factor}};
-  } else if (kind == "yarn") {
-    config["rope_scaling"] = {
-        {"rope_type", "yarn"}, {"factor", factor}, {"original_max_position_embeddings", original}};
-  } else if (kind != "none") {
-    keys.fail("rope.scaling.type", "is \"" + kind + "\", which is unsupported here");
-  }
+  set_rotary_scaling(keys, tensors, width, config);
 }
 
-void set_experts(Keys& keys, Json& config) {
+/// @param normalised  the weights of the chosen experts sum to 1 in this family
+void refuse_other_experts(GgufKeys& keys, bool normalised) {
+  keys.refuse("expert_weights_scale", {0, 1});
+  keys.refuse("expert_weights_norm", {normalised});
+  // 0: the architecture's own, which is the softmax in those that are read; 1: softmax.
+  keys.refuse("expert_gating_func", {0, 1});
+}
+
+void set_experts(GgufKeys& keys, Json& config) {
   config["num_experts_per_tok"] = keys.size("expert_used_count");
   const std::string type = config["model_type"].get<std::string>();
+  refuse_other_experts(keys, type != "qwen2_moe");
   if (type == "mixtral") {
     config["num_local_experts"] = keys.size("expert_count");
     return;
   }
   config["num_experts"] = keys.size("expert_count");
   config["moe_intermediate_size"] = keys.size("expert_feed_forward_length");
-  keys.ignore({"expert_weights_scale", "expert_weights_norm", "expert_gating_func"});
-  if (type == "qwen3_moe") config["norm_topk_prob"] = true;
+  config["norm_topk_prob"] = type != "qwen2_moe";
   if (type == "qwen2_moe") {
-    config["norm_topk_prob"] = false;
     config["shared_expert_intermediate_size"] = keys.size("expert_shared_feed_forward_length");
   }
 }
 
-void set_gemma(Keys& keys, Json& config) {
+constexpr const char* kWindow = "attention.sliding_window";
+constexpr const char* kPattern = "attention.sliding_window_pattern";
+
+/// Which layers of Gemma 2 and 3 have the window, if the file has the key: a flag for each layer,
+/// or a period p, whose last layer has full attention (0: every layer has the window).
+void set_window_pattern(GgufKeys& keys, Json& config) {
+  const Json* pattern = keys.find(kPattern);
+  if (pattern == nullptr) return;
+  const auto layers = config["num_hidden_layers"].get<std::int64_t>();
+  Json types = Json::array();
+  const auto add = [&types](bool slides) {
+    types.push_back(slides ? "sliding_attention" : "full_attention");
+  };
+  if (pattern->is_array()) {
+    for (const Json& flag : *pattern) {
+      if (!flag.is_boolean()) keys.fail(kPattern, "holds something else than flags");
+      add(flag.get<bool>());
+    }
+    if (types.size() != static_cast<std::size_t>(layers)) {
+      keys.fail(kPattern, fmt::format("has {} flags for {} layers", types.size(), layers));
+    }
+  } else {
+    const std::int64_t period = *pattern == 0 ? 0 : keys.size(kPattern);
+    // The reader refuses more layers.
+    for (std::int64_t layer = 0; layer < std::min(layers, kMostLayers); ++layer) {
+      add(period == 0 || layer % period < period - 1);
+    }
+  }
+  config["layer_types"] = std::move(types);
+}
+
+void set_windows(GgufKeys& keys, Json& config) {
+  const std::string type = config["model_type"].get<std::string>();
+  const bool gemma = type == "gemma2" || type == "gemma3_text";
+  if (!gemma && type != "phi3" && type != "starcoder2") {
+    keys.refuse(kWindow, {0});
+    return;
+  }
+  if (const Json* window = keys.find(kWindow)) {
+    config["sliding_window"] = *window == 0 ? Json() : *window;
+  } else if (type == "gemma3_text") {
+    keys.fail(
+        kWindow,
+        "is missing; the models of this family have different windows, so there is no default");
+  } else if (type == "gemma2") {
+    keys.warn(kWindow, "is missing; the family's window of 4096 tokens is taken");
+  } else {
+    keys.warn(kWindow,
+              "is missing; every layer gets full attention, which differs from a model of this "
+              "family that has a window");
+  }
+  if (!gemma) return;
+  set_window_pattern(keys, config);
+  if (keys.find(kWindow) != nullptr && *keys.find(kWindow) == 0) config.erase("layer_types");
+}
+
+void set_gemma(GgufKeys& keys, Json& config) {
   // The largest models of generations 2 and 3 scale scores by the width of the model, not of a
   // head.
   const std::string type = config["model_type"].get<std::string>();
@@ -214,21 +240,26 @@ void set_gemma(Keys& keys, Json& config) {
     config["query_pre_attn_scalar"] =
         largest ? config["hidden_size"].get<double>() / config["num_attention_heads"].get<double>()
                 : config["head_dim"].get<double>();
-    if (!keys.copy("attn_logit_softcapping", config, "attn_logit_softcapping")) {
-      config["attn_logit_softcapping"] = nullptr;
-    }
-    if (!keys.copy("final_logit_softcapping", config, "final_logit_softcapping")) {
-      config["final_logit_softcapping"] = nullptr;
-    }
+    // Without a key the family's default holds: 50 and 30 in Gemma 2, none in Gemma 3.
+    keys.copy("attn_logit_softcapping", config, "attn_logit_softcapping");
+    keys.copy("final_logit_softcapping", config, "final_logit_softcapping");
   }
   if (type == "gemma3_text") {
     config["rope_local_base_freq"] = keys.number("rope.freq_base_swa", 10000);
-    // One layer of six sees everything; newer files say so.
-    if (const Json* pattern = keys.find("attention.sliding_window_pattern");
-        pattern != nullptr && pattern->is_number_integer()) {
-      config["sliding_window_pattern"] = *pattern;
-    }
   }
+}
+
+void set_granite(GgufKeys& keys, Json& config) {
+  // Two multipliers of 1 may be left out. The others have another default in llama.cpp than in a
+  // config.json.
+  keys.copy("embedding_scale", config, "embedding_multiplier");
+  keys.copy("residual_scale", config, "residual_multiplier");
+  for (const auto& [key, field] : {std::pair("attention.scale", "attention_multiplier"),
+                                   std::pair("logit_scale", "logits_scaling")}) {
+    if (!keys.copy(key, config, field)) keys.fail(key, "is missing");
+  }
+  // In this architecture: whether there are rotary embeddings at all.
+  keys.refuse("rope.scaling.finetuned", {true});
 }
 
 }  // namespace
@@ -252,7 +283,7 @@ const GgufArchitecture& gguf_architecture(const GgufFile& file) {
 
 Json gguf_config(const GgufFile& file, const GgufArchitecture& architecture,
                  const ForeignTensors& tensors) {
-  Keys keys(file, architecture.name);
+  GgufKeys keys(file, architecture.name);
   Json config = {{"model_type", architecture.model_type}};
   const bool experts = keys.find("expert_count") != nullptr && *keys.find("expert_count") != 0;
   if (experts && architecture.model_type == "llama") config["model_type"] = "mixtral";
@@ -293,11 +324,11 @@ Json gguf_config(const GgufFile& file, const GgufArchitecture& architecture,
       ends.push_back(end);
     }
   }
-  keys.ignore({"vocab_size", "rope.freq_base_train", "attention.causal"});
+  keys.refuse("attention.causal", {true});
+  // The rows of q and k as Meta's files have them: pairs side by side.
+  if (architecture.interleaved) keys.refuse("tensor_data_layout", {"Meta AI original pth"});
   set_rotary(keys, tensors, head_width, config);
-  if (const Json* window = keys.find("attention.sliding_window")) {
-    config["sliding_window"] = *window == 0 ? Json() : *window;
-  }
+  set_windows(keys, config);
   if (experts) set_experts(keys, config);
   const std::string type = config["model_type"].get<std::string>();
   const bool qkv_bias = tensors.contains("blk.0.attn_q.bias");
@@ -306,12 +337,7 @@ Json gguf_config(const GgufFile& file, const GgufArchitecture& architecture,
     config["mlp_bias"] = tensors.contains("blk.0.ffn_up.bias");
   }
   if (type == "starcoder2") config["use_bias"] = qkv_bias;
-  if (type == "granite") {
-    keys.copy("embedding_scale", config, "embedding_multiplier");
-    keys.copy("residual_scale", config, "residual_multiplier");
-    keys.copy("attention.scale", config, "attention_multiplier");
-    keys.copy("logit_scale", config, "logits_scaling");
-  }
+  if (type == "granite") set_granite(keys, config);
   if (type.starts_with("gemma")) set_gemma(keys, config);
   keys.refuse_unread();
   return config;

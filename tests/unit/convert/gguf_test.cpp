@@ -300,6 +300,9 @@ std::vector<BadGguf> bad_files() {
       {"parts",
        [] { return llama_keys().raw("split.count", 2, W::number(std::uint16_t{2})).bytes(0); },
        {"split.count"}},
+      {"adapter",
+       [] { return llama_keys().add("general.type", std::string("adapter")).bytes(0); },
+       {"general.type", "adapter", "unsupported"}},
       {"missing_tensor",
        [] {
          return llama_keys().tensor("token_embd.weight", {32, 2}, 0, 0).bytes(256);
