@@ -14,8 +14,8 @@ root=$PWD
 export GRIDMILL=${GRIDMILL:-$root/build/release/src/gridmill}
 
 all=(srun mpirun array signal signal-mpirun time-limit time-limit-mpirun scancel scancel-mpirun requeue requeue-mpirun preemption
-     rank-killed rank-killed-mpirun node-crash first-node-crash node-crash-mpirun unplug unplug-mpirun no-mpi-plugin)
-short=(no-mpi-plugin signal signal-mpirun scancel rank-killed)
+     rank-killed rank-killed-mpirun node-crash first-node-crash node-crash-mpirun unplug unplug-mpirun no-mpi-plugin chat)
+short=(no-mpi-plugin chat signal signal-mpirun scancel rank-killed)
 scenarios=()
 for argument in "$@"; do
   case $argument in
@@ -301,6 +301,9 @@ scenario_no-mpi-plugin() {
   srun --mpi=none -n 1 "$GRIDMILL" generate --config job.cfg --output "$out" --samples-per-prompt 1 > singletons.log 2>&1 ||
     { cat singletons.log; fail "one task needs no plugin"; }
 }
+
+# shellcheck source=tests/slurm/chat_walk.sh
+source "$root/tests/slurm/chat_walk.sh"
 
 # What a scenario that did not end as it should has left behind.
 clean_up() {
