@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "bench/random_parameters_detail.hpp"
-#include "bench/roofline_detail.hpp"
 #include "bench/shared_start_detail.hpp"
 #include "gridmill/base/clock.hpp"
 #include "gridmill/base/error.hpp"
@@ -18,6 +17,7 @@
 #include "gridmill/base/log.hpp"
 #include "gridmill/base/philox.hpp"
 #include "gridmill/base/process.hpp"
+#include "gridmill/bench/roofline.hpp"
 #include "gridmill/build_info/version.hpp"
 #include "gridmill/generate/generator.hpp"
 #include "gridmill/generate/slot_plan.hpp"
@@ -195,14 +195,6 @@ Figure measure(const BenchConfig& config, const BenchSubject& subject, int batch
               100 * figure.moved(), attempt < kAttempts ? "; measuring it again" : "");
   }
   return best;
-}
-
-OrderedJson to_json(const MachineLimits& limits) {
-  return {{"read_gb_per_s", limits.read_bytes_per_s / 1e9},
-          {"update_gb_per_s", limits.update_bytes_per_s / 1e9},
-          {"bf16_gflop_per_s", limits.bf16_flop_per_s / 1e9},
-          {"fp32_gflop_per_s", limits.fp32_flop_per_s / 1e9},
-          {"int8_gop_per_s", limits.int8_op_per_s / 1e9}};
 }
 
 /// Fields that every line has.

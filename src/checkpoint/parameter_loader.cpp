@@ -6,6 +6,7 @@
 #include "checkpoint/device_staging_detail.hpp"
 #include "checkpoint/node_plan_detail.hpp"
 #include "checkpoint/packer_detail.hpp"
+#include "checkpoint/parameter_layout_detail.hpp"
 #include "checkpoint/parameter_loader_detail.hpp"
 #include "checkpoint/unit_pieces_detail.hpp"
 #include "gridmill/base/check.hpp"
@@ -16,26 +17,6 @@
 namespace gridmill::checkpoint_detail {
 
 namespace {
-
-/// One arena holds all units: of each its own block (or, gathered once on a device, all blocks),
-/// then its kept part.
-struct Arena {
-  std::vector<std::size_t> block_starts;
-  std::vector<std::size_t> kept_starts;
-  std::size_t bytes = 0;
-};
-
-Arena plan_arena(const std::vector<UnitLayout>& layouts, int own, bool all_blocks) {
-  Arena arena;
-  for (const UnitLayout& layout : layouts) {
-    arena.block_starts.push_back(arena.bytes);
-    arena.bytes +=
-        all_blocks ? layout.gathered_bytes : layout.block_bytes[static_cast<std::size_t>(own)];
-    arena.kept_starts.push_back(arena.bytes);
-    arena.bytes += layout.kept_bytes;
-  }
-  return arena;
-}
 
 std::vector<ResidentUnit> resident_units(const Arena& arena, const std::byte* base) {
   std::vector<ResidentUnit> units;
@@ -90,25 +71,22 @@ class Loader {
   }
 
  private:
-  void plan_layouts(const LayoutRules& rules) {
-    agree_on(grid_.world(), [&] {
-      for (std::size_t unit = 0; unit < parameters_.units.size(); ++unit) {
-        LayoutRules of_unit = rules;
-        const bool embeds = static_cast<UnitId>(unit) == parameters_.embedding_unit;
-        of_unit.table_stays = rules.table_stays && embeds &&
-                              parameters_.units[unit].matrices.at(0).layout == MatrixLayout::rows;
-        loaded_.layouts.push_back(layout_unit(parameters_.units[unit], backend_, of_unit));
-      }
+  /// Sets the layouts of all units.
+  Arena plan_layouts(Keeping keeping) {
+    return agree_on(grid_.world(), [&] {
+      ParameterLayout layout = lay_out_parameters(parameters_, backend_,
+                                                  {.keeping = keeping,
+                                                   .shards = grid_.fsdp().size(),
+                                                   .own = own_,
+                                                   .min_elements = options_.fsdp_min_weight_size});
+      loaded_.layouts = std::move(layout.units);
+      return layout.arena;
     });
   }
 
   /// A shard of every unit in memory of this rank alone.
   void load_shard() {
-    plan_layouts({.shards = grid_.fsdp().size(),
-                  .own = own_,
-                  .min_elements = options_.fsdp_min_weight_size,
-                  .table_stays = true});
-    const Arena arena = plan_arena(loaded_.layouts, own_, false);
+    const Arena arena = plan_layouts(Keeping::host_shard);
     check_memory(arena.bytes + UnitGather::bytes_for(loaded_.layouts), "the parameters' shards");
     allocate(arena.bytes);
     loaded_.resident = resident_units(arena, loaded_.memory.data());
@@ -135,8 +113,7 @@ class Loader {
 
   /// One copy a node, packed by all its ranks together and completed from other nodes.
   void load_for_node() {
-    plan_layouts({});
-    const Arena arena = plan_arena(loaded_.layouts, 0, true);
+    const Arena arena = plan_layouts(Keeping::node_copy);
     const Communicator& sharers = grid_.node_tp_peers();
     check_memory(sharers.rank() == 0 ? arena.bytes : 0, "the parameters");
     CollectiveStage sharing(grid_.world());
@@ -188,13 +165,7 @@ class Loader {
   /// Through two buffers of the host, since packing happens there: a piece is read and packed while
   /// the one before is copied.
   void load_device(bool once) {
-    plan_layouts({.shards = grid_.fsdp().size(),
-                  .own = own_,
-                  .min_elements = options_.fsdp_min_weight_size,
-                  .split_vectors = false,  // pieces could not be put together on the device
-                  .equal_blocks = true,
-                  .table_stays = !once});
-    const Arena arena = plan_arena(loaded_.layouts, own_, once);
+    const Arena arena = plan_layouts(once ? Keeping::device_whole : Keeping::device_shard);
     allocate(arena.bytes);
     loaded_.resident = resident_units(arena, loaded_.memory.data());
     const bool gathers = once && grid_.fsdp().size() > 1;

@@ -30,24 +30,21 @@ ParameterDType parameter_dtype_from_name(std::string_view name) {
       fmt::format("--param-dtype is '{}', but must be checkpoint, bf16 or fp32", name));
 }
 
-DType dominant_dtype(const CheckpointFile& file, ParameterDType cast) {
+DType dominant_dtype(std::span<const StoredParameter> stored, ParameterDType cast) {
   if (cast == ParameterDType::bf16) return DType::bf16;
   if (cast == ParameterDType::fp32) return DType::fp32;
+  std::uint64_t all_bytes = 0;
   std::uint64_t bf16_bytes = 0;
-  for (const StoredParameter& parameter : file.parameters()) {
-    if (parameter.dtype != DType::bf16) continue;
-    std::uint64_t bytes = size_of(parameter.dtype);
-    for (const std::int64_t extent : parameter.spec.shape) {
-      bytes *= static_cast<std::uint64_t>(extent);
-    }
-    bf16_bytes += bytes;
+  for (const StoredParameter& parameter : stored) {
+    all_bytes += parameter.size_bytes();
+    if (parameter.dtype == DType::bf16) bf16_bytes += parameter.size_bytes();
   }
-  return bf16_bytes * 2 > file.parameter_bytes() ? DType::bf16 : DType::fp32;
+  return bf16_bytes * 2 > all_bytes ? DType::bf16 : DType::fp32;
 }
 
-bool has_codes(const CheckpointFile& file, ParameterDType cast) {
+bool has_codes(std::span<const StoredParameter> stored, ParameterDType cast) {
   return cast == ParameterDType::checkpoint &&
-         std::any_of(file.parameters().begin(), file.parameters().end(),
+         std::any_of(stored.begin(), stored.end(),
                      [](const StoredParameter& parameter) { return parameter.format.coded(); });
 }
 
@@ -74,11 +71,12 @@ WeightFormat stored_format(const MatrixSpec& matrix,
 
 }  // namespace
 
-ModelParameters with_stored_formats(ModelParameters parameters, const CheckpointFile& file,
-                                    const Backend& backend, ParameterDType cast) {
-  if (!has_codes(file, cast)) return parameters;
+ModelParameters with_stored_formats(ModelParameters parameters,
+                                    std::span<const StoredParameter> list, const Backend& backend,
+                                    ParameterDType cast) {
+  if (!has_codes(list, cast)) return parameters;
   std::unordered_map<std::string, const StoredParameter*> stored;
-  for (const StoredParameter& parameter : file.parameters()) {
+  for (const StoredParameter& parameter : list) {
     stored.emplace(parameter.spec.name, &parameter);
   }
   for (std::size_t unit = 0; unit < parameters.units.size(); ++unit) {
@@ -185,7 +183,7 @@ std::unique_ptr<CheckpointParameters> make_parameter_source(const CheckpointFile
                                                             Stream& stream,
                                                             const ParameterOptions& options) {
   auto impl = std::make_unique<CheckpointParameters::Impl>(
-      backend, stream, with_stored_formats(parameters, file, backend, options.dtype));
+      backend, stream, with_stored_formats(parameters, file.parameters(), backend, options.dtype));
   impl->checkpoint_bytes = file.parameter_bytes();
   impl->loaded = detail::load_parameters(file, impl->parameters, grid, backend, options);
   const detail::LoadedParameters& loaded = impl->loaded;

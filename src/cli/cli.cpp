@@ -25,8 +25,9 @@ namespace gridmill::cli {
 
 namespace {
 
-constexpr std::array<Command, 12> kCommands = {{
+constexpr std::array<Command, 13> kCommands = {{
     {"generate", "prompts in, one shared result file out", Command::Kind::ranks, run_generate},
+    {"plan", "memory, time and files of a job before it runs", Command::Kind::reads, run_plan},
     {"convert", "a foreign checkpoint into a gridmill checkpoint", Command::Kind::writes,
      run_convert},
     {"export", "a result file as jsonl or text", Command::Kind::reads, run_export},

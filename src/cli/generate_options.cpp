@@ -54,11 +54,15 @@ void add_fields(po::options_description& options, std::span<const OptionField> f
   }
 }
 
-void add_input_options(po::options_description& options, JobConfig& config) {
+void add_input_options(po::options_description& options, JobConfig& config, Files files) {
+  const auto file = [files](std::string* target, const char* value_name) {
+    auto* value = po::value(target)->value_name(value_name);
+    return files == Files::required ? value->required() : value;
+  };
   auto add = options.add_options();
-  add("prompts", po::value(&config.prompts)->required()->value_name("FILE"),
+  add("prompts", file(&config.prompts, "FILE"),
       ".jsonl (an object a line), .txt (a prompt a line) or .h5 (prefix_tokens)");
-  add("output", po::value(&config.output)->required()->value_name("FILE.h5"), "shared result file");
+  add("output", file(&config.output, "FILE.h5"), "shared result file");
   add("add-special-tokens", switch_value(&config.add_special_tokens),
       "as the tokenizer's post-processor says");
 }
@@ -188,9 +192,9 @@ void refuse_contradictions(const JobConfig& config) {
 
 }  // namespace
 
-po::options_description generate_options(JobConfig& config) {
+po::options_description generate_options(JobConfig& config, Files files) {
   po::options_description options("What is generated");
-  add_input_options(options, config);
+  add_input_options(options, config, files);
   add_row_options(options, config);
   add_sampling_options(options, config);
   add_lifecycle_options(options, config);
@@ -200,7 +204,7 @@ po::options_description generate_options(JobConfig& config) {
 
 po::options_description score_options(JobConfig& config) {
   po::options_description options("What is scored");
-  add_input_options(options, config);
+  add_input_options(options, config, Files::required);
   add_max_length(options, config,
                  "longest row; default: that of the prompts, which are read once to find it");
   add_top_logprobs(options, config, "add the K likeliest tokens of each position");

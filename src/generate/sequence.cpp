@@ -7,13 +7,6 @@
 
 namespace gridmill::generate_detail {
 
-namespace {
-/// With 0, rows are preempted soon after admission; with more, pages are idle. By
-/// tests/simulation/pool_simulation.cpp 0 is at best 1 % faster than 1 and up to 8 % slower; 2 is
-/// up to 7 % slower, 4 up to 15 %, and neither is ever faster.
-constexpr std::int64_t kPagesToGrowInto = 1;
-}  // namespace
-
 std::int64_t wanted_rows(LogitsWanted want, std::int64_t count) {
   switch (want) {
     case LogitsWanted::all:

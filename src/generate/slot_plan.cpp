@@ -192,6 +192,43 @@ std::uint64_t workspace_bytes(const ModelParameters& parameters, int tp_size, st
   return static_cast<std::uint64_t>(numbers) * sizeof(float);
 }
 
+std::uint64_t host_workspace_bytes(const ModelParameters& parameters, const Backend& backend,
+                                   int tp_size, std::int64_t rows, std::int64_t logit_rows,
+                                   double expert_share) {
+  const auto packed = [&backend](std::int64_t count, std::int64_t inputs) {
+    return static_cast<double>(backend.packed_bytes(count, inputs));
+  };
+  const auto floats = [rows](std::int64_t columns) {
+    return static_cast<double>(rows * columns) * sizeof(float);
+  };
+  double layer = 0;  // layers use the same buffers
+  double parts = 0;  // of a row-parallel product, of all ranks
+  for (std::size_t unit = 0; unit + 1 < parameters.units.size(); ++unit) {
+    double bytes = 0;
+    for (const MatrixSpec& matrix : parameters.units[unit].matrices) {
+      if (matrix.layout != MatrixLayout::panels) continue;
+      const MatrixShape& shape = matrix.shape;
+      const bool of_expert = matrix.name.find("experts.") != std::string::npos;
+      const double share = of_expert ? expert_share : 1;
+      bytes += share * packed(rows, shape.inputs);
+      // Gate and up are combined into the packed input of the next product, and a row-parallel
+      // product adds to the residual stream.
+      if (matrix.fuse == Fuse::concatenate && !shape.row_parallel) bytes += floats(shape.outputs);
+      if (shape.row_parallel && tp_size > 1) {
+        parts = std::max(parts, (tp_size + 1) * floats(shape.outputs));
+      }
+    }
+    layer = std::max(layer, bytes);
+  }
+  const UnitSpec& table = parameters.units[static_cast<std::size_t>(parameters.embedding_unit)];
+  const std::int64_t width = table.matrices.front().shape.inputs;
+  const double residual = floats(width);
+  const double head = packed(logit_rows, width) + static_cast<double>(logit_rows) *
+                                                      kVocabularyGroups *
+                                                      static_cast<double>(sizeof(SelectPartial));
+  return static_cast<std::uint64_t>(layer + parts + residual + head);
+}
+
 std::int64_t plan_pass_rows(const StateBudget& budget, const ModelParameters& parameters,
                             int tp_size, int slots) {
   constexpr std::int64_t kFewest = 64;
@@ -208,8 +245,15 @@ std::int64_t plan_pass_rows(const StateBudget& budget, const ModelParameters& pa
 
 SlotPlan plan_slots(const Backend& backend, const Model& model, const SlotRequest& request,
                     const RankPlace& place) {
+  return plan_slots(backend, model, request, place, [&](std::uint64_t workspace_bytes) {
+    return backend.state_budget(place.node_ranks, workspace_bytes);
+  });
+}
+
+SlotPlan plan_slots(const Backend& backend, const Model& model, const SlotRequest& request,
+                    const RankPlace& place, const BudgetOf& budget_of) {
   const ModelParameters parameters = model.parameters(place.tp_size, place.tp_rank);
-  const StateBudget all = backend.state_budget(place.node_ranks, 0);
+  const StateBudget all = budget_of(0);
   const int slots = request.slots > 0 ? request.slots : all.most_slots;
   const std::int64_t pass_rows = request.pass_rows > 0
                                      ? request.pass_rows
@@ -230,7 +274,7 @@ SlotPlan plan_slots(const Backend& backend, const Model& model, const SlotReques
                       .fixed_bytes = fixed,
                       .prefix_memory = request.prefix_memory};
   if (!even) needs.bytes_at = [&](std::int64_t length) { return bytes(length); };
-  SlotPlan plan = plan_slots(backend.state_budget(place.node_ranks, workspace), needs);
+  SlotPlan plan = plan_slots(budget_of(workspace), needs);
   plan.pass_rows = pass_rows;
   return plan;
 }

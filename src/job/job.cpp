@@ -20,6 +20,7 @@
 #include "job/lockstep_detail.hpp"
 #include "job/metrics_detail.hpp"
 #include "job/output_detail.hpp"
+#include "job/predicted_memory.hpp"
 #include "job/prompt_file_detail.hpp"
 #include "job/prompting.hpp"
 #include "job/replica_detail.hpp"
@@ -186,7 +187,9 @@ ExitCode run_job(const JobConfig& given) {
   }
 
   requests->warn_of_others(any_rank(world, requests->begins_twice()));
-  const OrderedJson summary = summarize(context, *replica, stages, store_counters);
+  const OrderedJson summary =
+      summarize(context, *replica, stages, store_counters,
+                predicted_resident_bytes(context, slots, replica->statistics()));
   ExitCode code = ExitCode::ok;
   agree_on(world, [&] {
     if (!root) return;
@@ -200,6 +203,13 @@ ExitCode run_job(const JobConfig& given) {
         100 * summary["idle_share"]["mean"].get<double>(),
         100 * summary["idle_share"]["max"].get<double>(),
         summary["tail_idle_s"]["mean"].get<double>());
+    if (summary.contains("predicted_resident_bytes")) {
+      const auto mib = [&summary](const char* name) {
+        return summary[name]["max"].get<double>() / (1 << 20);
+      };
+      log::info("memory of a rank at its peak: {:.0f} MiB, {:.0f} MiB were predicted",
+                mib("peak_resident_bytes"), mib("predicted_resident_bytes"));
+    }
     code = conclude(config, output, record);
   });
   broadcast(world, 0, code);

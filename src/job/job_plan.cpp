@@ -6,7 +6,9 @@
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
+#include "gridmill/results/result_file.hpp"
 #include "job/job_fields.hpp"
+#include "job/output_detail.hpp"
 
 namespace gridmill {
 
@@ -14,23 +16,6 @@ namespace {
 
 /// Longest row where nothing else limits it, as in xlstm-jax.
 constexpr std::int64_t kDefaultMaxLength = 2048;
-
-std::int32_t resolve_max_length(const JobConfig& config, const ModelInfo& model) {
-  const std::int64_t limit = model.model_limit;
-  if (config.max_length == 0 && config.score.enabled) {
-    return limit == 0 ? std::numeric_limits<std::int32_t>::max() : static_cast<std::int32_t>(limit);
-  }
-  if (config.max_length == 0) {
-    return static_cast<std::int32_t>(limit == 0 ? kDefaultMaxLength
-                                                : std::min(kDefaultMaxLength, limit));
-  }
-  if (limit != 0 && config.max_length > limit && !config.allow_long) {
-    throw UsageError(
-        fmt::format("--max-length is {}, but the model supports rows of {} tokens; lower it{}",
-                    config.max_length, limit, config.score.enabled ? "" : " or give --allow-long"));
-  }
-  return static_cast<std::int32_t>(config.max_length);
-}
 
 std::vector<TokenId> resolve_eod(const JobConfig& config, const ModelInfo& model) {
   const std::vector<TokenId>& given = config.limits.eod_token_ids;
@@ -56,6 +41,37 @@ Json to_json(const ScoreOptions& score) {
 }
 
 }  // namespace
+
+std::int32_t resolve_max_length(const JobConfig& config, const ModelInfo& model) {
+  const std::int64_t limit = model.model_limit;
+  if (config.max_length == 0 && config.score.enabled) {
+    return limit == 0 ? std::numeric_limits<std::int32_t>::max() : static_cast<std::int32_t>(limit);
+  }
+  if (config.max_length == 0) {
+    return static_cast<std::int32_t>(limit == 0 ? kDefaultMaxLength
+                                                : std::min(kDefaultMaxLength, limit));
+  }
+  if (limit != 0 && config.max_length > limit && !config.allow_long) {
+    throw UsageError(
+        fmt::format("--max-length is {}, but the model supports rows of {} tokens; lower it{}",
+                    config.max_length, limit, config.score.enabled ? "" : " or give --allow-long"));
+  }
+  return static_cast<std::int32_t>(config.max_length);
+}
+
+ResultShape result_shape(const JobConfig& config, const JobPlan& plan, std::int64_t vocab_size) {
+  const ScoreOptions& score = config.score;
+  const bool valid_dataset = config.lockstep.enabled || job_detail::counts_some(score);
+  return {.rows = plan.rows,
+          .samples_per_prompt = config.samples_per_prompt,
+          .max_length = static_cast<std::uint32_t>(plan.max_length),
+          .logprobs = static_cast<std::uint8_t>(config.logprobs ? 1 : 0),
+          .valid = static_cast<std::uint8_t>(valid_dataset ? 1 : 0),
+          .version = static_cast<std::uint8_t>(ResultFile::kFormatVersion),
+          .top = static_cast<std::uint32_t>(config.top_logprobs),
+          .scores = static_cast<std::uint8_t>(score.enabled ? 1 : 0),
+          .vocab = static_cast<std::uint32_t>(score.logits ? vocab_size : 0)};
+}
 
 ScoreOptions score_options_from_json(const Json& fields) {
   return {.enabled = true,

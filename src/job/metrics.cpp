@@ -70,14 +70,15 @@ void MetricsWriter::write(const OrderedJson& record) {
 }
 
 OrderedJson summarize(RunContext& context, const Replica& replica, const StageTimes& stages,
-                      const StoreCounters& store) {
+                      const StoreCounters& store,
+                      std::optional<std::uint64_t> predicted_bytes) {
   const Communicator& world = context.grid().world();
   const GeneratorStatistics& generator = replica.statistics();
   const ReplicaTimes& times = replica.times();
   const ParameterStatistics parameters = context.parameters().statistics();
   const double idle_s = times.idle_s + times.prompt_wait_s + stages.tail_idle_s;
   const double whole_s = times.compute_s + idle_s;
-  const std::vector<std::pair<const char*, double>> values = {
+  std::vector<std::pair<const char*, double>> values = {
       {"open_s", stages.open_s},
       {"load_s", stages.load_s},
       {"generate_s", stages.generate_s},
@@ -93,6 +94,9 @@ OrderedJson summarize(RunContext& context, const Replica& replica, const StageTi
       {"parameter_memory_shared", static_cast<double>(parameters.shared_bytes)},
       {"peak_resident_bytes", static_cast<double>(peak_resident_bytes())},
       {"commit_sync_s", store.sync_s}};
+  if (predicted_bytes) {
+    values.emplace_back("predicted_resident_bytes", static_cast<double>(*predicted_bytes));
+  }
   std::vector<double> numbers;
   numbers.reserve(values.size());
   for (const auto& [name, value] : values) numbers.push_back(value);

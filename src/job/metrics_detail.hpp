@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <fstream>
+#include <optional>
 #include <string>
 
 #include "gridmill/base/clock.hpp"
@@ -45,7 +46,9 @@ class MetricsWriter {
 
 /// Collective over the world: what the run did, with the spread over ranks of what differs between
 /// them.
+/// @param predicted_bytes  predicted_resident_bytes().
 [[nodiscard]] OrderedJson summarize(RunContext& context, const Replica& replica,
-                                    const StageTimes& stages, const StoreCounters& store);
+                                    const StageTimes& stages, const StoreCounters& store,
+                                    std::optional<std::uint64_t> predicted_bytes);
 
 }  // namespace gridmill::job_detail

@@ -16,20 +16,6 @@ namespace gridmill::job_detail {
 
 namespace {
 
-ResultShape shape_of(const JobConfig& config, const JobPlan& plan, std::int64_t vocab_size) {
-  const ScoreOptions& score = config.score;
-  const bool valid_dataset = config.lockstep.enabled || counts_some(score);
-  return {.rows = plan.rows,
-          .samples_per_prompt = config.samples_per_prompt,
-          .max_length = static_cast<std::uint32_t>(plan.max_length),
-          .logprobs = static_cast<std::uint8_t>(config.logprobs ? 1 : 0),
-          .valid = static_cast<std::uint8_t>(valid_dataset ? 1 : 0),
-          .version = static_cast<std::uint8_t>(ResultFile::kFormatVersion),
-          .top = static_cast<std::uint32_t>(config.top_logprobs),
-          .scores = static_cast<std::uint8_t>(score.enabled ? 1 : 0),
-          .vocab = static_cast<std::uint32_t>(score.logits ? vocab_size : 0)};
-}
-
 void refuse_shared_network_writes(const std::string& output, int nodes) {
   if (nodes > 1 && on_network_file_system(output)) {
     throw OutputError(
@@ -121,7 +107,7 @@ Output open_output(const JobConfig& config, const JobPlan& plan, RunContext& con
     if (world.rank() != 0) return;
     output.lock.emplace(RunLock::acquire(config.output));
     output.epoch = output.lock->epoch();
-    create_or_check(config, plan, shape_of(config, plan, context.model().info().vocab_size));
+    create_or_check(config, plan, result_shape(config, plan, context.model().info().vocab_size));
     refuse_shared_network_writes(config.output, nodes);
     recover(config, context.threads(), output);
   });

@@ -38,8 +38,11 @@ void require_chat_template(const PromptOptions& resolved, const std::string& pro
   }
 }
 
-PromptOptions resolve(const PromptOptions& given, RunContext& context,
-                      const std::string& prompt_field, const PromptSource& prompts) {
+}  // namespace
+
+PromptOptions resolve_prompting(const PromptOptions& given, const CheckpointFile& checkpoint,
+                                const Tokenizer* tokenizer, const std::string& prompt_field,
+                                const PromptSource& prompts) {
   const PromptFormat format = prompts.index().format;
   if (format == PromptFormat::h5) {
     require_no_rendering(given, prompts.path());
@@ -48,13 +51,11 @@ PromptOptions resolve(const PromptOptions& given, RunContext& context,
   // A row of a result file always has a text as `prompt`.
   const bool uses_messages =
       format == PromptFormat::results ? prompt_field != "prompt" : prompts.index().mentions_field;
-  PromptOptions resolved = resolve_prompt_options(
-      given, model_texts(context.checkpoint(), context.tokenizer()), uses_messages);
+  PromptOptions resolved =
+      resolve_prompt_options(given, model_texts(checkpoint, tokenizer), uses_messages);
   require_chat_template(resolved, prompt_field, prompts);
   return resolved;
 }
-
-}  // namespace
 
 PromptOptions resolve_prompting(const PromptOptions& given, RunContext& context,
                                 const std::string& prompt_field, const PromptSource& prompts) {
@@ -62,7 +63,9 @@ PromptOptions resolve_prompting(const PromptOptions& given, RunContext& context,
   std::string text;
   agree_on(world, [&] {
     if (world.rank() != 0) return;
-    text = to_json(resolve(given, context, prompt_field, prompts)).dump();
+    text = to_json(resolve_prompting(given, context.checkpoint(), context.tokenizer(), prompt_field,
+                                     prompts))
+               .dump();
   });
   broadcast(world, 0, text);
   return prompt_options_from_json(parse_json(text, "prompting"));

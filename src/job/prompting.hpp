@@ -20,6 +20,13 @@ namespace gridmill::job_detail {
                                               const std::string& prompt_field,
                                               const PromptSource& prompts);
 
+/// The same on one process, for a checkpoint and its tokenizer (null if it has none).
+[[nodiscard]] PromptOptions resolve_prompting(const PromptOptions& given,
+                                              const CheckpointFile& checkpoint,
+                                              const Tokenizer* tokenizer,
+                                              const std::string& prompt_field,
+                                              const PromptSource& prompts);
+
 /// Prints the first `config.show` prompts to stdout as they will be fed, a JSON object a line: the
 /// number, the text with special tokens, the ids; or the reason why the row will fail.
 void show_prompts(const RequestMaker& requests, const JobConfig& config,

@@ -1,13 +1,13 @@
 #include "gridmill/job/run_context.hpp"
 
 #include <algorithm>
-#include <string_view>
 #include <utility>
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/log.hpp"
 #include "gridmill/base/process.hpp"
+#include "gridmill/checkpoint/compute_type.hpp"
 #include "gridmill/generate/slot_plan.hpp"
 #include "gridmill/grid/collectives.hpp"
 #include "gridmill/job/machine.hpp"
@@ -16,32 +16,6 @@
 namespace gridmill {
 
 namespace {
-
-/// Compute type of products, in the terms of BackendOptions.
-struct ComputeType {
-  DType dtype;
-  bool int8_products;
-};
-
-ComputeType resolve_compute_dtype(const RunOptions& options, const CheckpointFile& checkpoint) {
-  if (options.compute_dtype == "fp32") return {DType::fp32, false};
-  if (options.compute_dtype == "bf16") return {DType::bf16, false};
-  const ParameterDType cast = parameter_dtype_from_name(options.param_dtype);
-  const bool coded = has_codes(checkpoint, cast);
-  if (options.compute_dtype == "int8") {
-    if (coded) return {DType::bf16, true};
-    throw UsageError(fmt::format(
-        "--compute-dtype int8 needs weights in int8 or int4, which {} has not{}; make them with "
-        "gridmill convert --weights int8",
-        checkpoint.path(),
-        cast == ParameterDType::checkpoint ? "" : " after --param-dtype " + options.param_dtype));
-  }
-  if (coded) {
-    const std::string_view backend = backend_of(options.backend, options.kernel_target);
-    return {DType::bf16, backend != "cuda"};
-  }
-  return {dominant_dtype(checkpoint, cast), false};
-}
 
 /// Ranks may open copies, on disks of their own; copies may be stale or damaged. A rank reads only
 /// its own part of a parameter, so copies are held to the hashes of the description, once a copy.
@@ -102,7 +76,10 @@ RunContext::RunContext(const RunOptions& options,
       tokenizer_ = make_tokenizer(checkpoint_->tokenizer_kind(), checkpoint_->tokenizer(),
                                   static_cast<int>(model_->info().vocab_size), options_.model);
     }
-    const ComputeType compute = resolve_compute_dtype(options_, *checkpoint_);
+    const ComputeType compute = resolve_compute_type(
+        options_.compute_dtype, parameter_dtype_from_name(options_.param_dtype),
+        checkpoint_->parameters(), backend_of(options_.backend, options_.kernel_target),
+        checkpoint_->path());
     backend_ = make_backend(options_.backend, {.compute_dtype = compute.dtype,
                                                .int8_products = compute.int8_products,
                                                .threads = threads_,

@@ -34,10 +34,13 @@ void SequenceState::fork(SlotId from, SlotId to, std::int64_t length) {
 }
 
 StateBudget Backend::state_budget(int node_ranks, std::uint64_t /*workspace_bytes*/) const {
+  return host_state_budget(available_memory().share_of(node_ranks));
+}
+
+StateBudget Backend::host_state_budget(std::optional<std::uint64_t> share) const {
   // Half: pages of files, buffers and the other programs of the node need memory, too.
-  const std::optional<std::uint64_t> available = available_memory().share_of(node_ranks);
-  return {.known = available.has_value(),
-          .bytes = available.value_or(0) / 2,
+  return {.known = share.has_value(),
+          .bytes = share.value_or(0) / 2,
           .most_slots = 64,
           .pooled = false};
 }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cmath>
 #include <limits>
 #include <optional>
 #include <vector>
@@ -85,6 +86,19 @@ std::uint64_t bytes_of(const DatasetSpec& spec, const ResultShape& shape) {
   std::uint64_t bytes = spec.type.size_bytes;
   for (const std::uint64_t items : extent_of(spec, shape)) bytes *= items;
   return bytes;
+}
+
+/// Bytes that a row of `row_tokens` tokens writes of a dataset.
+double written_bytes_of(const DatasetSpec& spec, const ResultShape& shape, double row_tokens) {
+  const auto slot = static_cast<double>(bytes_of(spec, shape)) / static_cast<double>(shape.rows);
+  constexpr auto kPage = static_cast<double>(kAlignment);
+  // Short slots are written whole, one behind the other; of long ones the hole behind a row stays.
+  if (slot <= kPage || spec.per_row == DatasetSpec::one) return slot;
+  const double used = slot * std::min(row_tokens / static_cast<double>(shape.max_length), 1.0);
+  const bool aligned = std::fmod(slot, kPage) == 0;
+  // A row that begins anywhere in a page touches one page more than it fills, on average.
+  const double pages = aligned ? std::ceil(used / kPage) : used / kPage + 1;
+  return std::min(slot, pages * kPage);
 }
 
 std::string shown(const std::vector<std::uint64_t>& extent) {
@@ -274,6 +288,21 @@ void require_aligned(const std::string& path, const ResultLayout& layout) {
 }
 
 }  // namespace
+
+ResultSize result_size(const ResultShape& shape, double row_tokens) {
+  // Superblock, groups, headers of datasets and the job's identity, each from a page on.
+  constexpr std::uint64_t kMetadata = 9 * kAlignment;
+  ResultSize size{.apparent_bytes = kMetadata, .disk_bytes = kMetadata};
+  if (shape.rows == 0) return size;
+  for (const DatasetSpec& spec : datasets_of(shape)) {
+    const std::uint64_t bytes = bytes_of(spec, shape);
+    size.apparent_bytes += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    if (spec.offset == &ResultLayout::failure_offset) continue;  // a hole until a row fails
+    size.disk_bytes += static_cast<std::uint64_t>(static_cast<double>(shape.rows) *
+                                                  written_bytes_of(spec, shape, row_tokens));
+  }
+  return size;
+}
 
 void ResultFile::create(const std::string& path, const JobIdentity& identity,
                         const ResultShape& shape, const std::string& version) {

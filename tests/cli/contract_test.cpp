@@ -130,6 +130,10 @@ TEST(Contract, OtherCommandsListExactlyTheDocumentedOptions) {
       options.insert({"config", "resume", "allow-failed-rows", "retry-failed", "commit-interval",
                       "time-limit", "progress", "metrics"});
     }
+    if (command == "plan") {
+      options.merge(documented_generate_options());
+      options.insert("config");
+    }
     if (command == "verify" || command == "score") options.insert(shared.begin(), shared.end());
     EXPECT_EQ(listed(command), options) << command;
   }

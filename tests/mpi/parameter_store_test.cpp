@@ -555,10 +555,12 @@ TEST_F(ParameterStoreTest, ANodeWithoutRoomForItsCopyFailsEveryRank) {
 }
 
 TEST_F(ParameterStoreTest, TheDominantDtypeIsThatOfMostBytes) {
-  EXPECT_EQ(dominant_dtype(file({.tied = true}), ParameterDType::checkpoint), DType::bf16);
-  EXPECT_EQ(dominant_dtype(file({.tied = false}), ParameterDType::checkpoint), DType::fp32);
-  EXPECT_EQ(dominant_dtype(file({.tied = true}), ParameterDType::fp32), DType::fp32);
-  EXPECT_EQ(dominant_dtype(file({.tied = false}), ParameterDType::bf16), DType::bf16);
+  EXPECT_EQ(dominant_dtype(file({.tied = true}).parameters(), ParameterDType::checkpoint),
+            DType::bf16);
+  EXPECT_EQ(dominant_dtype(file({.tied = false}).parameters(), ParameterDType::checkpoint),
+            DType::fp32);
+  EXPECT_EQ(dominant_dtype(file({.tied = true}).parameters(), ParameterDType::fp32), DType::fp32);
+  EXPECT_EQ(dominant_dtype(file({.tied = false}).parameters(), ParameterDType::bf16), DType::bf16);
   EXPECT_EQ(parameter_dtype_from_name("bf16"), ParameterDType::bf16);
   EXPECT_THROW(static_cast<void>(parameter_dtype_from_name("fp16")), UsageError);
 }

@@ -22,17 +22,17 @@ enum class ParameterDType : std::uint8_t { checkpoint, bf16, fp32 };
 /// @throws UsageError for a name that is none of checkpoint, bf16, fp32.
 [[nodiscard]] ParameterDType parameter_dtype_from_name(std::string_view name);
 
-/// The dtype that most bytes of the checkpoint's parameters have after the cast: what compute dtype
-/// `auto` follows.
-[[nodiscard]] DType dominant_dtype(const CheckpointFile& file, ParameterDType cast);
+/// The dtype that most bytes of the parameters of a checkpoint have after the cast: what compute
+/// dtype `auto` follows.
+[[nodiscard]] DType dominant_dtype(std::span<const StoredParameter> stored, ParameterDType cast);
 
-/// Whether the file holds matrices in codes that are used as such: `cast` leaves them as they are.
-[[nodiscard]] bool has_codes(const CheckpointFile& file, ParameterDType cast);
+/// Whether there are matrices in codes that are used as such: `cast` leaves them as they are.
+[[nodiscard]] bool has_codes(std::span<const StoredParameter> stored, ParameterDType cast);
 
 /// `parameters` with the format of each matrix whose stored parts `backend` multiplies as they are;
 /// matrices of other formats, or of several, are dequantised when they are packed.
 [[nodiscard]] ModelParameters with_stored_formats(ModelParameters parameters,
-                                                  const CheckpointFile& file,
+                                                  std::span<const StoredParameter> stored,
                                                   const Backend& backend, ParameterDType cast);
 
 struct ParameterOptions {

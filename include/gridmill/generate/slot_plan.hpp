@@ -57,6 +57,15 @@ struct SlotPlan {
 [[nodiscard]] std::uint64_t workspace_bytes(const ModelParameters& parameters, int tp_size,
                                             std::int64_t rows);
 
+/// Bytes that passes of `rows` rows take on one of `tp_size` ranks of a backend with host memory, of
+/// which `logit_rows` go through the head: packed inputs and fp32 outputs of the products of a
+/// layer. An estimate; nothing is reserved by it.
+/// @param expert_share  of the experts, those that a token goes through.
+[[nodiscard]] std::uint64_t host_workspace_bytes(const ModelParameters& parameters,
+                                                 const Backend& backend, int tp_size,
+                                                 std::int64_t rows, std::int64_t logit_rows,
+                                                 double expert_share = 1);
+
 /// Tokens to feed in one pass: as many as are worth it (StateBudget::pass_rows), and fewer, but not
 /// less than 64, where a pass with so many and `slots` decoded ones would take more than an eighth
 /// of a device's memory that is left.
@@ -77,6 +86,13 @@ struct RankPlace {
   int tp_rank = 0;
   int node_ranks = 1;
 };
+/// Memory of one rank beside its parameters when so many bytes stay free for passes (of meaning on
+/// a device only).
+using BudgetOf = std::function<StateBudget(std::uint64_t workspace_bytes)>;
+/// The plan of one rank with that budget, whichever machine it has it on. @throws as above.
+[[nodiscard]] SlotPlan plan_slots(const Backend& backend, const Model& model,
+                                  const SlotRequest& request, const RankPlace& place,
+                                  const BudgetOf& budget_of);
 /// The plan of one rank whose parameters are loaded and whose states are not made yet.
 /// @throws ResourceError as above.
 [[nodiscard]] SlotPlan plan_slots(const Backend& backend, const Model& model,

@@ -9,6 +9,7 @@
 #include "gridmill/checkpoint/checkpoint_file.hpp"
 #include "gridmill/job/job_config.hpp"
 #include "gridmill/model/model.hpp"
+#include "gridmill/results/layout.hpp"
 #include "gridmill/sampling/sampling_options.hpp"
 
 namespace gridmill {
@@ -25,6 +26,13 @@ struct JobPlan {
   /// bytes.
   Json identity;
 };
+
+/// Length of the longest row. @throws UsageError beyond the model's limit.
+[[nodiscard]] std::int32_t resolve_max_length(const JobConfig& config, const ModelInfo& model);
+
+/// The result file of a job. Of `plan` rows and max_length count.
+[[nodiscard]] ResultShape result_shape(const JobConfig& config, const JobPlan& plan,
+                                       std::int64_t vocab_size);
 
 /// Options of `gridmill score` out of a job's identity. @throws Json::exception
 [[nodiscard]] ScoreOptions score_options_from_json(const Json& fields);

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -204,6 +205,9 @@ class Backend {
   /// free for passes.
   [[nodiscard]] virtual StateBudget state_budget(int node_ranks,
                                                  std::uint64_t workspace_bytes) const;
+  /// The same for a process that may take `share` bytes of its host's memory beside its parameters,
+  /// whichever machine that is; nothing = unknown. For backends with host memory.
+  [[nodiscard]] virtual StateBudget host_state_budget(std::optional<std::uint64_t> share) const;
   [[nodiscard]] virtual std::unique_ptr<KvCache> make_kv_cache(const KvCacheShape& shape) = 0;
   [[nodiscard]] virtual std::unique_ptr<MlstmState> make_mlstm_state(
       const MlstmStateShape& shape) = 0;

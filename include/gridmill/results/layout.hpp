@@ -30,6 +30,15 @@ struct ResultShape {
   friend bool operator==(const ResultShape&, const ResultShape&) = default;
 };
 
+/// Size of a result file.
+struct ResultSize {
+  std::uint64_t apparent_bytes = 0;  ///< what ls shows; rows of any length
+  std::uint64_t disk_bytes = 0;      ///< what is written; the rest is holes
+};
+/// Of a complete file whose rows have `row_tokens` tokens each, within a few pages of metadata.
+/// File systems with blocks of 4 KiB are assumed.
+[[nodiscard]] ResultSize result_size(const ResultShape& shape, double row_tokens);
+
 /// Where everything of an open result file lies. Trivially copyable: one process reads it from the
 /// file, all others get it by broadcast and never touch HDF5.
 struct ResultLayout {

@@ -35,8 +35,8 @@ void CpuBackend::download(Stream& /*stream*/, const std::byte* device, std::span
   if (!host.empty()) std::memcpy(host.data(), device, host.size());
 }
 
-StateBudget CpuBackend::state_budget(int node_ranks, std::uint64_t workspace_bytes) const {
-  StateBudget budget = Backend::state_budget(node_ranks, workspace_bytes);
+StateBudget CpuBackend::host_state_budget(std::optional<std::uint64_t> share) const {
+  StateBudget budget = Backend::host_state_budget(share);
   budget.pooled = true;
   budget.on_demand = true;
   return budget;

@@ -42,8 +42,7 @@ class CpuBackend final : public Backend {
   [[nodiscard]] Buffer allocate(std::size_t size_bytes) override;
   void upload(Stream& stream, std::span<const std::byte> host, std::byte* device) override;
   void download(Stream& stream, const std::byte* device, std::span<std::byte> host) override;
-  [[nodiscard]] StateBudget state_budget(int node_ranks,
-                                         std::uint64_t workspace_bytes) const override;
+  [[nodiscard]] StateBudget host_state_budget(std::optional<std::uint64_t> share) const override;
   [[nodiscard]] std::unique_ptr<KvCache> make_kv_cache(const KvCacheShape& shape) override;
   [[nodiscard]] std::unique_ptr<MlstmState> make_mlstm_state(const MlstmStateShape& shape) override;
   [[nodiscard]] std::unique_ptr<RecurrentState> make_recurrent_state(

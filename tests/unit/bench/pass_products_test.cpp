@@ -4,8 +4,8 @@
 
 #include <map>
 
-#include "bench/roofline_detail.hpp"
 #include "gridmill/bench/bench.hpp"
+#include "gridmill/bench/roofline.hpp"
 
 // The arithmetic of tests/gpu/device_products.cpp, which itself needs a device.
 namespace gridmill::testing {
@@ -43,7 +43,7 @@ TEST(PassProducts, CountEveryWeightOfAPassOnce) {
     for (const PassProduct& product : pass_products(*model)) {
       elements += static_cast<double>(product.calls * product.shape.outputs * product.shape.inputs);
     }
-    EXPECT_EQ(2 * elements, bench_detail::pass_cost(*model, DType::bf16).weight_bytes) << shape;
+    EXPECT_EQ(2 * elements, pass_cost(*model, DType::bf16).weight_bytes) << shape;
   }
 }
 

@@ -1,6 +1,8 @@
+#include "gridmill/bench/roofline.hpp"
+
 #include <gtest/gtest.h>
 
-#include "bench/roofline_detail.hpp"
+#include "gridmill/base/error.hpp"
 #include "gridmill/bench/bench.hpp"
 
 namespace gridmill::bench_detail {
@@ -37,6 +39,24 @@ TEST(DecodeBound, IsMemoryForFewRowsAndProductsForMany) {
                    (2 * (kLayers + kHead) + 96 * 2.0 * 2 * 12 * 768) / 40e9);
   EXPECT_DOUBLE_EQ(decode_bound(cost, kLimits, DType::bf16, 64, 96).seconds(),
                    64 * 2 * (kLayers + kHead) / 500e9);
+}
+
+TEST(PassBound, AddsPromptsAndDecodedRows) {
+  const PassCost cost = pass_cost(*make_model(model_of_shape("llama-110m", {})), DType::bf16);
+  const DecodeBound bound = pass_bound(cost, kLimits, DType::bf16,
+                                       {.tokens = 510, .drawn = 11, .rows = 12, .context = 900});
+  EXPECT_DOUBLE_EQ(bound.multiplying_s, (510 * 2 * kLayers + 11 * 2 * kHead) / 500e9);
+  EXPECT_DOUBLE_EQ(bound.moving_s, (2 * (kLayers + kHead) + 900 * 2.0 * 2 * 12 * 768) / 40e9);
+}
+
+TEST(MachineLimits, AreReadAsTheyAreWritten) {
+  const Json fields = Json::parse(to_json(kLimits).dump());
+  const MachineLimits read = limits_from_json(fields, "x");
+  EXPECT_EQ(read.read_bytes_per_s, kLimits.read_bytes_per_s);
+  EXPECT_EQ(read.fp32_flop_per_s, kLimits.fp32_flop_per_s);
+  EXPECT_EQ(read.int8_op_per_s, 0);
+  EXPECT_THROW(static_cast<void>(limits_from_json({{"read_gb_per_s", "fast"}}, "x")), FormatError);
+  EXPECT_THROW(static_cast<void>(limits_from_json({{"read_gb_per_s", -1}}, "x")), FormatError);
 }
 
 TEST(PrefillBound, SendsOneTokenOfAPromptThroughTheHead) {
