@@ -106,6 +106,7 @@ std::unique_ptr<Backend> backend_of_plan(const RunOptions& run, const Source& so
 }
 
 /// Rows, lengths and result file of the job.
+// NOLINTNEXTLINE(bugprone-exception-escape): the analyser cannot see through Json's move
 struct Job {
   JobPlan plan;
   std::vector<RowLength> lengths;

@@ -125,6 +125,7 @@ class Planner {
   void count_traffic() {
     for (int tp = 0; tp < grid_.tp; ++tp) {
       std::vector<int> nodes;
+      nodes.reserve(static_cast<std::size_t>(plan_.replicas()));
       for (int index = 0; index < plan_.replicas(); ++index) {
         nodes.push_back((index * grid_.tp + tp) / plan_.choice.ranks_per_node);
       }
