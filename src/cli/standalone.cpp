@@ -17,9 +17,9 @@ namespace gridmill::cli {
 
 namespace {
 
-constexpr std::array<std::string_view, 9> kLeftOut = {"generate", "convert",  "export",
-                                                      "inspect",  "status",   "verify",
-                                                      "score",    "tokenize", "detokenize"};
+constexpr std::array<std::string_view, 10> kLeftOut = {"generate", "plan",      "convert", "export",
+                                                       "inspect",  "status",    "verify",  "score",
+                                                       "tokenize", "detokenize"};
 
 void print_usage() {
   std::fputs(

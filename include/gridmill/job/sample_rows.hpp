@@ -14,6 +14,7 @@
 namespace gridmill {
 
 /// What the rows of a job will be like, without running it.
+// NOLINTNEXTLINE(bugprone-exception-escape): the analyser cannot see through Json's move
 struct SampledRows {
   JobPlan plan;
   /// Of some prompts, evenly spaced, in their order: tokens as they will be fed, and those that
