@@ -7,7 +7,6 @@
 #include "gridmill/base/format.hpp"
 #include "model/layers/rotary.hpp"
 #include "model/layers/run_layer.hpp"
-#include "model/unsupported.hpp"
 
 namespace gridmill::model_detail {
 
@@ -138,6 +137,7 @@ Decoder::Decoder(ModelSpec spec)
   layout_ = layout_of(spec_, {});
   const NormSpec final_norm = spec_.head.norm.value_or(NormSpec{});
   head_ = {.weight = layout_.head.weight,
+           .bias = layout_.head.bias,
            .norm_weight = layout_.final_norm.weight,
            .norm_bias = layout_.final_norm.bias,
            .norm_kind = final_norm.kind,
@@ -166,7 +166,6 @@ std::unique_ptr<BatchState> Decoder::make_pooled_state(ExecutionContext& context
                                                        std::int64_t max_length,
                                                        std::int64_t pool_positions) const {
   const TensorParallel tp{context.tp.size(), context.tp.rank()};
-  refuse_unsupported(spec_);
   static_cast<void>(layout_of(spec_, tp));  // refuses what cannot be split so
   if (slots < 0 || max_length < 1) {
     throw UsageError("a state needs 0 or more slots of at least 1 token");

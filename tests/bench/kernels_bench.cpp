@@ -324,7 +324,7 @@ void select(benchmark::State& state) {
   measure(state, streaming ? Limit::read : Limit::product, DType::bf16,
           streaming ? 2 * weight_values : 2.0 * static_cast<double>(m) * weight_values,
           [&](std::int64_t i) {
-            backend->select(*stream, x.rows, weights[i], 0, kVocabulary, 0, 1, rows,
+            backend->select(*stream, x.rows, weights[i], {}, 0, kVocabulary, 0, 1, rows,
                             partials.data(), {});
           });
 }

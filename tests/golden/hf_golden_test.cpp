@@ -60,6 +60,7 @@ std::vector<Case> cases() {
           {"olmo2", 1.1e-5, "", "", false},
           {"olmo3_window_yarn", 1.2e-5, "", "", false},
           {"olmoe", 2.5e-5, "", "", false},
+          {"phi2_parallel", 6.0e-6, "", "", false},
           {"phi3_fused", 1.7e-5, "", "", false},
           {"phi3_longrope", 3.6e-5, "", "", false},
           {"phi4mini_partial_shortrope", 1.8e-5, "", "", false},

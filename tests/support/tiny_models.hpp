@@ -79,6 +79,7 @@ inline std::vector<TinyModel> tiny_models() {
           {"xlstm_older_conv", xlstm_older_config("conv")},
           {"sandwich", sandwich_config()},
           {"parallel", parallel_config()},
+          {"biased_head", biased_head_config()},
           {"whole_norm", whole_norm_config()},
           {"hybrid", hybrid_config()},
           {"mamba", mamba_config()},

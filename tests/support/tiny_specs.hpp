@@ -68,6 +68,21 @@ inline Json parallel_config() {
   return to_json(spec);
 }
 
+/// Phi's order, and a head with a bias, a scale and a cap.
+inline Json biased_head_config() {
+  ModelSpec spec = tiny_spec("biased_head");
+  spec.rotary = {{.width = 2}};
+  const NormSpec norm{.kind = NormKind::layer, .eps = 1e-5, .bias = true};
+  AttentionSpec attention = tiny_attention(8);
+  attention.rotary = 0;
+  const FeedForwardSpec feed_forward{
+      .size = 52, .gated = false, .activation = Activation::gelu_tanh};
+  spec.layers.assign(2, {{{.norm = norm, .mixer = attention},
+                          {.input = BlockInput::same_normed, .mixer = feed_forward}}});
+  spec.head = {.norm = norm, .bias = true, .scale = 0.7, .soft_cap = 30};
+  return to_json(spec);
+}
+
 /// Norms behind blocks only, q and k normed as a whole, clamps, yarn. One rank alone can run it.
 inline Json whole_norm_config() {
   ModelSpec spec = tiny_spec("whole_norm");

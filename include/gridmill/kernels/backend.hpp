@@ -358,13 +358,14 @@ class Backend {
                               PackedRows out) = 0;
 
   // --- selection
-  /// Product with the head, soft cap, and selection, with the logits of kLogitRows rows in memory
-  /// at most. `w` holds ids [first_id, first_id + w.shape.outputs), a whole number of vocabulary
-  /// groups except at the end; `partials` (device memory) receives [rows][8 / tp_size] entries.
+  /// Product with the head, bias, soft cap, and selection, with the logits of kLogitRows rows in
+  /// memory at most. `w` holds ids [first_id, first_id + w.shape.outputs), a whole number of
+  /// vocabulary groups except at the end; `bias` [w.shape.outputs] may be empty. `partials` (device
+  /// memory) receives [rows][8 / tp_size] entries.
   /// Rules and filters of the plans have no effect; logits of rows for which they have are kept in
   /// `kept` (SelectRow::kept), [any number of rows, w.shape.outputs], for the second stage.
-  virtual void select(Stream& stream, const PackedRows& x, const Weight& w, float soft_cap,
-                      std::int64_t vocab_size, std::int64_t first_id, int tp_size,
+  virtual void select(Stream& stream, const PackedRows& x, const Weight& w, ConstDeviceVector bias,
+                      float soft_cap, std::int64_t vocab_size, std::int64_t first_id, int tp_size,
                       std::span<const SelectRow> rows, SelectPartial* partials,
                       DeviceMatrix kept) = 0;
 

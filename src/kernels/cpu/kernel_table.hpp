@@ -267,6 +267,7 @@ struct SelectArgs {
   PackedRows x;
   PanelView weights;
   ChainView chains;
+  ConstDeviceVector bias;  ///< [ids], or empty
   float soft_cap = 0;
   std::int64_t ids = 0;       ///< held here
   std::int64_t first_id = 0;  ///< a multiple of 64

@@ -187,11 +187,12 @@ void CpuBackend::join_partials(Stream& /*stream*/, const float* parts, int tp_si
   run(kernels_.join_partials, args, out.rows, 0);
 }
 
-void CpuBackend::select(Stream& /*stream*/, const PackedRows& x, const Weight& w, float soft_cap,
-                        std::int64_t vocab_size, std::int64_t first_id, int tp_size,
-                        std::span<const SelectRow> rows, SelectPartial* partials,
-                        DeviceMatrix kept) {
+void CpuBackend::select(Stream& /*stream*/, const PackedRows& x, const Weight& w,
+                        ConstDeviceVector bias, float soft_cap, std::int64_t vocab_size,
+                        std::int64_t first_id, int tp_size, std::span<const SelectRow> rows,
+                        SelectPartial* partials, DeviceMatrix kept) {
   check_product(x, w, Fuse::concatenate);
+  check_bias(bias, w.shape.outputs);
   GRIDMILL_ASSERT(static_cast<std::int64_t>(rows.size()) == x.rows, "one selection a row");
   GRIDMILL_ASSERT(is_group_size(tp_size), "tp is 1, 2, 4 or 8");
   const std::int64_t group_ids = vocabulary_group_ids(vocab_size);
@@ -209,6 +210,7 @@ void CpuBackend::select(Stream& /*stream*/, const PackedRows& x, const Weight& w
   args.kept = kept;
   args.x = x;
   args.weights = view_of(w);
+  args.bias = bias;
   args.soft_cap = soft_cap;
   args.ids = w.shape.outputs;
   args.first_id = first_id;

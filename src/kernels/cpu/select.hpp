@@ -162,7 +162,9 @@ void select_blocks(const SelectArgs& args, const Worker& worker) {
         for (std::int64_t i = 0; i < ids; i += 16) {
           const float* from =
               sums + i / kPanelOutputs * panel_sums + r * kPanelOutputs + i % kPanelOutputs;
-          store(logits + i, soft_cap(load(from), args.soft_cap));
+          const int count = static_cast<int>(smaller<std::int64_t>(16, ids - i));
+          store(logits + i,
+                soft_cap(with_bias(load(from), args.bias, first_id + i, count), args.soft_cap));
         }
         const std::int32_t kept = args.rows[chunk.first + r].kept;
         if (kept >= 0) {

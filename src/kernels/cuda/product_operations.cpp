@@ -145,10 +145,10 @@ void CudaBackend::join_partials(Stream& stream, const float* parts, int tp_size,
       {.parts = parts, .tp_size = tp_size, .bias = bias, .accumulate = accumulate, .out = out});
 }
 
-void CudaBackend::select(Stream& stream, const PackedRows& x, const Weight& w, float soft_cap,
-                         std::int64_t vocab_size, std::int64_t first_id, int tp_size,
-                         std::span<const SelectRow> rows, SelectPartial* partials,
-                         DeviceMatrix kept) {
+void CudaBackend::select(Stream& stream, const PackedRows& x, const Weight& w,
+                         ConstDeviceVector bias, float soft_cap, std::int64_t vocab_size,
+                         std::int64_t first_id, int tp_size, std::span<const SelectRow> rows,
+                         SelectPartial* partials, DeviceMatrix kept) {
   GRIDMILL_ASSERT(static_cast<std::int64_t>(rows.size()) == x.rows, "one selection a row");
   GRIDMILL_ASSERT(is_group_size(tp_size), "tp is 1, 2, 4 or 8");
   const std::int64_t group_ids = vocabulary_group_ids(vocab_size);
@@ -171,7 +171,7 @@ void CudaBackend::select(Stream& stream, const PackedRows& x, const Weight& w, f
     const std::int64_t count = std::min(kLogitRows, x.rows - first);
     const PackedRows piece{x.data + packed_bytes(first, x.inputs), count, x.inputs};
     const DeviceMatrix out{logits, count, ids, ids};
-    linear(stream, piece, w, {}, soft_cap, out);
+    linear(stream, piece, w, bias, soft_cap, out);
     SelectArgs args;
     args.logits = out;
     std::vector<FirstStageRow> stage_rows;

@@ -1,5 +1,6 @@
 #include "kernels/reference/compute.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <string>
@@ -61,6 +62,19 @@ void check_product(const PackedRows& x, const Weight& w, Fuse fuse, DType comput
                                                   std::to_string(w.shape.inputs));
   GRIDMILL_ASSERT(w.panel_bytes == panel_bytes_of(w.shape, w.layout, compute_dtype),
                   "the weight was prepared for another backend, shape or compute dtype");
+}
+
+void check_bias(ConstDeviceVector bias, std::int64_t outputs) {
+  GRIDMILL_ASSERT(bias.empty() || bias.size == outputs, "bias has " + std::to_string(bias.size) +
+                                                            " elements for " +
+                                                            std::to_string(outputs) + " outputs");
+}
+
+void add_bias(Lanes& sums, ConstDeviceVector bias, std::int64_t first) {
+  const std::int64_t count = std::min(kPanelOutputs, bias.size - first);
+  for (std::int64_t l = 0; l < count; ++l) {
+    sums[static_cast<std::size_t>(l)] += bias.data[first + l];
+  }
 }
 
 void normalize(const Norm& norm, const float* x, std::int64_t size, float* out) {

@@ -39,6 +39,10 @@ void write_packed(const PackedRows& out, std::int64_t row, std::int64_t first, c
 [[nodiscard]] const std::byte* panel_of(const Weight& w, std::int64_t index);
 /// Throws InternalError unless `x` and `w` fit each other and `w` holds panels.
 void check_product(const PackedRows& x, const Weight& w, Fuse fuse, DType compute_dtype);
+/// Throws InternalError unless `bias` is empty or has one element for each output.
+void check_bias(ConstDeviceVector bias, std::int64_t outputs);
+/// sums[l] += bias[first + l], as far as `bias` goes. An empty one adds nothing.
+void add_bias(Lanes& sums, ConstDeviceVector bias, std::int64_t first);
 
 /// out[i] = norm(x)[i], n values; section 3. `out` may be `x`.
 void normalize(const Norm& norm, const float* x, std::int64_t size, float* out);

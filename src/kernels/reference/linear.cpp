@@ -9,12 +9,6 @@ namespace gridmill::reference {
 
 namespace {
 
-void check_bias(ConstDeviceVector bias, std::int64_t outputs) {
-  GRIDMILL_ASSERT(bias.empty() || bias.size == outputs, "bias has " + std::to_string(bias.size) +
-                                                            " elements for " +
-                                                            std::to_string(outputs) + " outputs");
-}
-
 /// Calls finish(row, first output, count, sums) for every row and panel; sums hold biases already.
 template <typename Finish>
 void for_each_panel(const PackedRows& x, const Weight& w, ConstDeviceVector bias, DType dtype,
@@ -25,11 +19,7 @@ void for_each_panel(const PackedRows& x, const Weight& w, ConstDeviceVector bias
       const std::int64_t count = std::min(kPanelOutputs, w.shape.outputs - first);
       Lanes sums = panel_product(w.shape, inputs, panel_of(w, first / kPanelOutputs), 0,
                                  w.shape.inputs, dtype);
-      if (!bias.empty()) {
-        for (std::int64_t l = 0; l < count; ++l) {
-          sums[static_cast<std::size_t>(l)] += bias.data[first + l];
-        }
-      }
+      add_bias(sums, bias, first);
       finish(row, first, count, sums);
     }
   }

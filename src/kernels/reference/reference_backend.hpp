@@ -118,8 +118,8 @@ class ReferenceBackend final : public Backend {
              ConstDeviceMatrix inputs, RecurrentState& state, DeviceMatrix out) override;
 
   // select.cpp
-  void select(Stream& stream, const PackedRows& x, const Weight& w, float soft_cap,
-              std::int64_t vocab_size, std::int64_t first_id, int tp_size,
+  void select(Stream& stream, const PackedRows& x, const Weight& w, ConstDeviceVector bias,
+              float soft_cap, std::int64_t vocab_size, std::int64_t first_id, int tp_size,
               std::span<const SelectRow> rows, SelectPartial* partials, DeviceMatrix kept) override;
   void adjust_logits(Stream& stream, std::span<const SamplingPlan> plans, const KeptLogits& kept,
                      LogitPeak* peaks) override;

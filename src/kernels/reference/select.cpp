@@ -64,10 +64,11 @@ void offer(std::span<const float> logits, std::int64_t first, const SelectRow& r
 }  // namespace
 
 void ReferenceBackend::select(Stream& /*stream*/, const PackedRows& x, const Weight& w,
-                              float soft_cap, std::int64_t vocab_size, std::int64_t first_id,
-                              int tp_size, std::span<const SelectRow> rows, SelectPartial* partials,
-                              DeviceMatrix kept) {
+                              ConstDeviceVector bias, float soft_cap, std::int64_t vocab_size,
+                              std::int64_t first_id, int tp_size, std::span<const SelectRow> rows,
+                              SelectPartial* partials, DeviceMatrix kept) {
   check_product(x, w, Fuse::concatenate, dtype_);
+  check_bias(bias, w.shape.outputs);
   GRIDMILL_ASSERT(static_cast<std::int64_t>(rows.size()) == x.rows, "one selection a row");
   GRIDMILL_ASSERT(tp_size == 1 || tp_size == 2 || tp_size == 4 || tp_size == kVocabularyGroups,
                   "tp is 1, 2, 4 or 8");
@@ -90,7 +91,8 @@ void ReferenceBackend::select(Stream& /*stream*/, const PackedRows& x, const Wei
         const std::int64_t count = std::min<std::int64_t>(kVocabularyBlock, group_end - id);
         for (std::int64_t i = 0; i < count; i += kPanelOutputs) {
           const std::byte* panel = panel_of(w, (id - first_id + i) / kPanelOutputs);
-          const Lanes sums = panel_product(w.shape, inputs, panel, 0, x.inputs, dtype_);
+          Lanes sums = panel_product(w.shape, inputs, panel, 0, x.inputs, dtype_);
+          add_bias(sums, bias, id - first_id + i);
           for (std::size_t l = 0; l < sums.size(); ++l) {
             logits[static_cast<std::size_t>(i) + l] = soft_cap_f32(sums[l], soft_cap);
           }

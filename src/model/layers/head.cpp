@@ -45,25 +45,36 @@ PackedRows pack_head_input(const Head& head, ExecutionContext& context, Workspac
   return packed;
 }
 
-void gather_logits(const Head& head, ExecutionContext& context, Workspace& workspace,
-                   const Weight& weight, const PackedRows& packed, IndexRange ids,
-                   Tensor<float, 2>& logits) {
+/// This rank's slice of the bias, times the scale that the packed rows carry already.
+ConstDeviceVector scaled_bias(const Head& head, ExecutionContext& context, Workspace& workspace,
+                              const UnitWeights& weights) {
+  const ConstDeviceVector bias = vector_or_none(weights, head.bias);
+  if (bias.empty() || head.scale == 1) return bias;
+  // A tree of one part copies.
+  const DeviceMatrix scaled = workspace.matrix(context.stream, Scratch::head_bias, 1, bias.size);
+  context.backend.join_partials(context.stream, bias.data, 1, {}, false, scaled);
+  context.backend.scale_add(context.stream, head.scale, {}, 1, scaled);
+  return {scaled.data, scaled.columns};
+}
+
+void gather_logits(const SelectionHead& head, ExecutionContext& context, Workspace& workspace,
+                   const PackedRows& packed, Tensor<float, 2>& logits) {
   const int tp_size = context.tp.size();
   // Every rank sends the width of a full slice, so that all parts have the same size.
   const std::int64_t width =
       tp_size == 1 ? head.vocab_size : vocabulary_slice(head.vocab_size, tp_size, 0).count;
   std::vector<float> part(static_cast<std::size_t>(packed.rows * width));
-  for (std::int64_t first = 0; first < packed.rows && ids.count > 0; first += kLogitRows) {
+  for (std::int64_t first = 0; first < packed.rows && head.ids.count > 0; first += kLogitRows) {
     const std::int64_t count = std::min(kLogitRows, packed.rows - first);
     const PackedRows piece{packed.data + context.backend.packed_bytes(first, packed.inputs), count,
                            packed.inputs};
     const DeviceMatrix out =
-        workspace.matrix(context.stream, Scratch::head_output, count, ids.count);
-    context.backend.linear(context.stream, piece, weight, {}, head.soft_cap, out);
+        workspace.matrix(context.stream, Scratch::head_output, count, head.ids.count);
+    context.backend.linear(context.stream, piece, head.weight, head.bias, head.soft_cap, out);
     context.backend.download(context.stream, reinterpret_cast<const std::byte*>(out.data),
                              std::as_writable_bytes(std::span(part).subspan(
-                                 static_cast<std::size_t>(first * ids.count),
-                                 static_cast<std::size_t>(count * ids.count))));
+                                 static_cast<std::size_t>(first * head.ids.count),
+                                 static_cast<std::size_t>(count * head.ids.count))));
     context.stream.synchronize();
   }
   std::vector<float> whole;
@@ -95,15 +106,17 @@ void run_head(const Head& head, ExecutionContext& context, Workspace& workspace,
     return;
   }
   const PackedRows packed = pack_head_input(head, context, workspace, weights, x, wanted);
-  const Weight& weight = weights.matrices.at(static_cast<std::size_t>(head.weight));
-  const IndexRange ids = vocabulary_slice(head.vocab_size, context.tp.size(), context.tp.rank());
+  const SelectionHead slice{
+      .weight = weights.matrices.at(static_cast<std::size_t>(head.weight)),
+      .bias = scaled_bias(head, context, workspace, weights),
+      .soft_cap = head.soft_cap,
+      .vocab_size = head.vocab_size,
+      .ids = vocabulary_slice(head.vocab_size, context.tp.size(), context.tp.rank())};
   if (request.choices != nullptr) {
-    select_rows(
-        {.weight = weight, .soft_cap = head.soft_cap, .vocab_size = head.vocab_size, .ids = ids},
-        context, workspace, packed, request.rows, *request.choices);
+    select_rows(slice, context, workspace, packed, request.rows, *request.choices);
   }
   if (request.logits != nullptr) {
-    gather_logits(head, context, workspace, weight, packed, ids, *request.logits);
+    gather_logits(slice, context, workspace, packed, *request.logits);
   }
 }
 

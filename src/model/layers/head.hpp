@@ -12,11 +12,12 @@ namespace gridmill::model_detail {
 /// Final norm and head: where they are in the head's unit.
 struct Head {
   PartIndex weight = 0;
+  PartIndex bias = -1;
   PartIndex norm_weight = -1;  ///< -1 = no final norm
   PartIndex norm_bias = -1;
   NormKind norm_kind = NormKind::rms;
   float norm_eps = 1e-6F;
-  float scale = 1;
+  float scale = 1;  ///< of logits; the norm's output and the bias carry it
   float soft_cap = 0;
   std::int64_t vocab_size = 0;
 };

@@ -166,8 +166,8 @@ std::vector<SelectPartial> first_stage(const SelectionHead& head, ExecutionConte
   const auto groups = static_cast<std::size_t>(kVocabularyGroups / tp_size);  // of this rank
   auto* part = reinterpret_cast<SelectPartial*>(workspace.bytes(
       context.stream, Scratch::head_output, rows.size() * groups * sizeof(SelectPartial)));
-  context.backend.select(context.stream, packed, head.weight, head.soft_cap, head.vocab_size,
-                         head.ids.first, tp_size, rows, part, kept);
+  context.backend.select(context.stream, packed, head.weight, head.bias, head.soft_cap,
+                         head.vocab_size, head.ids.first, tp_size, rows, part, kept);
   const std::vector<SelectPartial> partials =
       gather(context, workspace, Scratch::head_gathered, part, rows.size() * groups);
   std::vector<SelectPartial> all;

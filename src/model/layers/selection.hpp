@@ -11,6 +11,8 @@ namespace gridmill::model_detail {
 /// The head of one tp rank.
 struct SelectionHead {
   const Weight& weight;
+  /// Of its outputs; may be empty.
+  ConstDeviceVector bias = {};
   float soft_cap = 0;
   std::int64_t vocab_size = 0;
   /// Ids of this rank.

@@ -22,6 +22,7 @@ enum class Scratch : std::uint8_t {
   parts,          ///< the parts of all tp ranks
   head_input,     ///< packed rows of the head
   head_rows,      ///< wanted rows, where no norm gathers them
+  head_bias,      ///< where a scale applies to it
   head_output,    ///< logits or SelectPartials
   head_gathered,  ///< SelectPartials of all tp ranks
   kept_logits,    ///< of rows with filters or penalties

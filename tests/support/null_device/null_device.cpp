@@ -353,13 +353,13 @@ class NullDevice final : public Backend {
     });
   }
 
-  void select(Stream& stream, const PackedRows& x, const Weight& w, float soft_cap,
-              std::int64_t vocab_size, std::int64_t first_id, int tp_size,
+  void select(Stream& stream, const PackedRows& x, const Weight& w, ConstDeviceVector bias,
+              float soft_cap, std::int64_t vocab_size, std::int64_t first_id, int tp_size,
               std::span<const SelectRow> rows, SelectPartial* partials,
               DeviceMatrix kept) override {
     submit(stream, [=, this, rows = copied(rows)] {
-      reference_->select(*inner_, on_host(x), on_host(w), soft_cap, vocab_size, first_id, tp_size,
-                         rows, x.rows == 0 ? nullptr : host_address(partials),
+      reference_->select(*inner_, on_host(x), on_host(w), on_host(bias), soft_cap, vocab_size,
+                         first_id, tp_size, rows, x.rows == 0 ? nullptr : host_address(partials),
                          kept.rows == 0 ? kept : on_host(kept));
     });
   }

@@ -111,14 +111,14 @@ TEST_P(Invariance, ARowOfANormIsThatOfTheRowAlone) {
 }
 
 TEST_P(Invariance, ARowOfASelectionIsThatOfTheRowAlone) {
-  const SelectCase together{.rows = kRows, .inputs = 12, .vocab_size = 700};
+  const SelectCase together{.rows = kRows, .inputs = 12, .vocab_size = 700, .bias = true};
   const SelectData data = select_data(together);
   const std::vector<SelectPartial> all = run_select(device(), together, data);
   for (std::int64_t row = 0; row < kRows; ++row) {
     SelectCase alone = together;
     alone.rows = 1;
     const SelectData mine{
-        row_of(data.x, row), data.head, {data.rows[static_cast<std::size_t>(row)]}};
+        row_of(data.x, row), data.head, data.bias, {data.rows[static_cast<std::size_t>(row)]}};
     EXPECT_TRUE(same_partials(run_select(device(), alone, mine),
                               {all.begin() + row * 8, all.begin() + (row + 1) * 8}))
         << row;

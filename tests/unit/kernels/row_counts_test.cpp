@@ -163,13 +163,15 @@ TEST_P(RowCounts, DoNotChangeWhatRanksHaveOfARowParallelProduct) {
 
 TEST_P(RowCounts, DoNotChangeASelection) {
   constexpr std::int64_t kMost = kLogitRows + 3;
-  const SelectCase all{.rows = kMost, .inputs = 40, .vocab_size = 150, .soft_cap = 3.0F};
+  const SelectCase all{
+      .rows = kMost, .inputs = 40, .vocab_size = 150, .bias = true, .soft_cap = 3.0F};
   const SelectData data = select_data(all);
+  const ConstDeviceVector bias = device().vector(data.bias);
   const Weight head = device().weight(data.head);
   const auto selected = [&](std::int64_t first, std::int64_t count) {
     SelectPartial* partials = device().partials(count * kVocabularyGroups);
     device().backend().select(device().stream(), device().pack(rows_of(data.x, first, count)), head,
-                              all.soft_cap, all.vocab_size, 0, 1,
+                              bias, all.soft_cap, all.vocab_size, 0, 1,
                               std::span(data.rows).subspan(static_cast<std::size_t>(first),
                                                            static_cast<std::size_t>(count)),
                               partials, {});

@@ -65,22 +65,26 @@ bool same(float a, float b) {
 }  // namespace
 
 std::string text(const SelectCase& select) {
-  return fmt::format("rows {} inputs {} vocabulary {} cap {} shards {}", select.rows, select.inputs,
-                     select.vocab_size, select.soft_cap, select.shards);
+  return fmt::format("rows {} inputs {} vocabulary {} bias {} cap {} shards {}", select.rows,
+                     select.inputs, select.vocab_size, select.bias, select.soft_cap, select.shards);
 }
 
 std::vector<SelectCase> select_cases() {
   std::vector<SelectCase> cases;
-  for (const std::int64_t vocab_size : {1, 15, 63, 64, 65, 100, 512, 513, 1000, 1600, 3201}) {
-    cases.push_back({.rows = 5,
-                     .inputs = 7,
-                     .vocab_size = vocab_size,
-                     .soft_cap = vocab_size % 2 == 0 ? 0.0F : 2.5F,
-                     .shards = 3});
+  for (const bool bias : {false, true}) {
+    for (const std::int64_t vocab_size : {1, 15, 63, 64, 65, 100, 512, 513, 1000, 1600, 3201}) {
+      cases.push_back({.rows = 5,
+                       .inputs = 7,
+                       .vocab_size = vocab_size,
+                       .bias = bias,
+                       .soft_cap = vocab_size % 2 == 0 ? 0.0F : 2.5F,
+                       .shards = 3});
+    }
   }
   cases.push_back({.rows = 0, .inputs = 7, .vocab_size = 65});
   cases.push_back({.rows = 1, .inputs = 33, .vocab_size = 700});
   cases.push_back({.rows = 18, .inputs = 12, .vocab_size = 700, .soft_cap = 30.0F});
+  cases.push_back({.rows = 18, .inputs = 12, .vocab_size = 709, .bias = true});
   return cases;
 }
 
@@ -88,7 +92,9 @@ SelectData select_data(const SelectCase& select) {
   Numbers numbers(static_cast<std::uint32_t>(select.vocab_size));
   SelectData data{numbers.matrix(select.rows, select.inputs, 2.0F),
                   numbers.matrix(select.vocab_size, select.inputs),
+                  {},
                   {}};
+  if (select.bias) data.bias = numbers.vector(select.vocab_size);
   constexpr std::array<float, 4> kTemperatures = {0.0F, 1.0F, 0.7F, -1.3F};
   for (std::int64_t row = 0; row < select.rows; ++row) {
     const auto index = static_cast<std::uint32_t>(row);
@@ -114,9 +120,14 @@ std::vector<SelectPartial> run_select(TestDevice& device, const SelectCase& sele
     const Weight w = device.weight(
         part,
         {.shape = {.outputs = slice.count, .inputs = select.inputs}, .shards = select.shards});
+    ConstDeviceVector bias;
+    if (!data.bias.empty()) {
+      bias = device.vector(
+          {data.bias.begin() + slice.first, data.bias.begin() + slice.first + slice.count});
+    }
     SelectPartial* partials = device.partials(select.rows * groups);
-    device.backend().select(device.stream(), x, w, select.soft_cap, select.vocab_size, slice.first,
-                            tp_size, data.rows, partials, {});
+    device.backend().select(device.stream(), x, w, bias, select.soft_cap, select.vocab_size,
+                            slice.first, tp_size, data.rows, partials, {});
     const std::vector<SelectPartial> mine = device.download(partials, select.rows * groups);
     for (std::int64_t row = 0; row < select.rows; ++row) {
       std::copy_n(mine.begin() + row * groups, groups,
@@ -128,8 +139,8 @@ std::vector<SelectPartial> run_select(TestDevice& device, const SelectCase& sele
 
 Matrix run_logits(TestDevice& device, const SelectCase& select, const SelectData& data) {
   const DeviceMatrix logits = device.matrix(select.rows, select.vocab_size);
-  device.backend().linear(device.stream(), device.pack(data.x), device.weight(data.head), {},
-                          select.soft_cap, logits);
+  device.backend().linear(device.stream(), device.pack(data.x), device.weight(data.head),
+                          device.vector(data.bias), select.soft_cap, logits);
   return device.download(logits);
 }
 

@@ -11,6 +11,7 @@ struct SelectCase {
   std::int64_t rows = 1;
   std::int64_t inputs = 8;
   std::int64_t vocab_size = 64;
+  bool bias = false;
   float soft_cap = 0;
   int shards = 1;
 };
@@ -21,6 +22,7 @@ struct SelectCase {
 struct SelectData {
   Matrix x;
   Matrix head;
+  std::vector<float> bias;      ///< [vocab_size], or empty
   std::vector<SelectRow> rows;  ///< greedy and several temperatures, targets, log-probabilities
 };
 [[nodiscard]] SelectData select_data(const SelectCase& select);

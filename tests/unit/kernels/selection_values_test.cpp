@@ -20,7 +20,7 @@ class SelectionValues : public CandidateTest {
   /// Head with one input: logit of id = head[id] * 1.
   std::vector<SelectPartial> select(const std::vector<float>& head, const SelectRow& row) {
     SelectCase one{.rows = 1, .inputs = 1, .vocab_size = static_cast<std::int64_t>(head.size())};
-    SelectData data{Matrix({1, 1}, 1.0F), Matrix({one.vocab_size, 1}), {row}};
+    SelectData data{Matrix({1, 1}, 1.0F), Matrix({one.vocab_size, 1}), {}, {row}};
     data.head.flat() = head;
     return run_select(device(), one, data);
   }

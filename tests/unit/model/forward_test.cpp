@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "gridmill/base/numerics.hpp"
 #include "support/model_run.hpp"
 #include "support/null_device/null_device.hpp"
 #include "support/tiny_models.hpp"
@@ -181,6 +182,62 @@ INSTANTIATE_TEST_SUITE_P(Models, ModelForward, ::testing::ValuesIn(cases()),
                            return each.param.tiny.name + "_" +
                                   std::string(name_of(each.param.dtype));
                          });
+
+/// Logits of a text and, with `choices`, the most likely tokens, with these numbers.
+Tensor<float, 2> logits_of(const Json& config, Backend& backend, const test::Tensors& tensors,
+                           std::vector<Choice>* choices = nullptr) {
+  ModelRun run(config, backend, 1, kLongest);
+  test::MemoryParameters parameters(backend, *run.model, tensors);
+  const std::vector<TokenId> tokens = walk(12, 300, 18);
+  const RowSpan span{.slot = 0, .tokens = tokens, .want = LogitsWanted::all};
+  const std::vector<SelectRow> rows(12, {.plan = {.temperature = 0, .key = {}}, .target = 299});
+  Tensor<float, 2> logits;
+  run.model->forward(run.context, std::span(&span, 1), *run.state, parameters,
+                     {.rows = rows, .choices = choices, .logits = &logits});
+  return logits;
+}
+
+TEST(HeadBias, IsAddedToEveryLogitBeforeTheCapTimesTheScale) {
+  const Json config = test::biased_head_config();
+  const auto scale = config.at("head").at("scale").get<float>();
+  const auto cap = config.at("head").at("soft_cap").get<float>();
+  ASSERT_NE(scale, 1);
+  ASSERT_NE(cap, 0);
+  Json plain_config = config;
+  plain_config["head"].erase("soft_cap");
+  plain_config["head"].erase("bias");
+  const auto backend = reference(DType::fp32);
+  test::Tensors tensors = test::random_tensors(*make_model(config), 19);
+  std::vector<float>& bias = tensors.at("head_bias");
+  ASSERT_EQ(bias.size(), 300U);
+  bias[299] = 40;  // the last id wins every row, which it does not without a bias
+  std::vector<Choice> choices;
+  const Tensor<float, 2> found = logits_of(config, *backend, tensors, &choices);
+  const Tensor<float, 2> plain = logits_of(plain_config, *backend, tensors);
+  for (std::int64_t row = 0; row < 12; ++row) {
+    for (std::int64_t id = 0; id < 300; ++id) {
+      const float biased = plain(row, id) + scale * bias[static_cast<std::size_t>(id)];
+      ASSERT_EQ(found(row, id), soft_cap_f32(biased, cap)) << row << " " << id;
+    }
+    EXPECT_EQ(choices[static_cast<std::size_t>(row)].id, 299);
+  }
+}
+
+TEST(HeadBias, WithoutAScaleIsUsedAsItIs) {
+  Json config = test::biased_head_config();
+  config["head"].erase("soft_cap");
+  config["head"].erase("scale");
+  Json plain_config = config;
+  plain_config["head"].erase("bias");
+  const auto backend = reference(DType::fp32);
+  const test::Tensors tensors = test::random_tensors(*make_model(config), 20);
+  const std::vector<float>& bias = tensors.at("head_bias");
+  const Tensor<float, 2> found = logits_of(config, *backend, tensors);
+  const Tensor<float, 2> plain = logits_of(plain_config, *backend, tensors);
+  for (std::size_t i = 0; i < found.flat().size(); ++i) {
+    ASSERT_EQ(found.flat()[i], plain.flat()[i] + bias[i % 300]) << i;
+  }
+}
 
 TEST(LlamaForward, SelfOnlyAttentionMakesATokenForgetItsPast) {
   Json config = test::llama_config();
