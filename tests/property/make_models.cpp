@@ -1,6 +1,6 @@
 // make_models FOLDER: models with 8 heads and random parameters (llama8.h5, xlstm8.h5, and both
-// with weights in codes, llama8-int8.h5 and so on; mamba8.h5, delta8.h5 with windows, beside8.h5)
-// and prompts as token ids (prompts.h5), for tests/property/run-long.sh; mamba_long.h5,
+// with weights in codes, llama8-int8.h5 and so on; mamba8.h5, delta8.h5 with windows, beside8.h5,
+// bias8.h5) and prompts as token ids (prompts.h5), for tests/property/run-long.sh; mamba_long.h5,
 // delta_long.h5 and prompt.h5, for long-row.sh; prompts that begin alike (alike.h5), for
 // sharing.sh.
 #include <cstdint>
@@ -145,6 +145,7 @@ int main(int argc, char** argv) {
   gridmill::write_model(folder + "mamba8.h5", gridmill::test::mamba_config());
   gridmill::write_model(folder + "delta8.h5", gridmill::test::delta_config());
   gridmill::write_model(folder + "beside8.h5", gridmill::test::beside_config());
+  gridmill::write_model(folder + "bias8.h5", gridmill::test::biased_head_config());
   gridmill::write_model(folder + "mamba_long.h5",
                         gridmill::long_config(gridmill::test::mamba_config()));
   gridmill::write_model(folder + "delta_long.h5",

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The whole grid matrix: every grid of 1, 2, 4 and 8 ranks with tp up to 8, both gather modes, five models with 8 heads
-# (attention, mLSTM, Mamba-2, gated delta net with windows, all side by side), compute dtypes fp32 and bf16, the first two also int8 with weights of 8 and 4 bits, greedy and sampled with log-probabilities, must write the bytes of one rank with the reference
+# The whole grid matrix: every grid of 1, 2, 4 and 8 ranks with tp up to 8, both gather modes, six models with 8 heads
+# (attention, mLSTM, Mamba-2, gated delta net with windows, all side by side, a head with a bias), compute dtypes fp32 and bf16, the first two also int8 with weights of 8 and 4 bits, greedy and sampled with log-probabilities, must write the bytes of one rank with the reference
 # backend. Slots (1, 3, 64), threads (1, 2) and the cpu backend's targets rotate from run to run; every third run is killed
 # on the way and resumed on the grid of the run before. Finds what `run.sh` would need too long for.
 #
@@ -46,7 +46,7 @@ mapfile -t grids < <(list_grids 1 2 4 8)
 
 runs=0 killed=0 failed=0 number=0
 previous="1 1 1"
-for model in llama8 xlstm8 mamba8 delta8 beside8; do
+for model in llama8 xlstm8 mamba8 delta8 beside8 bias8; do
   dtypes=(fp32 bf16)
   [[ $model == llama8 || $model == xlstm8 ]] && dtypes+=(int8 int4)
   for dtype in "${dtypes[@]}"; do
