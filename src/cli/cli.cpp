@@ -25,7 +25,7 @@ namespace gridmill::cli {
 
 namespace {
 
-constexpr std::array<Command, 13> kCommands = {{
+constexpr std::array<Command, 14> kCommands = {{
     {"generate", "prompts in, one shared result file out", Command::Kind::ranks, run_generate},
     {"plan", "memory, time and files of a job before it runs", Command::Kind::reads, run_plan},
     {"convert", "a foreign checkpoint into a gridmill checkpoint", Command::Kind::writes,
@@ -33,6 +33,8 @@ constexpr std::array<Command, 13> kCommands = {{
     {"export", "a result file as jsonl or text", Command::Kind::reads, run_export},
     {"inspect", "what is in a checkpoint or result file", Command::Kind::reads, run_inspect},
     {"status", "how far a result file is", Command::Kind::reads, run_status},
+    {"merge", "files of a job that was divided into parts, joined", Command::Kind::reads,
+     run_merge},
     {"report", "a result file as an HTML page", Command::Kind::reads, run_report},
     {"verify", "generates rows again and compares every bit", Command::Kind::ranks, run_verify},
     {"score", "log-probabilities of given texts", Command::Kind::ranks, run_score},

@@ -28,6 +28,7 @@ ExitCode run_generate(const Arguments& arguments, const MpiSession* session);
 ExitCode run_convert(const Arguments& arguments, const MpiSession* session);
 ExitCode run_export(const Arguments& arguments, const MpiSession* session);
 ExitCode run_inspect(const Arguments& arguments, const MpiSession* session);
+ExitCode run_merge(const Arguments& arguments, const MpiSession* session);
 ExitCode run_plan(const Arguments& arguments, const MpiSession* session);
 ExitCode run_report(const Arguments& arguments, const MpiSession* session);
 ExitCode run_status(const Arguments& arguments, const MpiSession* session);

@@ -135,6 +135,10 @@ void add_lifecycle_options(po::options_description& options, JobConfig& config) 
   auto add = options.add_options();
   add("resume", po::value(&config.resume)->default_value(config.resume)->value_name("HOW"),
       "auto, never, require");
+  add("part",
+      po::value<std::string>()->value_name("K/N")->notifier(
+          [&config](const std::string& text) { config.part = job_part_from_text(text); }),
+      "do the K-th of N ranges of the prompts only; gridmill merge joins the files");
   add("allow-failed-rows", switch_value(&config.allow_failed_rows),
       "failed rows do not make the exit code 1");
   add("retry-failed", switch_value(&config.retry_failed),
@@ -270,6 +274,9 @@ void check_generate_options(const JobConfig& config) {
     throw UsageError(
         "--lockstep takes prompts of token ids: options that make prompts of records "
         "do not go with it");
+  }
+  if (config.lockstep.enabled && config.part) {
+    throw UsageError("--lockstep and --part exclude each other: batches are of the whole job");
   }
   if (config.lockstep.enabled && config.show > 0) {
     throw UsageError("--show and --lockstep exclude each other");

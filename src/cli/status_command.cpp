@@ -19,6 +19,7 @@
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/json.hpp"
 #include "gridmill/base/printable.hpp"
+#include "gridmill/job/job_part.hpp"
 #include "gridmill/job/progress.hpp"
 #include "gridmill/job/remaining_time.hpp"
 #include "gridmill/results/recovery.hpp"
@@ -28,6 +29,25 @@
 namespace gridmill::cli {
 
 namespace {
+
+/// Rows that a file is to hold in the end: all, or those of the part that its last run did.
+struct Wanted {
+  RowRange range;
+  std::optional<JobPart> part;
+};
+
+Wanted wanted_rows(const std::string& path, const ResultLayout& layout) {
+  Wanted wanted{.range = {.first = 0, .count = layout.shape.rows}, .part = std::nullopt};
+  const std::optional<Json> run = last_run(path);
+  if (!run || !run->contains("part") || !(*run)["part"].is_string()) return wanted;
+  try {
+    wanted.part = job_part_from_text((*run)["part"].get<std::string>());
+  } catch (const UsageError&) {  // not from gridmill: the file counts as a whole
+    return wanted;
+  }
+  wanted.range = rows_of_part(*wanted.part, layout.shape.rows, layout.shape.samples_per_prompt);
+  return wanted;
+}
 
 struct ResultSummary {
   std::uint64_t rows = 0;
@@ -52,11 +72,12 @@ struct FailedRows {
 };
 
 /// @param failed  is brought up to date, unless null.
-ResultSummary summarize(const ResultFile& file, FailedRows* failed) {
-  ResultSummary summary{.rows = file.layout().shape.rows};
+ResultSummary summarize(const ResultFile& file, const RowRange& range, FailedRows* failed) {
+  ResultSummary summary{.rows = range.count};
   constexpr std::uint64_t kChunk = 65536;
-  for (RowId first = 0; first < summary.rows; first += kChunk) {
-    const std::uint64_t count = std::min(kChunk, summary.rows - first);
+  const std::uint64_t end = range.first + range.count;
+  for (RowId first = range.first; first < end; first += kChunk) {
+    const std::uint64_t count = std::min(kChunk, end - first);
     const auto states = scan_rows(file.rows(), file.layout(), first, count, {.payload = false});
     const auto records = read_records(file.rows(), file.layout(), first, count);
     for (std::uint64_t i = 0; i < count; ++i) {
@@ -77,29 +98,34 @@ ResultSummary summarize(const ResultFile& file, FailedRows* failed) {
   return summary;
 }
 
-std::string json_line(const ResultSummary& summary) {
-  const OrderedJson record = {{"rows", summary.rows},
-                              {"done", summary.of(RowState::done)},
-                              {"failed", summary.of(RowState::failed)},
-                              {"partial", summary.of(RowState::partial)},
-                              {"damaged", summary.of(RowState::damaged)},
-                              {"left", summary.left()},
-                              {"prompt_tokens", summary.prompt_tokens},
-                              {"new_tokens", summary.new_tokens},
-                              {"partial_tokens", summary.partial_tokens},
-                              {"finish_reasons",
-                               {{"eod", summary.reasons[1]},
-                                {"stop", summary.reasons[2]},
-                                {"length", summary.reasons[3]}}}};
+std::string json_line(const ResultSummary& summary, const Wanted& wanted) {
+  OrderedJson record = {{"rows", summary.rows},
+                        {"done", summary.of(RowState::done)},
+                        {"failed", summary.of(RowState::failed)},
+                        {"partial", summary.of(RowState::partial)},
+                        {"damaged", summary.of(RowState::damaged)},
+                        {"left", summary.left()},
+                        {"prompt_tokens", summary.prompt_tokens},
+                        {"new_tokens", summary.new_tokens},
+                        {"partial_tokens", summary.partial_tokens},
+                        {"finish_reasons",
+                         {{"eod", summary.reasons[1]},
+                          {"stop", summary.reasons[2]},
+                          {"length", summary.reasons[3]}}}};
+  if (wanted.part) {
+    record["part"] = to_text(*wanted.part);
+    record["first_row"] = wanted.range.first;
+  }
   return record.dump() + "\n";
 }
 
-std::string text_line(const std::string& path, const ResultSummary& summary) {
+std::string text_line(const std::string& path, const ResultSummary& summary, const Wanted& wanted) {
   const std::uint64_t damaged = summary.of(RowState::damaged);
   return fmt::format(
-      "{}: {} of {} rows done, {} failed, {} left ({} of them begun{}); {} prompt and {} new "
+      "{}: {}{} of {} rows done, {} failed, {} left ({} of them begun{}); {} prompt and {} new "
       "tokens; ended by eod {}, stop {}, length {}\n",
-      path, summary.of(RowState::done), summary.rows, summary.of(RowState::failed), summary.left(),
+      path, wanted.part ? fmt::format("part {}: ", to_text(*wanted.part)) : "",
+      summary.of(RowState::done), summary.rows, summary.of(RowState::failed), summary.left(),
       summary.of(RowState::partial), damaged == 0 ? "" : fmt::format(", {} damaged", damaged),
       summary.prompt_tokens, summary.new_tokens, summary.reasons[1], summary.reasons[2],
       summary.reasons[3]);
@@ -120,13 +146,13 @@ Runs look_at_runs(const std::string& path) {
 /// Follows a file that another process writes.
 class Watch {
  public:
-  explicit Watch(const ResultFile& file) : file_(&file) {
+  Watch(const ResultFile& file, const RowRange& range) : file_(&file), range_(range) {
     failed_.known.resize(file.layout().shape.rows);
   }
 
   /// Looks at the file and says what is new since the watch began.
   [[nodiscard]] std::string line(const Runs& runs) {
-    summary_ = summarize(*file_, &failed_);
+    summary_ = summarize(*file_, range_, &failed_);
     const double elapsed_s = seconds_since(start_);
     if (!first_finished_) first_finished_ = summary_.finished();
     // Rows that a run throws away to retry them are no progress.
@@ -171,6 +197,7 @@ class Watch {
   }
 
   const ResultFile* file_;
+  RowRange range_;
   SteadyClock::time_point start_ = SteadyClock::now();
   ResultSummary summary_;
   FailedRows failed_;
@@ -180,10 +207,10 @@ class Watch {
 };
 
 /// Until no row is left, or the last run has ended. A run that was killed leaves no end.
-ExitCode watch(const std::string& path, const ResultFile& file,
+ExitCode watch(const std::string& path, const ResultFile& file, const RowRange& range,
                std::chrono::milliseconds interval) {
   const bool terminal = ::isatty(STDOUT_FILENO) == 1;
-  Watch following(file);
+  Watch following(file, range);
   for (;;) {
     const SteadyClock::time_point start = SteadyClock::now();
     // The log first: an end that it holds has all its rows in the file.
@@ -213,7 +240,8 @@ ExitCode run_status(const Arguments& arguments, const MpiSession* /*session*/) {
                        .example = "Example: gridmill status out/stories.h5",
                        .summary =
                            "How far a result file is; safe while a job writes it.\n"
-                           "Exit code 0: complete, 75: rows remain."};
+                           "Exit code 0: complete, 75: rows remain. Of a file whose last run had "
+                           "--part,\nthe rows of that part count."};
   syntax.arguments.add_options()("file", po::value(&path)->required());
   auto add = syntax.options.add_options();
   add("json", switch_value(&json), "one JSON object");
@@ -226,9 +254,11 @@ ExitCode run_status(const Arguments& arguments, const MpiSession* /*session*/) {
   const std::chrono::milliseconds every = parse_duration(interval, "--interval");
 
   const ResultFile file = ResultFile::open(path, ResultFile::Origin::anywhere);
-  if (follow) return watch(path, file, every);
-  const ResultSummary summary = summarize(file, nullptr);
-  std::fputs(json ? json_line(summary).c_str() : text_line(path, summary).c_str(), stdout);
+  const Wanted wanted = wanted_rows(path, file.layout());
+  if (follow) return watch(path, file, wanted.range, every);
+  const ResultSummary summary = summarize(file, wanted.range, nullptr);
+  std::fputs((json ? json_line(summary, wanted) : text_line(path, summary, wanted)).c_str(),
+             stdout);
   return summary.left() == 0 ? ExitCode::ok : ExitCode::stopped_early;
 }
 

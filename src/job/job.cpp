@@ -62,6 +62,19 @@ std::int64_t longest_row(const Communicator& world, const RequestMaker& requests
   return static_cast<std::int64_t>(longest);
 }
 
+/// Which prompts a run does that does not do all.
+void tell_range(const JobPart& part, const Output& output, std::uint64_t samples) {
+  const std::uint64_t first = output.range.first / samples;
+  const std::uint64_t count = output.range.count / samples;
+  if (count == 0) {
+    log::info("part {} of {} has no prompt: there are more parts than prompts", part.number,
+              part.of);
+    return;
+  }
+  log::info("part {} of {}: prompts {} to {}, {} of the job's {} rows", part.number, part.of, first,
+            first + count - 1, output.range.count, output.layout.shape.rows);
+}
+
 }  // namespace
 
 ExitCode run_job(const JobConfig& given) {
@@ -95,7 +108,7 @@ ExitCode run_job(const JobConfig& given) {
   });
   if (config.show > 0) {
     agree_on(world, [&] {
-      if (root) show_prompts(*requests, config, *prompts, context.tokenizer());
+      if (root) show_prompts(*requests, config, plan.range, context.tokenizer());
     });
     return ExitCode::ok;
   }
@@ -107,6 +120,7 @@ ExitCode run_job(const JobConfig& given) {
     plan = agree_on(world, make_plan);
   }
   Output output = open_output(config, plan, context);
+  if (config.part) tell_range(*config.part, output, config.samples_per_prompt);
   stages.open_s = seconds_since(start);
   if (any_rank(world, context.watch().stop_requested())) {
     log::warn("stopped before the parameters were read; run the same command again");
@@ -127,8 +141,9 @@ ExitCode run_job(const JobConfig& given) {
   RunRecord record(config, context, output);
   agree_and_record(world, record, [&] {
     if (!root) return;
-    server.metrics = std::make_unique<MetricsWriter>(config.metrics, config.output, plan.rows);
-    server.progress = std::make_unique<ProgressReporter>(config.progress, plan.rows,
+    server.metrics =
+        std::make_unique<MetricsWriter>(config.metrics, config.output, plan.range.count);
+    server.progress = std::make_unique<ProgressReporter>(config.progress, plan.range.count,
                                                          output.found.done + output.found.failed,
                                                          output.epoch.number - 1);
     const std::vector<int> leaders = leader_ranks(context.grid().shape());

@@ -90,6 +90,8 @@ JobPlan plan_job(const JobConfig& config, const CheckpointFile& checkpoint, cons
     throw UsageError(fmt::format("{} holds {} prompts, at most 2^32 - 1 are possible",
                                  config.prompts, prompts.count));
   }
+  plan.range = {.first = 0, .count = plan.rows};
+  if (config.part) plan.range = rows_of_part(*config.part, plan.rows, config.samples_per_prompt);
   plan.max_length = resolve_max_length(config, model);
   plan.sampling = config.sampling;
   plan.limits = config.limits;

@@ -70,8 +70,7 @@ void MetricsWriter::write(const OrderedJson& record) {
 }
 
 OrderedJson summarize(RunContext& context, const Replica& replica, const StageTimes& stages,
-                      const StoreCounters& store,
-                      std::optional<std::uint64_t> predicted_bytes) {
+                      const StoreCounters& store, std::optional<std::uint64_t> predicted_bytes) {
   const Communicator& world = context.grid().world();
   const GeneratorStatistics& generator = replica.statistics();
   const ReplicaTimes& times = replica.times();

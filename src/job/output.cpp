@@ -50,7 +50,8 @@ void create_or_check(const JobConfig& config, const JobPlan& plan, const ResultS
   file.require_same_job(identity, file.layout().shape.version == 1 ? older : shape);
 }
 
-/// Judges every row of a file that may have seen crashes, and empties what is damaged.
+/// Judges every row of a file that may have seen crashes, and empties what is damaged. Counts and
+/// orders what lies in the range of this run.
 void recover(const JobConfig& config, int threads, Output& output) {
   const ResultFile file = ResultFile::open(config.output);
   output.layout = file.layout();
@@ -59,8 +60,8 @@ void recover(const JobConfig& config, int threads, Output& output) {
       scan_rows(file.rows(), output.layout, 0, rows, {.threads = threads, .payload = true});
   const std::vector<RowId> damaged = rows_in_state(states, RowState::damaged);
   if (!damaged.empty()) {
-    log::warn("{} damaged rows in {} (first: row {}): they will be generated again", damaged.size(),
-              config.output, damaged.front());
+    log::warn("{} damaged rows in {} (first: row {}): they are emptied, to be generated again",
+              damaged.size(), config.output, damaged.front());
     ResultStore store = ResultStore::open(
         config.output, output.layout,
         {.on_durable = nullptr, .check_ownership = ownership_check(config, output)});
@@ -68,7 +69,8 @@ void recover(const JobConfig& config, int threads, Output& output) {
     store.close();
   }
   std::vector<bool> to_do(rows);
-  for (std::uint64_t row = 0; row < rows; ++row) {
+  const std::uint64_t end = output.range.first + output.range.count;
+  for (std::uint64_t row = output.range.first; row < end; ++row) {
     switch (states[row]) {
       case RowState::done:
         ++output.found.done;
@@ -101,6 +103,7 @@ std::function<void()> ownership_check(const JobConfig& config, const Output& out
 
 Output open_output(const JobConfig& config, const JobPlan& plan, RunContext& context) {
   Output output;
+  output.range = plan.range;
   const Communicator& world = context.grid().world();
   const int nodes = context.grid().nodes();
   agree_on(world, [&] {

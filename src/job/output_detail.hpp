@@ -14,21 +14,21 @@
 
 namespace gridmill::job_detail {
 
-/// How many rows of a result file are in which state. Trivially copyable.
+/// How many rows of a range are in which state. Trivially copyable.
 struct RowCounts {
   std::uint64_t done = 0;
   std::uint64_t failed = 0;
   std::uint64_t partial = 0;
   std::uint64_t missing = 0;
   std::uint64_t damaged = 0;
-  std::uint64_t tokens = 0;  ///< generated ones of done rows; counted by count_rows only
 };
 
 /// The shared result file, open for this run on every rank.
 struct Output {
   ResultLayout layout;
   RunEpoch epoch;
-  RowCounts found;              ///< when this run began
+  RowRange range;               ///< what this run does (JobPlan::range)
+  RowCounts found;              ///< in the range, when this run began
   std::optional<RunLock> lock;  ///< rank 0
   std::vector<RowRange> to_do;  ///< rank 0: rows that this run has to generate
 };

@@ -27,9 +27,10 @@ namespace gridmill::job_detail {
                                               const std::string& prompt_field,
                                               const PromptSource& prompts);
 
-/// Prints the first `config.show` prompts to stdout as they will be fed, a JSON object a line: the
-/// number, the text with special tokens, the ids; or the reason why the row will fail.
-void show_prompts(const RequestMaker& requests, const JobConfig& config,
-                  const PromptSource& prompts, const Tokenizer* tokenizer);
+/// Prints the first `config.show` prompts of the rows in `range` to stdout as they will be fed, a
+/// JSON object a line: the number, the text with special tokens, the ids; or the reason why the row
+/// will fail.
+void show_prompts(const RequestMaker& requests, const JobConfig& config, const RowRange& range,
+                  const Tokenizer* tokenizer);
 
 }  // namespace gridmill::job_detail

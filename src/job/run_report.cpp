@@ -26,32 +26,36 @@ OrderedJson beginning_of(const JobConfig& config, RunContext& context, const Out
   const GridShape grid = context.grid().shape();
   std::uint64_t rows_to_do = 0;
   for (const RowRange& range : output.to_do) rows_to_do += range.count;
-  return {{"start", utc_timestamp()},
-          {"host", host_name()},
-          {"epoch", output.epoch.number},
-          {"version", version()},
-          {"git", git_hash()},
-          {"grid", {{"dp", grid.dp}, {"fsdp", grid.fsdp}, {"tp", grid.tp}}},
-          {"nodes", context.grid().nodes()},
-          {"backend", context.backend().name()},
-          {"kernel_target", context.backend().target()},
-          {"command_line", config.command_line},
-          {"model", std::filesystem::absolute(config.run.model).string()},
-          {"prompts", std::filesystem::absolute(config.prompts).string()},
-          {"metrics", metrics},
-          {"rows_to_do", rows_to_do},
-          {"rows_found",
-           {{"done", output.found.done},
-            {"failed", output.found.failed},
-            {"partial", output.found.partial},
-            {"damaged", output.found.damaged}}}};
+  OrderedJson record = {{"start", utc_timestamp()},
+                        {"host", host_name()},
+                        {"epoch", output.epoch.number},
+                        {"version", version()},
+                        {"git", git_hash()},
+                        {"grid", {{"dp", grid.dp}, {"fsdp", grid.fsdp}, {"tp", grid.tp}}},
+                        {"nodes", context.grid().nodes()},
+                        {"backend", context.backend().name()},
+                        {"kernel_target", context.backend().target()},
+                        {"command_line", config.command_line},
+                        {"model", std::filesystem::absolute(config.run.model).string()},
+                        {"prompts", std::filesystem::absolute(config.prompts).string()},
+                        {"metrics", metrics},
+                        {"rows_to_do", rows_to_do},
+                        {"rows_found",
+                         {{"done", output.found.done},
+                          {"failed", output.found.failed},
+                          {"partial", output.found.partial},
+                          {"damaged", output.found.damaged}}}};
+  if (config.part) record["part"] = to_text(*config.part);
+  return record;
 }
 
 /// Counts in the file at the end; the records were checked when they were written.
 struct FinalCounts {
+  std::uint64_t done = 0;
   std::uint64_t failed = 0;
   std::uint64_t unfinished = 0;
-  std::string first_failure;  ///< "row N: why"
+  std::uint64_t elsewhere = 0;  ///< done or failed, outside the range of this run
+  std::string first_failure;    ///< "row N: why"
 };
 
 FinalCounts count_final(const JobConfig& config, const Output& output) {
@@ -60,13 +64,28 @@ FinalCounts count_final(const JobConfig& config, const Output& output) {
   const std::vector<RowState> states =
       scan_rows(*file, output.layout, 0, output.layout.shape.rows, {.payload = false});
   for (std::size_t row = 0; row < states.size(); ++row) {
+    const bool finished = states[row] == RowState::failed || states[row] == RowState::done;
+    if (row < output.range.first || row >= output.range.first + output.range.count) {
+      counts.elsewhere += finished ? 1 : 0;
+      continue;
+    }
     if (states[row] == RowState::failed && counts.failed++ == 0) {
       counts.first_failure =
           fmt::format("row {}: {}", row, read_row(*file, output.layout, row).failure);
     }
-    if (states[row] != RowState::failed && states[row] != RowState::done) ++counts.unfinished;
+    counts.done += states[row] == RowState::done ? 1 : 0;
+    counts.unfinished += finished ? 0 : 1;
   }
   return counts;
+}
+
+/// What a file holds that is a part of a job.
+void tell_part(const JobConfig& config, const Output& output, const FinalCounts& counts) {
+  log::info(
+      "{} holds part {} of {}: {} of its {} rows are done, {} failed; of the {} rows of other "
+      "parts it holds {}. gridmill merge joins parts",
+      config.output, config.part->number, config.part->of, counts.done, output.range.count,
+      counts.failed, output.layout.shape.rows - output.range.count, counts.elsewhere);
 }
 
 ExitCode verdict(const JobConfig& config, const FinalCounts& counts) {
@@ -129,7 +148,9 @@ void abort_with(const Error& error, RunRecord* record) {
 }
 
 ExitCode conclude(const JobConfig& config, const Output& output, RunRecord& record) {
-  const ExitCode code = verdict(config, count_final(config, output));
+  const FinalCounts counts = count_final(config, output);
+  if (config.part) tell_part(config, output, counts);
+  const ExitCode code = verdict(config, counts);
   record.finish(code);
   return code;
 }

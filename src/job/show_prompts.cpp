@@ -8,11 +8,14 @@
 
 namespace gridmill::job_detail {
 
-void show_prompts(const RequestMaker& requests, const JobConfig& config,
-                  const PromptSource& prompts, const Tokenizer* tokenizer) {
-  const std::uint64_t count = std::min(prompts.count(), static_cast<std::uint64_t>(config.show));
-  for (std::uint64_t prompt = 0; prompt < count; ++prompt) {
-    const auto made = requests.make(prompt * config.samples_per_prompt);
+void show_prompts(const RequestMaker& requests, const JobConfig& config, const RowRange& range,
+                  const Tokenizer* tokenizer) {
+  const std::uint64_t samples = config.samples_per_prompt;
+  const std::uint64_t first = range.first / samples;
+  const std::uint64_t count =
+      std::min(range.count / samples, static_cast<std::uint64_t>(config.show));
+  for (std::uint64_t prompt = first; prompt < first + count; ++prompt) {
+    const auto made = requests.make(prompt * samples);
     OrderedJson line = {{"prompt", prompt}};
     if (const auto* bad = std::get_if<BadPrompt>(&made)) {
       line["error"] = bad->reason;

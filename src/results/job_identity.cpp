@@ -1,7 +1,6 @@
 #include "gridmill/results/job_identity.hpp"
 
 #include <cstddef>
-#include <vector>
 
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
@@ -27,23 +26,27 @@ JobIdentity JobIdentity::from_text(const std::string& text, const std::string& w
   return identity;
 }
 
-std::string describe_difference(const JobIdentity& there, const JobIdentity& here) {
-  std::vector<std::string> differences;
+std::vector<FieldDifference> differences_of(const JobIdentity& there, const JobIdentity& here) {
+  constexpr const char* kNotSet = "not set";
+  std::vector<FieldDifference> differences;
   for (const auto& [name, value] : there.fields.items()) {
     const auto found = here.fields.find(name);
-    if (found == here.fields.end()) {
-      differences.push_back(fmt::format("{} is {} there and not set here", name, shown(value)));
-    } else if (*found != value) {
-      differences.push_back(
-          fmt::format("{} is {} there and {} here", name, shown(value), shown(*found)));
-    }
+    if (found != here.fields.end() && *found == value) continue;
+    differences.push_back(
+        {name, shown(value), found == here.fields.end() ? kNotSet : shown(*found)});
   }
   for (const auto& [name, value] : here.fields.items()) {
-    if (!there.fields.contains(name)) {
-      differences.push_back(fmt::format("{} is not set there and {} here", name, shown(value)));
-    }
+    if (!there.fields.contains(name)) differences.push_back({name, kNotSet, shown(value)});
   }
-  return fmt::format("{}", fmt::join(differences, ", "));
+  return differences;
+}
+
+std::string describe_difference(const JobIdentity& there, const JobIdentity& here) {
+  std::vector<std::string> texts;
+  for (const FieldDifference& field : differences_of(there, here)) {
+    texts.push_back(fmt::format("{} is {} there and {} here", field.name, field.there, field.here));
+  }
+  return fmt::format("{}", fmt::join(texts, ", "));
 }
 
 }  // namespace gridmill

@@ -12,6 +12,7 @@
 #include "gridmill/base/file.hpp"
 #include "gridmill/base/format.hpp"
 #include "metadata_check_detail.hpp"
+#include "row_slots_detail.hpp"
 
 namespace gridmill::detail {
 
@@ -126,26 +127,11 @@ bool has_intact_metadata(const std::string& path) {
 }
 
 std::vector<Extent> data_extents(const ResultLayout& layout) {
-  const ResultShape& shape = layout.shape;
   std::vector<Extent> extents;
-  if (shape.rows == 0) return extents;
-  const auto add = [&](std::uint64_t offset, std::uint64_t row_bytes) {
-    extents.push_back({offset, offset + shape.rows * row_bytes});
-  };
-  add(layout.rows_offset, sizeof(RowRecord));
-  add(layout.tokens_offset, shape.max_length * sizeof(TokenId));
-  add(layout.failure_offset, kFailureBytes);
-  if (shape.logprobs != 0) add(layout.logprobs_offset, shape.max_length * sizeof(float));
-  if (shape.valid != 0) add(layout.valid_offset, shape.max_length);
-  if (shape.top != 0) {
-    add(layout.top_ids_offset, layout.top_items() * sizeof(TokenId));
-    add(layout.top_logprobs_offset, layout.top_items() * sizeof(float));
+  if (layout.shape.rows == 0) return extents;
+  for (const RowSlot& slot : row_slots(layout)) {
+    extents.push_back({slot.offset, slot.offset + layout.shape.rows * slot.row_bytes});
   }
-  if (shape.scores != 0) {
-    add(layout.sums_offset, sizeof(double));
-    add(layout.lengths_offset, sizeof(std::int32_t));
-  }
-  if (shape.vocab != 0) add(layout.logits_offset, shape.max_length * layout.logits_bytes());
   std::sort(extents.begin(), extents.end(),
             [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
   return extents;

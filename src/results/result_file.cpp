@@ -287,6 +287,17 @@ void require_aligned(const std::string& path, const ResultLayout& layout) {
   }
 }
 
+/// A file that cannot be made is an output that cannot be created.
+template <typename Work>
+auto creating(const std::string& path, Work&& work) {
+  try {
+    return work();
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::io) throw;
+    throw OutputError(fmt::format("cannot create {}: {}", path, error.what()));
+  }
+}
+
 }  // namespace
 
 ResultSize result_size(const ResultShape& shape, double row_tokens) {
@@ -306,12 +317,18 @@ ResultSize result_size(const ResultShape& shape, double row_tokens) {
 
 void ResultFile::create(const std::string& path, const JobIdentity& identity,
                         const ResultShape& shape, const std::string& version) {
+  TemporaryFile temporary = prepare(path, identity, shape, version);
+  creating(path, [&] { temporary.publish(); });
+}
+
+TemporaryFile ResultFile::prepare(const std::string& path, const JobIdentity& identity,
+                                  const ResultShape& shape, const std::string& version) {
   check_arguments(identity, shape);
   constexpr std::uint64_t kMetadataBytes = 64 << 10;
   const std::string target = follow_links(path);
   require_room(target, kMetadataBytes + shape.rows * sizeof(RowRecord));
   require_room_for_widest(target, shape);
-  try {
+  return creating(path, [&] {
     TemporaryFile temporary(target);
     write_empty_file(temporary.path(), identity, shape, version);
     // Opening checks all that writing relies on, above all that offsets are there and aligned.
@@ -319,11 +336,8 @@ void ResultFile::create(const std::string& path, const JobIdentity& identity,
     require_aligned(temporary.path(), layout);
     detail::write_metadata_check(temporary.path(), layout);
     reserve_records(temporary.descriptor(), path, layout);
-    temporary.publish();
-  } catch (const Error& error) {
-    if (error.code() != ExitCode::io) throw;
-    throw OutputError(fmt::format("cannot create {}: {}", path, error.what()));
-  }
+    return temporary;
+  });
 }
 
 bool ResultFile::restore(const std::string& path, const JobIdentity& identity,

@@ -60,7 +60,7 @@ std::string holder_of(const std::string& text) {
                      end == std::string::npos ? std::string::npos : end - kEpochLineBytes);
 }
 
-enum class Holder { nobody, reader, writer };
+enum class Holder { nobody, reader, writer, unknown };
 
 /// The holder of the lock that blocks this run. A run takes an exclusive lock, so a shared one
 /// belongs to a reader, not to a run.
@@ -68,7 +68,7 @@ Holder holder_kind(const FileDescriptor& file) {
   struct flock request {};
   request.l_type = F_WRLCK;
   request.l_whence = SEEK_SET;
-  if (::fcntl(file.get(), F_OFD_GETLK, &request) != 0) return Holder::writer;
+  if (::fcntl(file.get(), F_OFD_GETLK, &request) != 0) return Holder::unknown;
   if (request.l_type == F_UNLCK) return Holder::nobody;
   return request.l_type == F_RDLCK ? Holder::reader : Holder::writer;
 }
@@ -111,6 +111,7 @@ FileDescriptor take_lock(const std::string& path, const std::string& output) {
         case Holder::nobody:  // gone meanwhile
           continue;
         case Holder::writer:
+        case Holder::unknown:
           throw OutputError(
               fmt::format("another run is writing {} ({}); wait for it, or choose another --output",
                           output, holder_of(read_lock(file, path))));
@@ -167,6 +168,26 @@ void RunGuard::check() const {
     throw OutputError(fmt::format("another run has taken over the output ({} says: {})", lock_path_,
                                   holder_of(text)));
   }
+}
+
+void require_no_writer(const std::string& output) {
+  const std::string path = lock_path_of(output);
+  constexpr int kSafely = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | kSafely));
+  if (!file.valid()) {
+    if (errno == ENOENT) return;
+    if (errno != EACCES) {
+      throw IoError(fmt::format("cannot tell whether a run is writing {}: {} cannot be read: {}",
+                                output, path, system_reason()));
+    }
+  }
+  const Holder holder = file.valid() ? holder_kind(file) : Holder::unknown;
+  if (holder == Holder::unknown) {
+    log::warn("cannot tell whether a run is writing {}: make sure that none is", output);
+  }
+  if (holder != Holder::writer) return;
+  throw OutputError(fmt::format("a run is writing {} ({}); wait for its end, or stop it", output,
+                                holder_of(read_lock(file, path))));
 }
 
 bool on_network_file_system(const std::string& path) {

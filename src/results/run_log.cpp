@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -91,6 +92,38 @@ std::vector<Json> newest_runs(const std::string& output, std::size_t most) {
   }
   std::reverse(runs.begin(), runs.end());
   return runs;
+}
+
+void join_run_logs(const std::string& output, const std::vector<std::string>& others,
+                   const OrderedJson& last) {
+  struct Line {
+    std::string start;
+    std::string text;
+  };
+  std::vector<Line> lines;
+  std::set<std::string> known;
+  for (const std::string& other : others) {
+    const std::string path = run_log_path_of(other);
+    const std::string text = results_detail::read_side_file(path);
+    for (std::string_view rest = text; !rest.empty();) {
+      const std::size_t end = std::min(rest.find('\n'), rest.size());
+      const std::string line(rest.substr(0, end));
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+      try {
+        const Json record = parse_json(line, path);
+        if (!record.is_object() || !known.insert(line).second) continue;
+        const auto start = record.find("start");
+        const bool said = start != record.end() && start->is_string();
+        lines.push_back({said ? start->get<std::string>() : "", line});
+      } catch (const FormatError&) {  // cut short by a kill
+      }
+    }
+  }
+  std::stable_sort(lines.begin(), lines.end(),
+                   [](const Line& a, const Line& b) { return a.start < b.start; });
+  std::string joined;
+  for (const Line& line : lines) joined += line.text + "\n";
+  write_file_atomically(run_log_path_of(output), joined + line_of(last));
 }
 
 std::optional<Json> last_run(const std::string& output) {

@@ -128,7 +128,7 @@ TEST(Contract, OtherCommandsListExactlyTheDocumentedOptions) {
     }
     if (command == "score") {
       options.insert({"config", "resume", "allow-failed-rows", "retry-failed", "commit-interval",
-                      "time-limit", "progress", "metrics"});
+                      "time-limit", "progress", "metrics", "part"});
     }
     if (command == "plan") {
       options.merge(documented_generate_options());

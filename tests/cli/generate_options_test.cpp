@@ -381,6 +381,13 @@ TEST(Resume, UnderAnotherNumericsIdIsRefusedAndSaysBoth) {
   EXPECT_TRUE(slurp(cli().file("out.h5")) == made) << "nothing was written";
 }
 
+TEST(GenerateOption, part) {  // more in merge_test.cpp
+  EXPECT_TRUE(succeeds(cli().generate({"--part", "2/2"})));
+  EXPECT_EQ(cli().last_run().at("rows_to_do"), 2);
+  EXPECT_TRUE(cli().tokens(0).empty());
+  EXPECT_FALSE(cli().tokens(3).empty());
+}
+
 TEST(GenerateOption, allow_failed_rows) {
   cli().folder().write("broken.jsonl", "{\"prompt\": \"Ben\"}\nno json\n");
   EXPECT_EQ(cli().generate({"--prompts", "broken.jsonl"}).exit_code, 1);

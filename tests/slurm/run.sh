@@ -13,7 +13,7 @@ cd "$(dirname "$0")/../.." || exit
 root=$PWD
 export GRIDMILL=${GRIDMILL:-$root/build/release/src/gridmill}
 
-all=(srun mpirun array signal signal-mpirun time-limit time-limit-mpirun scancel scancel-mpirun requeue requeue-mpirun preemption
+all=(srun mpirun array array-parts signal signal-mpirun time-limit time-limit-mpirun scancel scancel-mpirun requeue requeue-mpirun preemption
      rank-killed rank-killed-mpirun node-crash first-node-crash node-crash-mpirun unplug unplug-mpirun no-mpi-plugin chat)
 short=(no-mpi-plugin chat signal signal-mpirun scancel rank-killed)
 scenarios=()
@@ -168,6 +168,31 @@ scenario_array() {
   interrupted
   left_with 75
   [[ $(wc -l < array-2.h5.runs.jsonl) -eq 1 ]] || fail "the other task was disturbed too"
+}
+
+# Parts of one job, one of them disturbed: merged they are the file of an undivided job.
+scenario_array-parts() {
+  job=$(sbatch --parsable --array=1-3 --nodes=1 --ntasks-per-node=2 "--output=$work/array.log" \
+          "$root/slurm/generate-array.sbatch" --config job.cfg --part %a/3 --output array-%a.h5) || fail "sbatch"
+  local part finished=0
+  for _ in $(seq 600); do
+    [[ $(rows_done array-2.h5) -gt 0 ]] && break
+    sleep 0.2
+  done
+  scancel --signal=USR1 "${job}_2"
+  for part in 1 2 3; do
+    for _ in $(seq 1800); do
+      "$GRIDMILL" status "array-$part.h5" > /dev/null 2>&1 && { finished=$((finished + 1)); break; }
+      sleep 0.5
+    done
+  done
+  [[ $finished -eq 3 ]] || fail "$finished of 3 parts came to their end"
+  out=array-merged.h5
+  for _ in $(seq 60); do  # a part may be complete before its run has ended
+    "$GRIDMILL" merge "$out" array-[123].h5 && break
+    sleep 1
+  done
+  same_file
 }
 
 # A preemption signal: the job leaves with 75 and queues itself again.

@@ -57,8 +57,8 @@ struct SlotPlan {
 [[nodiscard]] std::uint64_t workspace_bytes(const ModelParameters& parameters, int tp_size,
                                             std::int64_t rows);
 
-/// Bytes that passes of `rows` rows take on one of `tp_size` ranks of a backend with host memory, of
-/// which `logit_rows` go through the head: packed inputs and fp32 outputs of the products of a
+/// Bytes that passes of `rows` rows take on one of `tp_size` ranks of a backend with host memory,
+/// of which `logit_rows` go through the head: packed inputs and fp32 outputs of the products of a
 /// layer. An estimate; nothing is reserved by it.
 /// @param expert_share  of the experts, those that a token goes through.
 [[nodiscard]] std::uint64_t host_workspace_bytes(const ModelParameters& parameters,

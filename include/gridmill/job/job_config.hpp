@@ -11,6 +11,7 @@
 #include "gridmill/base/dtype.hpp"
 #include "gridmill/base/grid_shape.hpp"
 #include "gridmill/base/ids.hpp"
+#include "gridmill/job/job_part.hpp"
 #include "gridmill/prompts/prompt_options.hpp"
 #include "gridmill/sampling/sampling_options.hpp"
 
@@ -82,6 +83,7 @@ struct JobConfig {
   std::int32_t top_logprobs = 0;     ///< likeliest tokens kept a position; implies `logprobs`
   std::string logprobs_for = "all";  ///< all, generated; score: all, counted
   std::string resume = "auto";       ///< auto, never, require
+  std::optional<JobPart> part{};     ///< what this run does; nothing = the whole job
   bool allow_failed_rows = false;
   bool retry_failed = false;
   std::chrono::milliseconds commit_interval{1000};

@@ -8,6 +8,7 @@
 #include "gridmill/base/json.hpp"
 #include "gridmill/checkpoint/checkpoint_file.hpp"
 #include "gridmill/job/job_config.hpp"
+#include "gridmill/job/lease_queue.hpp"
 #include "gridmill/model/model.hpp"
 #include "gridmill/results/layout.hpp"
 #include "gridmill/sampling/sampling_options.hpp"
@@ -19,6 +20,7 @@ namespace gridmill {
 struct JobPlan {
   std::uint64_t prompts = 0;
   std::uint64_t rows = 0;       ///< prompts * samples_per_prompt
+  RowRange range;               ///< rows that this run does: all, or those of its part
   std::int32_t max_length = 0;  ///< of a score job without one: the model's limit
   SamplingOptions sampling;
   RowLimits limits;  ///< eod_token_ids: sorted; empty = never stop

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "gridmill/base/json.hpp"
 
@@ -19,6 +20,17 @@ struct JobIdentity {
   [[nodiscard]] static JobIdentity from_text(const std::string& text, const std::string& where);
   friend bool operator==(const JobIdentity&, const JobIdentity&) = default;
 };
+
+/// A field that two identities do not have in common; "not set" stands for one that is not there.
+struct FieldDifference {
+  std::string name;
+  std::string there;
+  std::string here;
+};
+
+/// Fields of `there` first, then those that only `here` has; values are cut to a readable length.
+[[nodiscard]] std::vector<FieldDifference> differences_of(const JobIdentity& there,
+                                                          const JobIdentity& here);
 
 /// For a reader: which fields differ and how, e.g. "seed is 7 there and 8 here"; empty if none
 /// does.

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "gridmill/base/temporary_file.hpp"
 #include "gridmill/results/job_identity.hpp"
 #include "gridmill/results/layout.hpp"
 #include "gridmill/results/row.hpp"
@@ -26,6 +27,9 @@ class ResultFile {
   /// `identity` lacks samples_per_prompt or it differs from the shape's.
   static void create(const std::string& path, const JobIdentity& identity, const ResultShape& shape,
                      const std::string& version);
+  /// The same without the last step: the file gets its name when the caller publishes it.
+  [[nodiscard]] static TemporaryFile prepare(const std::string& path, const JobIdentity& identity,
+                                             const ResultShape& shape, const std::string& version);
 
   /// Before a run goes on with an existing file, by the process that holds its lock: puts damaged
   /// metadata back if the file was this job's, with these sizes, made by this version or the one

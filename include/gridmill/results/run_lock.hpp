@@ -47,6 +47,11 @@ class RunGuard {
   RunEpoch epoch_;
 };
 
+/// For a reader of `output`: refuses while a run holds its lock. Writes nothing. Warns where it
+/// cannot tell: the lock file is another user's, or the file system has no locks.
+/// @throws OutputError that names the holder; IoError if the lock file cannot be opened.
+void require_no_writer(const std::string& output);
+
 /// OUT.h5.lock of OUT.h5; beside the file itself if `output` is a link to it.
 [[nodiscard]] std::string lock_path_of(const std::string& output);
 

@@ -39,6 +39,12 @@ class RunLog {
 /// cut short are passed over.
 [[nodiscard]] std::vector<Json> newest_runs(const std::string& output, std::size_t most);
 
+/// Makes the log of `output` of those of other result files, which may have none, and of `last`,
+/// atomically: records in the order of their starts, each once. Lines that a kill cut short are
+/// left out. @throws OutputError, IoError
+void join_run_logs(const std::string& output, const std::vector<std::string>& others,
+                   const OrderedJson& last);
+
 /// OUT.h5.runs.jsonl of OUT.h5; beside the file itself if `output` is a link to it.
 [[nodiscard]] std::string run_log_path_of(const std::string& output);
 

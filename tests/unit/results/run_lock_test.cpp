@@ -138,6 +138,45 @@ TEST(RunGuard, ALockFileThatWasRemovedProtectsNobody) {
   EXPECT_THROW(guard.check(), OutputError);
 }
 
+TEST(RequireNoWriter, RefusesWhileARunHoldsTheLockAndWritesNothing) {
+  const TemporaryFolder folder;
+  const std::string output = folder.file("out.h5");
+  EXPECT_NO_THROW(require_no_writer(output));
+  EXPECT_FALSE(std::filesystem::exists(lock_path_of(output)));
+  {
+    const RunLock lock = RunLock::acquire(output);
+    try {
+      require_no_writer(output);
+      ADD_FAILURE() << "a file that a run writes was let through";
+    } catch (const OutputError& error) {
+      const std::string text = error.what();
+      EXPECT_NE(text.find("a run is writing " + output), std::string::npos) << text;
+      EXPECT_NE(text.find("process"), std::string::npos) << text;
+    }
+  }
+  const std::string before = read_text_file(lock_path_of(output));
+  EXPECT_NO_THROW(require_no_writer(output));
+  EXPECT_EQ(read_text_file(lock_path_of(output)), before);
+}
+
+TEST(RequireNoWriter, AReadersLockIsNoRun) {
+  const TemporaryFolder folder;
+  const std::string output = folder.file("out.h5");
+  folder.write("out.h5.lock", "");
+  const FileDescriptor reader = open_for_reading(lock_path_of(output));
+  struct flock shared {};
+  shared.l_type = F_RDLCK;
+  shared.l_whence = SEEK_SET;
+  ASSERT_EQ(::fcntl(reader.get(), F_OFD_SETLK, &shared), 0);
+  EXPECT_NO_THROW(require_no_writer(output));
+}
+
+TEST(RequireNoWriter, ALinkUnderTheLocksNameIsNotFollowed) {
+  const TemporaryFolder folder;
+  std::filesystem::create_symlink("elsewhere", folder.file("out.h5.lock"));
+  EXPECT_THROW(require_no_writer(folder.file("out.h5")), IoError);
+}
+
 TEST(NetworkFileSystem, ALocalFolderIsNone) {
   const TemporaryFolder folder;
   EXPECT_FALSE(on_network_file_system("/dev/shm"));

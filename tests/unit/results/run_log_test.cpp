@@ -82,6 +82,22 @@ TEST(RunLog, AFileWithoutAnyRecordHasNoLastRun) {
   EXPECT_EQ(last_run(folder.file("out.h5")), std::nullopt);
 }
 
+TEST(RunLog, LogsAreJoinedInTheOrderOfStartsEachRecordOnce) {
+  const TemporaryFolder folder;
+  folder.write("a.h5.runs.jsonl",
+               "{\"start\":\"2026-01-01\",\"b\":1,\"a\":2}\n{\"start\":\"2026-01-03\"}\n{\"cut");
+  folder.write("b.h5.runs.jsonl",
+               "{\"start\":\"2026-01-03\"}\n[1]\n{\"n\":4}\n{\"start\":\"2026-01-02\"}\n");
+  const std::string output = folder.file("out.h5");
+  folder.write("out.h5.runs.jsonl", "replaced\n");
+  join_run_logs(output, {folder.file("a.h5"), folder.file("b.h5"), folder.file("none.h5")},
+                {{"start", "2025"}, {"merged", true}});
+  EXPECT_EQ(read_text_file(run_log_path_of(output)),
+            "{\"n\":4}\n{\"start\":\"2026-01-01\",\"b\":1,\"a\":2}\n{\"start\":\"2026-01-02\"}\n"
+            "{\"start\":\"2026-01-03\"}\n{\"start\":\"2025\",\"merged\":true}\n");
+  EXPECT_EQ(last_run(output)->at("merged"), true);
+}
+
 TEST(RunLog, BytesThatAreNoTextDoNotStopIt) {
   const TemporaryFolder folder;
   RunLog log(folder.file("out.h5"));
