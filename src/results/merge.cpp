@@ -56,7 +56,7 @@ std::string described(const ResultShape& shape) {
 
 }  // namespace
 
-ResultMerge::ResultMerge(std::string path, const ResultFile& first)
+ResultMerge::ResultMerge(const std::string& path, const ResultFile& first)
     : first_path_(first.path()),
       identity_(first.job()),
       temporary_(

@@ -187,6 +187,7 @@ scenario_array-parts() {
     done
   done
   [[ $finished -eq 3 ]] || fail "$finished of 3 parts came to their end"
+  [[ $(wc -l < array-2.h5.runs.jsonl) -ge 2 ]] || missed "part 2 was over before the signal"
   out=array-merged.h5
   for _ in $(seq 60); do  # a part may be complete before its run has ended
     "$GRIDMILL" merge "$out" array-[123].h5 && break

@@ -39,7 +39,7 @@ class ResultMerge {
   /// @param first  any of the parts: identity, shape, format and gridmill version are taken from
   /// it.
   /// @throws OutputError if the file cannot be created.
-  ResultMerge(std::string path, const ResultFile& first);
+  ResultMerge(const std::string& path, const ResultFile& first);
 
   /// Takes the finished rows of `part` that are not there yet. A done row replaces a failed one. Of
   /// a row that failed in two parts the first one stays. Damaged rows are left out, with a warning;
