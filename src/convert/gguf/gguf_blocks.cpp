@@ -43,23 +43,28 @@ void decode_f64(const std::uint8_t* block, float* out) {
   *out = static_cast<float>(value);
 }
 
+/// The codes of 32 values in 16 bytes, those of the first half in the lower nibbles: out[i] becomes
+/// value(nibble of i, i).
+template <typename Value>
+void decode_nibbles(const std::uint8_t* codes, float* out, Value value) {
+  constexpr int kHalf = kBlock / 2;
+  for (int i = 0; i < kHalf; ++i) {
+    out[i] = value(low(codes[i]), i);
+    out[i + kHalf] = value(high(codes[i]), i + kHalf);
+  }
+}
+
 /// Q4_0: d, 16 bytes; value = d (q - 8), first halves in the lower nibbles.
 void decode_q4_0(const std::uint8_t* block, float* out) {
   const float d = half_at(block);
-  for (int i = 0; i < kBlock / 2; ++i) {
-    out[i] = d * static_cast<float>(low(block[2 + i]) - 8);
-    out[i + kBlock / 2] = d * static_cast<float>(high(block[2 + i]) - 8);
-  }
+  decode_nibbles(block + 2, out, [=](int code, int) { return d * static_cast<float>(code - 8); });
 }
 
 /// Q4_1: d, m, 16 bytes; value = d q + m.
 void decode_q4_1(const std::uint8_t* block, float* out) {
   const float d = half_at(block);
   const float m = half_at(block + 2);
-  for (int i = 0; i < kBlock / 2; ++i) {
-    out[i] = d * static_cast<float>(low(block[4 + i])) + m;
-    out[i + kBlock / 2] = d * static_cast<float>(high(block[4 + i])) + m;
-  }
+  decode_nibbles(block + 4, out, [=](int code, int) { return d * static_cast<float>(code) + m; });
 }
 
 /// Fifth bits of Q5_0 and Q5_1: bit i belongs to value i.
@@ -69,11 +74,9 @@ int fifth(std::uint32_t bits, int i) { return static_cast<int>((bits >> i) & 1U)
 void decode_q5_0(const std::uint8_t* block, float* out) {
   const float d = half_at(block);
   const std::uint32_t bits = u32_at(block + 2);
-  for (int i = 0; i < kBlock / 2; ++i) {
-    const int j = i + kBlock / 2;
-    out[i] = d * static_cast<float>((low(block[6 + i]) | fifth(bits, i)) - 16);
-    out[j] = d * static_cast<float>((high(block[6 + i]) | fifth(bits, j)) - 16);
-  }
+  decode_nibbles(block + 6, out, [=](int code, int i) {
+    return d * static_cast<float>((code | fifth(bits, i)) - 16);
+  });
 }
 
 /// Q5_1: d, m, 4 bytes of fifth bits, 16 bytes; value = d q + m.
@@ -81,11 +84,9 @@ void decode_q5_1(const std::uint8_t* block, float* out) {
   const float d = half_at(block);
   const float m = half_at(block + 2);
   const std::uint32_t bits = u32_at(block + 4);
-  for (int i = 0; i < kBlock / 2; ++i) {
-    const int j = i + kBlock / 2;
-    out[i] = d * static_cast<float>(low(block[8 + i]) | fifth(bits, i)) + m;
-    out[j] = d * static_cast<float>(high(block[8 + i]) | fifth(bits, j)) + m;
-  }
+  decode_nibbles(block + 8, out, [=](int code, int i) {
+    return d * static_cast<float>(code | fifth(bits, i)) + m;
+  });
 }
 
 /// Q8_0: d, 32 int8; value = q d.
@@ -130,9 +131,12 @@ std::pair<int, int> scale_and_minimum(const std::uint8_t* packed, int j) {
                                                                                     << 4};
 }
 
-/// Q4_K: d, m, 12 bytes of scales and minima for 32 values each, 128 bytes of codes: 64 values lie
-/// in 32 bytes, the first half in the lower nibbles. value = (d scale) q - (m minimum).
-void decode_q4_k(const std::uint8_t* block, float* out) {
+/// Q4_K and Q5_K: d, m, 12 bytes of scales and minima for 32 values each; of the codes 64 values
+/// lie in 32 bytes, the first half in the lower nibbles. value = (d scale) q - (m minimum), where q
+/// is code(nibble, number of the 32 values, value among them).
+template <typename Code>
+void decode_with_minima(const std::uint8_t* block, const std::uint8_t* codes, float* out,
+                        Code code) {
   const float d = half_at(block);
   const float m = half_at(block + 2);
   for (int j = 0; j < kSuper / kBlock; ++j) {
@@ -140,26 +144,23 @@ void decode_q4_k(const std::uint8_t* block, float* out) {
     const float step = d * static_cast<float>(scale);
     const float less = m * static_cast<float>(minimum);
     for (int i = 0; i < kBlock; ++i) {
-      const std::uint8_t byte = block[16 + j / 2 * kBlock + i];
-      out[j * kBlock + i] = step * static_cast<float>(j % 2 == 0 ? low(byte) : high(byte)) - less;
+      const std::uint8_t byte = codes[j / 2 * kBlock + i];
+      const int nibble = j % 2 == 0 ? low(byte) : high(byte);
+      out[j * kBlock + i] = step * static_cast<float>(code(nibble, j, i)) - less;
     }
   }
 }
 
-/// Q5_K: as Q4_K with 32 bytes of fifth bits between scales and codes: bit j of byte i.
+/// Q4_K: 16 bytes of scales, then 128 bytes of codes.
+void decode_q4_k(const std::uint8_t* block, float* out) {
+  decode_with_minima(block, block + 16, out, [](int nibble, int, int) { return nibble; });
+}
+
+/// Q5_K: 32 bytes of fifth bits between scales and codes: bit j of byte i.
 void decode_q5_k(const std::uint8_t* block, float* out) {
-  const float d = half_at(block);
-  const float m = half_at(block + 2);
-  for (int j = 0; j < kSuper / kBlock; ++j) {
-    const auto [scale, minimum] = scale_and_minimum(block + 4, j);
-    const float step = d * static_cast<float>(scale);
-    const float less = m * static_cast<float>(minimum);
-    for (int i = 0; i < kBlock; ++i) {
-      const std::uint8_t byte = block[48 + j / 2 * kBlock + i];
-      const int code = (j % 2 == 0 ? low(byte) : high(byte)) | (block[16 + i] >> j & 1) << 4;
-      out[j * kBlock + i] = step * static_cast<float>(code) - less;
-    }
-  }
+  decode_with_minima(block, block + 48, out, [block](int nibble, int j, int i) {
+    return nibble | (block[16 + i] >> j & 1) << 4;
+  });
 }
 
 /// Q6_K: 128 bytes of lower nibbles, 64 bytes of two upper bits, 16 int8 scales for 16 values each,
@@ -184,10 +185,8 @@ constexpr std::array<float, 16> kNonLinear = {-127, -104, -83, -65, -49, -35, -2
 /// IQ4_NL: d, 16 bytes; value = d table[q].
 void decode_iq4_nl(const std::uint8_t* block, float* out) {
   const float d = half_at(block);
-  for (int i = 0; i < kBlock / 2; ++i) {
-    out[i] = d * kNonLinear[static_cast<std::size_t>(low(block[2 + i]))];
-    out[i + kBlock / 2] = d * kNonLinear[static_cast<std::size_t>(high(block[2 + i]))];
-  }
+  decode_nibbles(block + 2, out,
+                 [=](int code, int) { return d * kNonLinear[static_cast<std::size_t>(code)]; });
 }
 
 /// IQ4_XS: d, 2 bytes of upper and 4 of lower bits of eight 6-bit scales, 128 bytes of codes.
@@ -199,11 +198,9 @@ void decode_iq4_xs(const std::uint8_t* block, float* out) {
     const std::uint8_t pair = block[4 + j / 2];
     const int scale = (j % 2 == 0 ? low(pair) : high(pair)) | (upper >> (2 * j) & 3) << 4;
     const float step = d * static_cast<float>(scale - 32);
-    for (int i = 0; i < kBlock / 2; ++i) {
-      const std::uint8_t byte = block[8 + j * (kBlock / 2) + i];
-      out[j * kBlock + i] = step * kNonLinear[static_cast<std::size_t>(low(byte))];
-      out[j * kBlock + i + kBlock / 2] = step * kNonLinear[static_cast<std::size_t>(high(byte))];
-    }
+    decode_nibbles(&block[8 + j * (kBlock / 2)], &out[j * kBlock], [=](int code, int) {
+      return step * kNonLinear[static_cast<std::size_t>(code)];
+    });
   }
 }
 
@@ -211,15 +208,11 @@ void decode_iq4_xs(const std::uint8_t* block, float* out) {
 void decode_mxfp4(const std::uint8_t* block, float* out) {
   constexpr std::array<float, 8> kMagnitudes = {0.0F, 0.5F, 1.0F, 1.5F, 2.0F, 3.0F, 4.0F, 6.0F};
   constexpr int kScaleBias = 127;
-  const auto value = [&](int code) {
+  decode_nibbles(block + 1, out, [&](int code, int) {
     const float magnitude = std::ldexp(kMagnitudes[static_cast<std::size_t>(code & 7)],
                                        static_cast<int>(block[0]) - kScaleBias);
     return (code & 8) != 0 ? -magnitude : magnitude;
-  };
-  for (int i = 0; i < kBlock / 2; ++i) {
-    out[i] = value(low(block[1 + i]));
-    out[i + kBlock / 2] = value(high(block[1 + i]));
-  }
+  });
 }
 
 constexpr std::array kFormats = {
