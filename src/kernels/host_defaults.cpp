@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gridmill/base/available_memory.hpp"
+#include "gridmill/base/check.hpp"
 #include "gridmill/base/error.hpp"
 #include "gridmill/base/format.hpp"
 #include "gridmill/base/philox.hpp"
@@ -27,7 +28,7 @@ Buffer Backend::allocate_staging(std::size_t size_bytes) {
 std::unique_ptr<Exchange> Backend::make_device_exchange(Exchange& /*group*/) { return nullptr; }
 
 void SequenceState::fork(SlotId from, SlotId to, std::int64_t length) {
-  if (from == to) return;
+  GRIDMILL_ASSERT(from != to, "a slot is forked onto itself");
   std::vector<float> saved(saved_floats(length));
   save(from, length, saved);
   load(to, length, saved);

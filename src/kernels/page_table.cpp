@@ -83,7 +83,7 @@ bool PageTable::reserve(SlotId slot, std::int64_t first_page, std::int64_t lengt
 std::optional<PageTable::Copy> PageTable::fork(SlotId from, SlotId to, std::int64_t length) {
   check_slot(from);
   check_slot(to);
-  GRIDMILL_ASSERT(from != to, "a slot is forked to itself");
+  GRIDMILL_ASSERT(from != to, "a slot is forked onto itself");
   reset(to);
   const std::int64_t wanted = (length + kKvPagePositions - 1) / kKvPagePositions;
   const std::span<const std::int32_t> source = pages(from);

@@ -54,7 +54,7 @@ void HostRecurrentState::load(SlotId slot, std::int64_t /*length*/, std::span<co
 }
 
 void HostRecurrentState::fork(SlotId from, SlotId to, std::int64_t /*length*/) {
-  if (from == to) return;
+  GRIDMILL_ASSERT(from != to, "a slot is forked onto itself");
   const std::span<const float> floats = slot_floats(from);
   std::copy(floats.begin(), floats.end(), slot_floats(to).begin());
 }

@@ -214,7 +214,7 @@ void SequenceStates::load(SlotId slot, std::int32_t position, std::span<const fl
 void SequenceStates::fork(SlotId from, SlotId to, std::int32_t position) {
   check_slot(from);
   check_slot(to);
-  check_fork(from, position);
+  check_fork(from, to, position);
   for (const auto& group : groups_) group->fork(from, to, position);
   positions[static_cast<std::size_t>(to)] = position;
 }

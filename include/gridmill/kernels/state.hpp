@@ -89,10 +89,10 @@ class SequenceState {
   /// row-major [dqk][dv], n, m. Recurrent state: [layer] of S, the convolution's inputs, the cell.
   virtual void save(SlotId slot, std::int64_t length, std::span<float> out) = 0;
   virtual void load(SlotId slot, std::int64_t length, std::span<const float> in) = 0;
-  /// Makes `to`, whatever it held, what `from` was after `length` tokens, to the bit; neither sees
-  /// what the other does from then on. A KV cache without a window must hold at least `length`
-  /// tokens; every other state must have consumed exactly so many. This one copies by way of save()
-  /// and load().
+  /// Makes `to`, another slot, whatever it held, what `from` was after `length` tokens, to the bit;
+  /// neither sees what the other does from then on. A KV cache without a window must hold at least
+  /// `length` tokens; every other state must have consumed exactly so many. This one copies by way
+  /// of save() and load().
   virtual void fork(SlotId from, SlotId to, std::int64_t length);
   /// Pages that slots hold, each counted once; 0 for a state that has none.
   [[nodiscard]] virtual std::int64_t pages_in_use() const { return 0; }

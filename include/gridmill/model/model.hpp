@@ -63,11 +63,12 @@ class BatchState {
   /// @param position  tokens that the saved state has consumed.
   virtual void load(SlotId slot, std::int32_t position, std::span<const float> saved) = 0;
   /// Makes `to`, whatever it held, what `from` was after `position` tokens (SequenceState::fork).
+  /// @param to  another slot than `from`: a slot does not go back to an earlier position.
   /// @param position  that of `from`, or less if forks_anywhere().
-  /// @throws UsageError for any other position.
+  /// @throws UsageError for the same slot or any other position.
   virtual void fork(SlotId from, SlotId to, std::int32_t position) {
-    check_fork(from, position);
-    if (from != to) load(to, position, save(from));
+    check_fork(from, to, position);
+    load(to, position, save(from));
   }
   /// Whether a slot can be forked at every position it has passed; else only where it is.
   [[nodiscard]] virtual bool forks_anywhere() const { return false; }
@@ -75,7 +76,11 @@ class BatchState {
   [[nodiscard]] virtual std::int64_t pages_in_use() const { return 0; }
 
  protected:
-  void check_fork(SlotId from, std::int32_t position) const {
+  void check_fork(SlotId from, SlotId to, std::int32_t position) const {
+    if (from == to) {
+      throw UsageError(
+          fmt::format("slot {} cannot be forked onto itself; reset it or load into it", from));
+    }
     const std::int32_t at = this->position(from);
     if (position == at || (forks_anywhere() && position >= 0 && position < at)) return;
     throw UsageError(fmt::format("slot {} has consumed {} tokens and cannot be forked after {}",

@@ -194,11 +194,12 @@ void decode_iq4_nl(const std::uint8_t* block, float* out) {
 void decode_iq4_xs(const std::uint8_t* block, float* out) {
   const float d = half_at(block);
   const int upper = u16_at(block + 2);
-  for (int j = 0; j < kSuper / kBlock; ++j) {
+  const std::uint8_t* codes = block + 8;
+  for (int j = 0; j < kSuper / kBlock; ++j, codes += kBlock / 2, out += kBlock) {
     const std::uint8_t pair = block[4 + j / 2];
     const int scale = (j % 2 == 0 ? low(pair) : high(pair)) | (upper >> (2 * j) & 3) << 4;
     const float step = d * static_cast<float>(scale - 32);
-    decode_nibbles(&block[8 + j * (kBlock / 2)], &out[j * kBlock], [=](int code, int) {
+    decode_nibbles(codes, out, [=](int code, int) {
       return step * kNonLinear[static_cast<std::size_t>(code)];
     });
   }

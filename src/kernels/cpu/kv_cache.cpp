@@ -72,7 +72,6 @@ void PagedKvCache::reserve(SlotId slot, std::int64_t first_query, std::int64_t l
 }
 
 void PagedKvCache::fork(SlotId from, SlotId to, std::int64_t length) {
-  if (from == to) return;
   if (const auto copy = table_.fork(from, to, length)) {
     std::byte* target = memory_of(copy->to);
     std::memcpy(target, memory_of(copy->from), page_bytes_);

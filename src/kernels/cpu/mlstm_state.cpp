@@ -44,7 +44,7 @@ void StripMlstmState::reset(SlotId slot_id) {
 }
 
 void StripMlstmState::fork(SlotId from, SlotId to, std::int64_t /*length*/) {
-  if (from == to) return;
+  GRIDMILL_ASSERT(from != to, "a slot is forked onto itself");
   const float* floats = slot(from);
   std::copy(floats, floats + slot_floats_, slot(to));
 }

@@ -53,7 +53,6 @@ void CudaKvCache::grow(SlotId slot, std::int64_t length) {
 }
 
 void CudaKvCache::fork(SlotId from, SlotId to, std::int64_t length) {
-  if (from == to) return;
   if (const auto copy = table_.fork(from, to, length)) to_copy_.push_back(*copy);
   table_changed_ = true;
 }

@@ -77,7 +77,8 @@ void CudaMlstmState::reset(SlotId slot) {
 void CudaMlstmState::fork(SlotId from, SlotId to, std::int64_t /*length*/) {
   GRIDMILL_ASSERT(from >= 0 && from < shape_.slots && to >= 0 && to < shape_.slots,
                   "no slot " + std::to_string(from) + " or " + std::to_string(to));
-  if (from != to) to_fill_.push_back({.slot = to, .from = from});
+  GRIDMILL_ASSERT(from != to, "a slot is forked onto itself");
+  to_fill_.push_back({.slot = to, .from = from});
 }
 
 void CudaMlstmState::fill_slots(StreamHandle stream) {

@@ -101,5 +101,12 @@ TEST(ReferenceBackend, AMissingPanelIsAnInternalError) {
   EXPECT_THROW(backend->linear(*stream, x, w, {}, 0, out), InternalError);
 }
 
+TEST(RecurrentStateOfTheHost, IsNotForkedOntoItself) {
+  const auto state = make_backend("reference", {})
+                         ->make_recurrent_state({.layers = 1, .slots = 2, .cell_width = 3});
+  EXPECT_THROW(state->fork(1, 1, 0), InternalError);
+  EXPECT_NO_THROW(state->fork(1, 0, 0));
+}
+
 }  // namespace
 }  // namespace gridmill

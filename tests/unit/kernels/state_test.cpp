@@ -129,6 +129,21 @@ TEST_P(State, AKvCacheForksAtAnyPositionItHolds) {
   }
 }
 
+TEST_P(State, ASlotIsNotForkedOntoItself) {
+  const auto cache = kv_cache();
+  const auto state = mlstm_state();
+  const std::vector<float> keys = numbers(cache->saved_floats(70), 1.0F);
+  const std::vector<float> mlstm = numbers(state->saved_floats(70), 1.0F);
+  cache->load(1, 70, keys);
+  state->load(1, 70, mlstm);
+  for (const std::int64_t length : {0, 20, 64, 70}) {
+    EXPECT_THROW(cache->fork(1, 1, length), InternalError) << length;
+    EXPECT_THROW(state->fork(1, 1, length), InternalError) << length;
+  }
+  EXPECT_EQ(saved(*cache, 1, 70), keys);
+  EXPECT_EQ(saved(*state, 1, 70), mlstm);
+}
+
 TEST_P(State, AWrongSizeIsRefused) {
   const auto cache = kv_cache();
   const auto state = mlstm_state();

@@ -75,6 +75,17 @@ TEST_F(ModelForwardErrors, AStateOfAnotherFamilyIsRefused) {
                UsageError);
 }
 
+TEST_F(ModelForwardErrors, ASlotIsNotForkedOntoItselfNorPastItsTokens) {
+  run_.feed(0, tokens_);
+  EXPECT_TRUE(run_.state->forks_anywhere());
+  EXPECT_THROW(run_.state->fork(0, 0, 2), UsageError);
+  EXPECT_THROW(run_.state->fork(0, 0, 3), UsageError);
+  EXPECT_THROW(run_.state->fork(0, 1, 4), UsageError);
+  EXPECT_EQ(run_.state->position(0), 3);
+  run_.state->fork(0, 1, 2);
+  EXPECT_EQ(run_.state->position(1), 2);
+}
+
 TEST_F(ModelForwardErrors, ASavedStateOfTheWrongSizeIsRefused) {
   EXPECT_THROW(run_.state->load(0, 3, std::vector<float>(5)), UsageError);
   EXPECT_THROW(run_.state->load(0, 11, std::vector<float>(11 * 64)), UsageError);
