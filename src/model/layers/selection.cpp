@@ -116,6 +116,7 @@ std::vector<std::vector<RankedToken>> SecondStage::most_likely(
   }
   finish(searches);
   std::vector<FilterRow> filters;
+  filters.reserve(rows);
   for (const FilterSearch& search : searches) filters.push_back(search.kept());
   const auto width = static_cast<std::size_t>(most);
   const std::vector<RankedToken> listed =
