@@ -61,7 +61,7 @@ for model in llama8 xlstm8; do
   # Stopped by the time limit again and again, with rows in flight that resume.
   rm -f out.h5*
   stops=0
-  until generate out.h5 "2 1 1" $model --slots 4 --time-limit $((40 + 40 * stops))ms; do
+  until generate out.h5 "2 1 1" $model --slots 4 --time-limit $((1 + stops * stops))ms; do
     code=$?
     ((code == 75)) || { echo "sharing.sh: a stopped run ended with $code" >&2; exit 1; }
     ((++stops < 200)) || { echo "sharing.sh: no end after $stops stops" >&2; exit 1; }
