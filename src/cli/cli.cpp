@@ -46,6 +46,7 @@ constexpr std::array<Command, 14> kCommands = {{
 
 void print_usage(HelpFormat format) {
   std::vector<CommandSummary> entries;
+  entries.reserve(kCommands.size());
   for (const Command& command : kCommands) entries.push_back({command.name, command.summary});
   std::fputs(program_help(entries, format).c_str(), stdout);
 }
