@@ -167,6 +167,17 @@ Job job_of(const JobConfig& config, const PlanOptions& plan, const Source& sourc
     throw UsageError(config.prompts.empty() ? "--rows is missing; or give --prompts"
                                             : fmt::format("{} holds no prompts", config.prompts));
   }
+  if (config.part) {
+    const std::uint64_t all = job.plan.rows;
+    job.plan.rows = rows_of_part(*config.part, all, config.samples_per_prompt).count;
+    if (job.plan.rows == 0) {
+      throw UsageError(fmt::format("part {} has no prompt", to_text(*config.part)));
+    }
+    job.notes.push_back(fmt::format(
+        "part {} of the job: {} of {} rows, as if they were the whole; the file's apparent size is "
+        "that of all rows, its size on disk is as shown",
+        to_text(*config.part), job.plan.rows, all));
+  }
   if (plan.new_tokens > 0) {
     for (RowLength& length : job.lengths) {
       length.generated = std::min<std::int64_t>(length.generated, plan.new_tokens);

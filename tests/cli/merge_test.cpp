@@ -326,10 +326,7 @@ TEST_F(Merge, AFileThatARunIsWritingIsRefused) {
 
 TEST_F(Merge, FailedRowsComeAlong) {
   std::string text;
-  for (int i = 0; i < 6; ++i)
-    text += i == 4 ? "no json\n"
-                   : R"({"prompt": "Ben"})"
-                     "\n";
+  for (int i = 0; i < 6; ++i) text += i == 4 ? "no json\n" : "{\"prompt\": \"Ben\"}\n";
   cli().folder().write("parts/broken.jsonl", text);
   const Words broken = {"--prompts", path("broken.jsonl")};
   const auto part = [&](const char* name, const char* k) {

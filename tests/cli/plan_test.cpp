@@ -98,6 +98,16 @@ TEST(PlanOfAConfig, OfCodesIsSmaller) {
             0.65 * bf16["grids"][0]["parameter_memory_shared"].get<double>());
 }
 
+TEST(PlanOfAConfig, OfAPartHasItsRows) {
+  const Arguments job = with(kCluster, {"--model", config_of("llama-3.1-8b"), "--rows", "1000",
+                                        "--prompt-tokens", "300", "--part"});
+  const Json part = plan_json(with(job, {"1/3"}));
+  EXPECT_EQ(part["rows"], 334);
+  EXPECT_NE(part["notes"].dump().find("part 1/3 of the job: 334 of 1000 rows"), std::string::npos);
+  EXPECT_NE(part["grids"][0]["sbatch"].get<std::string>().find("--part 1/3"), std::string::npos);
+  EXPECT_EQ(plan(with(job, {"1001/1001"})).exit_code, 64);
+}
+
 TEST(PlanOfAConfig, NamesWhatToChangeWhenNothingFits) {
   const ProgramResult result =
       plan({"--model", config_of("llama-3.1-8b"), "--rows", "10", "--prompt-tokens", "30",

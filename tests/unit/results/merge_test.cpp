@@ -40,7 +40,7 @@ std::vector<ResultShape> shapes() {
 /// A file with the rows that `wanted` names.
 std::string make(const TemporaryFolder& folder, const std::string& name, const ResultShape& shape,
                  const std::function<bool(RowId)>& wanted) {
-  const std::string path = folder.file(name);
+  std::string path = folder.file(name);
   create_sample(path, shape);
   ResultStore store = ResultStore::open(path, ResultFile::open(path).layout());
   for (RowId row = 0; row < shape.rows; ++row) {
