@@ -80,6 +80,11 @@ PlanSpeed measured_speed(const Json& config, Backend& backend, const PlanRequest
   if (found.layers < found.all_layers) {
     notes.push_back(fmt::format("calibrated on {} of {} layers", found.layers, found.all_layers));
   }
+  if (backend.numerics_id().ends_with("int8")) {
+    notes.emplace_back(
+        "calibrated with weights in bf16: that codes reach the same share of their limits is "
+        "assumed");
+  }
   return {.limits = found.limits, .share = found.share, .source = "measured now"};
 }
 

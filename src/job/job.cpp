@@ -222,7 +222,7 @@ ExitCode run_job(const JobConfig& given) {
       const auto mib = [&summary](const char* name) {
         return summary[name]["max"].get<double>() / (1 << 20);
       };
-      log::info("memory of a rank at its peak: {:.0f} MiB, {:.0f} MiB were predicted",
+      log::info("memory of a rank at its peak: {:.0f} MiB; plan gives {:.0f} MiB for these rows",
                 mib("peak_resident_bytes"), mib("predicted_resident_bytes"));
     }
     code = conclude(config, output, record);

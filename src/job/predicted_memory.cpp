@@ -34,7 +34,7 @@ std::optional<std::uint64_t> predicted_resident_bytes(RunContext& context, const
               .parameters = parameters,
               .backend = backend,
               .tp_size = grid.shape().tp,
-              .expert_share = planned_model(context.checkpoint()).expert_share,
+              .expert_share = expert_share(context.checkpoint().model()),
               .passes = simulate_passes(static_cast<std::uint64_t>(rows), lengths, slots, {})},
              footprint)
       .resident();

@@ -9,10 +9,7 @@
 
 namespace gridmill {
 
-namespace {
-
-/// Of all experts of the model, those that a token goes through.
-double expert_share_of(const Json& config) {
+double expert_share(const Json& config) {
   double experts = 0;
   double taken = 0;
   for (const LayerSpec& layer : read_model_spec(config).layers) {
@@ -26,8 +23,6 @@ double expert_share_of(const Json& config) {
   return experts > 0 ? taken / experts : 1;
 }
 
-}  // namespace
-
 std::uint64_t PlannedModel::stored_bytes() const {
   std::uint64_t bytes = 0;
   for (const StoredParameter& parameter : stored) bytes += parameter.size_bytes();
@@ -37,11 +32,11 @@ std::uint64_t PlannedModel::stored_bytes() const {
 PlannedModel planned_model(const CheckpointFile& checkpoint) {
   return {.model = make_model(checkpoint.model()),
           .stored = checkpoint.parameters(),
-          .expert_share = expert_share_of(checkpoint.model())};
+          .expert_share = gridmill::expert_share(checkpoint.model())};
 }
 
 PlannedModel planned_model(const Json& config, DType dtype, const WeightFormat& format) {
-  PlannedModel planned{.model = make_model(config), .expert_share = expert_share_of(config)};
+  PlannedModel planned{.model = make_model(config), .expert_share = gridmill::expert_share(config)};
   const ModelParameters parameters = planned.model->parameters(1, 0);
   std::map<std::string, std::int64_t> coded;
   if (format.coded()) coded = codable_parameters(parameters);

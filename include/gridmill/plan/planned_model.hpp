@@ -16,11 +16,15 @@ namespace gridmill {
 struct PlannedModel {
   std::unique_ptr<Model> model;
   std::vector<StoredParameter> stored{};  ///< without offsets and hashes, if there is no checkpoint
-  /// Share of its experts that a token goes through; 1 without experts.
-  double expert_share = 1;
+  double expert_share = 1;                ///< expert_share() of its configuration
 
   [[nodiscard]] std::uint64_t stored_bytes() const;
 };
+
+/// Share of a model's experts that a token goes through; 1 without experts.
+/// @param config  gridmill's own configuration (docs/models.md).
+/// @throws FormatError as make_model()
+[[nodiscard]] double expert_share(const Json& config);
 
 /// @throws FormatError as make_model()
 [[nodiscard]] PlannedModel planned_model(const CheckpointFile& checkpoint);
