@@ -14,14 +14,15 @@ trap 'rm -rf "$folder"' EXIT
 "$build_dir/tests/property/make_models" "$folder"
 cd "$folder"
 
-# alike.h5: 9 prompts of 41 to 49 tokens with 40 in common; 4 samples each.
+# alike.h5: 9 prompts of 41 to 49 tokens with 40 in common; `samples` each.
+samples=4
 generate() { # OUTPUT GRID MODEL OPTION...
   local output=$1 model=$3 dp fsdp tp
   read -r dp fsdp tp <<< "$2"
   shift 3
   rm -f "$output.metrics"
   "$build_dir/tests/launch" -n $((dp * fsdp * tp)) "$gridmill" generate --model "$model.h5" --prompts alike.h5 \
-    --output "$output" --dp "$dp" --fsdp "$fsdp" --tp "$tp" --max-length 90 --samples-per-prompt 4 --temperature 0.9 --seed 3 \
+    --output "$output" --dp "$dp" --fsdp "$fsdp" --tp "$tp" --max-length 90 --samples-per-prompt "$samples" --temperature 0.9 --seed 3 \
     --logprobs --top-logprobs 2 --fsdp-min-weight-size 0 --threads 1 --progress none --log-level error \
     --metrics "$output.metrics" "$@"
 }
@@ -58,15 +59,19 @@ for model in llama8 xlstm8; do
       fi
     done
   done
-  # Stopped by the time limit again and again, with rows in flight that resume.
+  # Stopped by the time limit again and again, with rows in flight that resume. The job is longer than the process needs to
+  # see that its time is over.
   rm -f out.h5*
-  stops=0
-  until generate out.h5 "2 1 1" $model --slots 4 --time-limit $((1 + stops * stops))ms; do
+  samples=200 stops=0
+  generate "expected-$model-long.h5" "1 1 1" $model --slots 3 --prefix-memory 0
+  until generate out.h5 "2 1 1" $model --slots 4 --time-limit $((40 + 20 * stops))ms; do
     code=$?
     ((code == 75)) || { echo "sharing.sh: a stopped run ended with $code" >&2; exit 1; }
     ((++stops < 200)) || { echo "sharing.sh: no end after $stops stops" >&2; exit 1; }
   done
   ((stops > 0)) || { echo "sharing.sh: $model was never stopped" >&2; exit 1; }
-  check "$model, stopped $stops times" out.h5 $model
+  echo "$model: stopped $stops times"
+  check "$model, stopped $stops times" out.h5 "$model-long"
+  samples=4
 done
 echo "$runs runs wrote the bytes of rows that share nothing"
